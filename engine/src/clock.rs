@@ -1,0 +1,75 @@
+//! The clock of a stream: checkpoint epoch outside loops, `(clock, round)` inside.
+
+use timely::order::TotalOrder;
+use timely::progress::Timestamp;
+
+/// Checkpoint epoch: the unit of checkpoints. Without checkpoints there is one, epoch 0.
+pub type Epoch = u64;
+
+/// Round of a loop, counted from 0; FLIP-176 calls it *epoch*.
+pub type Round = u64;
+
+/// Logical clock and hop inside a parameter-server loop, ordered lexicographically: workers advance the
+/// clock, the feedback edge adds one to the hop.
+pub type ClockHop = (u64, u64);
+
+pub(crate) mod sealed {
+    pub trait Sealed {}
+}
+
+/// The clock that stamps the records of a stream.
+///
+/// Outside loops it is the checkpoint [`Epoch`]; a loop nests a counter inside it as a tuple, ordered
+/// lexicographically, so that every clock is totally ordered. Implemented by the engine only.
+pub trait Clock: Timestamp + TotalOrder + sealed::Sealed {
+    /// The checkpoint epoch this time belongs to.
+    fn epoch(&self) -> Epoch;
+}
+
+/// The counter that a loop nests inside the surrounding clock. Implemented by the engine only.
+pub trait LoopCounter: Timestamp + TotalOrder + sealed::Sealed {
+    /// How a feedback edge moves this counter.
+    fn feedback_step() -> Self::Summary;
+}
+
+impl sealed::Sealed for u64 {}
+impl<T: sealed::Sealed, R: sealed::Sealed> sealed::Sealed for (T, R) {}
+
+impl Clock for Epoch {
+    fn epoch(&self) -> Epoch {
+        *self
+    }
+}
+
+impl<T: Clock, R: LoopCounter> Clock for (T, R) {
+    fn epoch(&self) -> Epoch {
+        self.0.epoch()
+    }
+}
+
+impl LoopCounter for Round {
+    fn feedback_step() -> u64 {
+        1
+    }
+}
+
+impl LoopCounter for ClockHop {
+    fn feedback_step() -> (u64, u64) {
+        (0, 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use timely::PartialOrder;
+
+    #[test]
+    fn nested_clock_orders_outer_first_then_counter() {
+        let early: (Epoch, ClockHop) = (1, (7, 9));
+        assert!(early.less_equal(&(2, (0, 0))));
+        assert!((1u64, (7u64, 9u64)).less_equal(&(1, (8, 0))));
+        assert!(!(1u64, (8u64, 0u64)).less_equal(&(1, (7, 9))));
+        assert_eq!(((3u64, 4u64), 5u64).epoch(), 3);
+    }
+}

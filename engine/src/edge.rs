@@ -1,0 +1,141 @@
+//! Edges between operators, and the places (dataflow or loop body) where operators live.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use timely::dataflow::operators::core::feedback::Handle;
+use timely::dataflow::operators::{ConnectLoop, Enter, Feedback, Leave};
+use timely::dataflow::{Scope, Stream};
+
+use crate::clock::{Clock, LoopCounter};
+use crate::flow::Lineage;
+use crate::operator::{Batch, SourcesOf};
+use crate::origin::Origin;
+use crate::runtime::state::RunState;
+
+/// An edge that carries batches `C` on clock `T`: what [`DataStream`](crate::DataStream) is made of.
+pub struct Edge<'s, C, T: Clock> {
+    pub(crate) stream: Stream<'s, T, C>,
+    pub(crate) origin: Rc<Origin>,
+    pub(crate) lineage: Lineage,
+}
+
+impl<C: Clone + 'static, T: Clock> Clone for Edge<'_, C, T> {
+    fn clone(&self) -> Self {
+        Edge {
+            stream: self.stream.clone(),
+            origin: Rc::clone(&self.origin),
+            lineage: Rc::clone(&self.lineage),
+        }
+    }
+}
+
+impl<'s, C: 'static, T: Clock> Edge<'s, C, T> {
+    /// The place where the edge begins.
+    pub fn place(&self) -> Place<'s, T> {
+        Place { scope: self.stream.scope(), run: Arc::clone(self.origin.run()) }
+    }
+
+    /// The sources that this edge descends from.
+    pub fn sources(&self) -> SourcesOf {
+        SourcesOf(Rc::clone(&self.lineage))
+    }
+}
+
+impl<C, T: Clock> std::fmt::Debug for Edge<'_, C, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Edge").field("operator", &self.origin.site().operator).finish_non_exhaustive()
+    }
+}
+
+/// The dataflow, or the body of one loop, on one worker.
+pub struct Place<'s, T: Clock> {
+    scope: Scope<'s, T>,
+    run: Arc<RunState>,
+}
+
+impl<T: Clock> Clone for Place<'_, T> {
+    fn clone(&self) -> Self {
+        Place { scope: self.scope, run: Arc::clone(&self.run) }
+    }
+}
+
+impl<'s, T: Clock> Place<'s, T> {
+    pub(crate) fn new(scope: Scope<'s, T>, run: Arc<RunState>) -> Self {
+        Place { scope, run }
+    }
+
+    pub(crate) fn scope(&self) -> Scope<'s, T> {
+        self.scope
+    }
+
+    pub(crate) fn run(&self) -> Arc<RunState> {
+        Arc::clone(&self.run)
+    }
+
+    /// Index of this worker, in `0..workers()`.
+    pub fn worker_index(&self) -> usize {
+        self.scope.index()
+    }
+
+    /// Number of workers of the whole job.
+    pub fn workers(&self) -> usize {
+        self.scope.peers()
+    }
+
+    /// Builds a nested place whose clock is this one's with a counter `R` inside. `body` gets the inner
+    /// place and this one.
+    pub fn nested<R: LoopCounter, O>(
+        &self,
+        name: &str,
+        body: impl for<'i> FnOnce(&Place<'i, (T, R)>, &Place<'s, T>) -> O,
+    ) -> O {
+        self.scope.scoped::<(T, R), _, _>(name, |inner| body(&Place::new(inner, self.run()), self))
+    }
+
+    /// An edge of this place that carries what `inner`, an edge of a nested place, sends.
+    pub fn leave<'i, C: Default + Batch, R: LoopCounter>(&self, inner: Edge<'i, C, (T, R)>) -> Edge<'s, C, T> {
+        Edge { stream: inner.stream.leave(self.scope), origin: inner.origin, lineage: inner.lineage }
+    }
+}
+
+impl<'i, T: Clock, R: LoopCounter> Place<'i, (T, R)> {
+    /// An edge that brings `outer`, an edge of the surrounding place, into this one.
+    pub fn enter<C: Default + Batch>(&self, outer: Edge<'_, C, T>) -> Edge<'i, C, (T, R)> {
+        Edge { stream: outer.stream.enter(self.scope), origin: outer.origin, lineage: outer.lineage }
+    }
+
+    /// Opens a feedback edge: what is later sent into it by [`FeedbackEdge::close`] comes out of the returned
+    /// edge, one hop later.
+    #[track_caller]
+    pub fn feedback<C: Default + Batch>(&self, name: &str) -> (FeedbackEdge<'i, C, (T, R)>, Edge<'i, C, (T, R)>) {
+        let location = std::panic::Location::caller();
+        let (handle, stream) = self.scope.feedback::<C>((Default::default(), R::feedback_step()));
+        let origin = Origin::new(name, location, self.worker_index(), self.run());
+        (FeedbackEdge { handle }, Edge { stream, origin, lineage: Lineage::default() })
+    }
+}
+
+impl<T: Clock> std::fmt::Debug for Place<'_, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Place").field("name", &self.scope.name()).finish_non_exhaustive()
+    }
+}
+
+/// The open end of a feedback edge.
+pub struct FeedbackEdge<'i, C: Default + Batch, T: Clock> {
+    handle: Handle<'i, T, C>,
+}
+
+impl<'i, C: Default + Batch, T: Clock> FeedbackEdge<'i, C, T> {
+    /// Sends `edge` back to the beginning of the loop.
+    pub fn close(self, edge: Edge<'i, C, T>) {
+        edge.stream.connect_loop(self.handle);
+    }
+}
+
+impl<C: Default + Batch, T: Clock> std::fmt::Debug for FeedbackEdge<'_, C, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FeedbackEdge")
+    }
+}

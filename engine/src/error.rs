@@ -1,0 +1,159 @@
+//! Errors: what happened, where, and what the caller can do.
+
+use std::fmt;
+
+/// What the caller can do about an [`Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A setting or a graph that can not run: change the program or its flags.
+    Config,
+    /// A record or a file that can not be read or written: fix the data, or skip it by policy.
+    Data,
+    /// An operator failed or panicked: fix its function.
+    Operator,
+    /// Another process was lost or could not be reached: restart the job.
+    Peer,
+    /// The run was stopped on request, for example by Ctrl-C.
+    Interrupted,
+    /// A broken promise inside Waterwheel: report it.
+    Internal,
+}
+
+/// An error of a job, with the operator and the worker it came from where it has one.
+///
+/// Displays as `operator "name" (source position, worker n): message`; the cause, where there is
+/// one, is in [`source`](std::error::Error::source) and is not repeated in the message.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    site: Option<Site>,
+    cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// Where in a running job something happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// Name of the operator.
+    pub operator: String,
+    /// Source line where the operator was made, as `file:line:column`.
+    pub location: String,
+    /// Index of the worker among all workers of the job.
+    pub worker: usize,
+}
+
+/// The result of anything in Waterwheel that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error of `kind` with a message in lower case, without a full stop.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Error { kind, message: message.into(), site: None, cause: None }
+    }
+
+    /// An [`ErrorKind::Config`] error.
+    pub fn config(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Config, message)
+    }
+
+    /// An [`ErrorKind::Data`] error.
+    pub fn data(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Data, message)
+    }
+
+    /// An [`ErrorKind::Operator`] error.
+    pub fn operator(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Operator, message)
+    }
+
+    /// An [`ErrorKind::Peer`] error.
+    pub fn peer(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Peer, message)
+    }
+
+    /// An [`ErrorKind::Internal`] error.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Internal, message)
+    }
+
+    /// Adds the underlying cause.
+    #[must_use]
+    pub fn caused_by(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// Adds the operator and worker, unless the error already has one.
+    #[must_use]
+    pub fn at(mut self, site: Site) -> Self {
+        self.site.get_or_insert(site);
+        self
+    }
+
+    /// What the caller can do.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The message alone, without operator and worker.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The operator and worker, where the error came from one.
+    pub fn site(&self) -> Option<&Site> {
+        self.site.as_ref()
+    }
+
+    /// The message followed by every cause, each after a colon: one line for a log.
+    pub fn full_message(&self) -> String {
+        let mut text = self.to_string();
+        let mut next = std::error::Error::source(self);
+        while let Some(cause) = next {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            next = cause.source();
+        }
+        text
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(Site { operator, location, worker }) = &self.site {
+            write!(f, "operator \"{operator}\" ({location}, worker {worker}): ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_deref().map(|cause| cause as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_with_site_and_cause_reads_as_one_line() {
+        let error = Error::data("row 7 has no field \"user\"")
+            .caused_by(std::io::Error::other("disk"))
+            .at(Site { operator: "read".into(), location: "src/main.rs:3:5".into(), worker: 2 });
+        assert_eq!(
+            error.full_message(),
+            "operator \"read\" (src/main.rs:3:5, worker 2): row 7 has no field \"user\": disk"
+        );
+        assert_eq!(error.kind(), ErrorKind::Data);
+    }
+
+    #[test]
+    fn error_keeps_its_first_site() {
+        let site = |operator: &str| Site { operator: operator.into(), location: String::new(), worker: 0 };
+        let error = Error::operator("boom").at(site("inner")).at(site("outer"));
+        assert_eq!(error.site().unwrap().operator, "inner");
+    }
+}

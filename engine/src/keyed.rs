@@ -1,0 +1,167 @@
+//! Keyed streams: state per key, on the worker that owns the key.
+
+use std::panic::Location;
+use std::rc::Rc;
+
+use rustc_hash::FxHashMap;
+
+use crate::clock::{Clock, Epoch};
+use crate::edge::Edge;
+use crate::error::Result;
+use crate::hash::{Key, key_owner};
+use crate::operator::{Input, OperatorBuilder, WakeOn};
+use crate::process::{self, Collector, ProcessFunction};
+use crate::record::Record;
+use crate::stream::DataStream;
+
+/// A stream partitioned by key; see [`DataStream::key_by`].
+pub struct KeyedStream<'s, K, D, T: Clock = Epoch> {
+    edge: Edge<'s, Vec<D>, T>,
+    key: Rc<dyn Fn(&D) -> K>,
+    location: &'static Location<'static>,
+}
+
+impl<K, D, T: Clock> std::fmt::Debug for KeyedStream<'_, K, D, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("KeyedStream").field(&self.edge).finish()
+    }
+}
+
+/// A function on the records of a keyed stream, with a state `S` per key.
+pub trait KeyedProcessFunction<K, D> {
+    /// State of one key; made by `Default` at the key's first record.
+    type State: Default + 'static;
+    /// What it emits.
+    type Out: 'static;
+
+    /// Handles one record of `key`.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn process(&mut self, key: &K, state: &mut Self::State, record: D, out: &mut Collector<Self::Out>)
+    -> Result<()>;
+
+    /// Called once per key, in order of key, when the input has ended.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn end_of_input(
+        &mut self,
+        _key: &K,
+        _state: &mut Self::State,
+        _out: &mut Collector<Self::Out>,
+    ) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
+    pub(crate) fn new(
+        edge: Edge<'s, Vec<D>, T>,
+        key: Rc<dyn Fn(&D) -> K>,
+        location: &'static Location<'static>,
+    ) -> Self {
+        KeyedStream { edge, key, location }
+    }
+
+    /// Handles each record with its key's state and a [`Collector`] for any number of results.
+    ///
+    /// # Examples
+    /// ```
+    /// # use waterwheel_engine::{execute, RuntimeConfig};
+    /// let counts = execute(RuntimeConfig::threads(2), |env| {
+    ///     let words = env.from_iter("a b a".split(' ').map(String::from));
+    ///     let counted = words.key_by(|word| word.clone()).process(|word, count: &mut u32, _word, out| {
+    ///         *count += 1;
+    ///         out.emit((word.clone(), *count));
+    ///     });
+    ///     Ok(counted.collect())
+    /// })?;
+    /// let counts = counts.concat();
+    /// assert!(counts.contains(&("a".to_string(), 2)) && counts.contains(&("b".to_string(), 1)));
+    /// # Ok::<(), waterwheel_engine::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn process<S: Default + 'static, E: 'static>(
+        self,
+        f: impl FnMut(&K, &mut S, D, &mut Collector<E>) + 'static,
+    ) -> DataStream<'s, E, T> {
+        self.process_function(EachKeyed(f, std::marker::PhantomData))
+    }
+
+    /// Handles records with a [`KeyedProcessFunction`], which is also told of the end of the input.
+    #[track_caller]
+    pub fn process_function<F: KeyedProcessFunction<K, D> + 'static>(self, f: F) -> DataStream<'s, F::Out, T> {
+        let key = Rc::clone(&self.key);
+        let (op, input) = self.partitioned("keyed_process", Location::caller());
+        process::run(op, input, Keyed { f, key, states: FxHashMap::default() })
+    }
+
+    /// The records, each on the worker that owns its key, without state.
+    #[must_use]
+    pub fn into_stream(self) -> DataStream<'s, D, T> {
+        let location = self.location;
+        let (op, input) = self.partitioned("key_by", location);
+        op.finish_unary(input, |token, batch, out| {
+            out.send_batch(token, batch);
+            Ok(())
+        })
+    }
+
+    fn partitioned(
+        self,
+        name: &str,
+        location: &'static Location<'static>,
+    ) -> (OperatorBuilder<'s, T>, Input<Vec<D>, T>) {
+        let workers = self.edge.place().workers();
+        let mut op = OperatorBuilder::made_at(&self.edge.place(), name, location);
+        let key = self.key;
+        let input =
+            op.input_routed(self.edge, WakeOn::Progress, move |record| key_owner(&key(record), workers) as u64);
+        (op, input)
+    }
+}
+
+/// A plain closure as a [`KeyedProcessFunction`].
+struct EachKeyed<F, S, E>(F, std::marker::PhantomData<(S, E)>);
+
+impl<K, D, S, E, F> KeyedProcessFunction<K, D> for EachKeyed<F, S, E>
+where
+    S: Default + 'static,
+    E: 'static,
+    F: FnMut(&K, &mut S, D, &mut Collector<E>),
+{
+    type State = S;
+    type Out = E;
+
+    fn process(&mut self, key: &K, state: &mut S, record: D, out: &mut Collector<E>) -> Result<()> {
+        (self.0)(key, state, record, out);
+        Ok(())
+    }
+}
+
+/// Runs a keyed function with the states of this worker's keys.
+struct Keyed<F: KeyedProcessFunction<K, D>, K, D> {
+    f: F,
+    key: Rc<dyn Fn(&D) -> K>,
+    states: FxHashMap<K, F::State>,
+}
+
+impl<K: Key, D, F: KeyedProcessFunction<K, D>> ProcessFunction<D> for Keyed<F, K, D> {
+    type Out = F::Out;
+
+    fn process(&mut self, record: D, out: &mut Collector<F::Out>) -> Result<()> {
+        let key = (self.key)(&record);
+        if let Some(state) = self.states.get_mut(&key) {
+            return self.f.process(&key, state, record, out);
+        }
+        let state = self.states.entry(key.clone()).or_default();
+        self.f.process(&key, state, record, out)
+    }
+
+    fn end_of_input(&mut self, out: &mut Collector<F::Out>) -> Result<()> {
+        let mut entries: Vec<_> = std::mem::take(&mut self.states).into_iter().collect();
+        entries.sort_by(|a, b| a.0.cmp(&b.0));
+        entries.iter_mut().try_for_each(|(key, state)| self.f.end_of_input(key, state, out))
+    }
+}

@@ -1,0 +1,202 @@
+//! Building operators, for the layers above: inputs and outputs of batches, promises to send, frontiers.
+//!
+//! Programs use [`DataStream`](crate::DataStream); `iteration` and `ps` use this. An operator reads batches,
+//! each with a [`Token`] that allows sending at the batch's time while the batch is handled. To send later it
+//! turns the token into a [`Promise`], which holds the time open until it is dropped.
+
+mod input;
+pub(crate) mod output;
+
+use std::panic::Location;
+use std::rc::Rc;
+
+use timely::dataflow::channels::pact::{DistributorPact, Exchange, Pipeline};
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder as TimelyBuilder;
+use timely::progress::frontier::MutableAntichain;
+use timely::progress::operate::FrontierInterest;
+use timely::scheduling::Activator;
+
+use crate::clock::Clock;
+use crate::edge::{Edge, Place};
+use crate::error::Result;
+use crate::flow::{Lineage, SourceHold};
+use crate::origin::Origin;
+use crate::parcel::{ByDestination, Packet, Parcel};
+use crate::record::Record;
+
+pub use input::{Input, Promise, Token};
+pub use output::Output;
+use output::RecordOutput;
+
+/// When progress on an input wakes the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WakeOn {
+    /// Only records: progress alone never does.
+    Records,
+    /// Records and progress.
+    Progress,
+}
+
+/// Builds one operator: inputs first, then outputs, then its logic.
+pub struct OperatorBuilder<'s, T: Clock> {
+    builder: TimelyBuilder<'s, T>,
+    place: Place<'s, T>,
+    origin: Rc<Origin>,
+    lineage: Lineage,
+    inputs: usize,
+}
+
+impl<'s, T: Clock> OperatorBuilder<'s, T> {
+    /// Starts an operator called `name` in `place`. Errors of the operator show the caller's source line.
+    #[track_caller]
+    pub fn new(place: &Place<'s, T>, name: &str) -> Self {
+        Self::made_at(place, name, Location::caller())
+    }
+
+    pub(crate) fn made_at(place: &Place<'s, T>, name: &str, location: &'static Location<'static>) -> Self {
+        let origin = Origin::new(name, location, place.worker_index(), place.run());
+        let builder = TimelyBuilder::new(name.to_string(), place.scope());
+        OperatorBuilder { builder, place: place.clone(), origin, lineage: Lineage::default(), inputs: 0 }
+    }
+
+    /// Adds an input that takes batches as they are, from the same worker.
+    pub fn input<C: Default + Batch>(&mut self, edge: Edge<'s, C, T>, wake: WakeOn) -> Input<C, T> {
+        let input = Input::new(self.builder.new_input(edge.stream, Pipeline));
+        self.note_input(&edge.lineage, wake);
+        input
+    }
+
+    /// Adds an input whose records are moved to worker `route(record) mod workers`.
+    pub fn input_routed<D: Record>(
+        &mut self,
+        edge: Edge<'s, Vec<D>, T>,
+        wake: WakeOn,
+        route: impl Fn(&D) -> u64 + 'static,
+    ) -> Input<Vec<D>, T> {
+        let origin = Rc::clone(&self.origin);
+        let pact = Exchange::new(move |record: &D| origin.blamed(|| route(record)));
+        let input = Input::new(self.builder.new_input(edge.stream, pact));
+        self.note_input(&edge.lineage, wake);
+        input
+    }
+
+    /// Adds an input of packets, each moved whole to the worker it names.
+    pub fn input_parcels<P: Packet>(
+        &mut self,
+        edge: Edge<'s, Parcel<P>, T>,
+        wake: WakeOn,
+    ) -> Input<Parcel<P>, T> {
+        let pact = DistributorPact(|_workers| ByDestination);
+        let input = Input::new(self.builder.new_input(edge.stream, pact));
+        self.note_input(&edge.lineage, wake);
+        input
+    }
+
+    fn note_input(&mut self, lineage: &Lineage, wake: WakeOn) {
+        if wake == WakeOn::Records {
+            self.builder.set_notify_for(self.inputs, FrontierInterest::Never);
+        }
+        if !lineage.is_subset(&self.lineage) {
+            self.lineage = Rc::new(self.lineage.union(lineage).copied().collect());
+        }
+        self.inputs += 1;
+    }
+
+    /// Adds an output; the edge is what other operators read from.
+    pub fn output<C: Default + Batch>(&mut self) -> (Output<C, T>, Edge<'s, C, T>) {
+        let (output, stream) = self.builder.new_output::<C>();
+        let edge = Edge { stream, origin: Rc::clone(&self.origin), lineage: Rc::clone(&self.lineage) };
+        (Output::new(output), edge)
+    }
+
+    /// As [`output`](Self::output), for records that are sent one by one.
+    pub(crate) fn record_output<D: 'static>(&mut self) -> (RecordOutput<D, T>, Edge<'s, Vec<D>, T>) {
+        let (output, stream) = self.builder.new_output::<Vec<D>>();
+        let edge = Edge { stream, origin: Rc::clone(&self.origin), lineage: Rc::clone(&self.lineage) };
+        (RecordOutput::new(output), edge)
+    }
+
+    /// A hold on the sources of `held`, sparing those of `spared`; see [`SourceHold`].
+    pub fn source_hold(&self, held: &SourcesOf, spared: &SourcesOf) -> SourceHold {
+        SourceHold::new(self.place.run(), &held.0, &spared.0)
+    }
+
+    /// Finishes the operator. `constructor` gets one promise per output for the first time of all, and
+    /// returns the logic, which runs whenever there is work.
+    ///
+    /// An error or a panic of the logic ends the run and names the operator.
+    pub fn build<L>(self, constructor: impl FnOnce(Vec<Promise<T>>, Activation) -> L)
+    where
+        L: FnMut(&Frontiers<'_, T>) -> Result<()> + 'static,
+    {
+        let info = self.builder.operator_info();
+        let activation = Activation { activator: self.place.scope().activator_for(info.address) };
+        let origin = self.origin;
+        self.builder.build(move |capabilities| {
+            let promises = capabilities.into_iter().map(Promise::new).collect();
+            let mut logic = constructor(promises, activation);
+            let mut alive = true;
+            move |frontiers| {
+                if alive {
+                    alive = origin.guard(|| logic(&Frontiers(frontiers)));
+                }
+            }
+        });
+    }
+}
+
+/// What an edge can carry: any owned data with a record count.
+pub trait Batch: timely::Accountable + 'static {}
+impl<C: timely::Accountable + 'static> Batch for C {}
+
+/// The sources that an edge descends from.
+#[derive(Clone, Debug, Default)]
+pub struct SourcesOf(pub(crate) Lineage);
+
+/// Wakes an operator from itself or from others on the same worker.
+#[derive(Clone)]
+pub struct Activation {
+    activator: Activator,
+}
+
+impl Activation {
+    /// Runs the operator again soon.
+    pub fn wake(&self) {
+        self.activator.activate();
+    }
+
+    /// Runs the operator again after `delay`.
+    pub fn wake_after(&self, delay: std::time::Duration) {
+        self.activator.activate_after(delay);
+    }
+}
+
+impl std::fmt::Debug for Activation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Activation")
+    }
+}
+
+/// The frontiers of an operator's inputs: what may still arrive.
+#[derive(Debug)]
+pub struct Frontiers<'a, T: Clock>(&'a [MutableAntichain<T>]);
+
+impl<T: Clock> Frontiers<'_, T> {
+    /// Whether a record at `time` or before may still arrive on input `port`.
+    #[inline]
+    pub fn may_arrive(&self, port: usize, time: &T) -> bool {
+        self.0[port].less_equal(time)
+    }
+
+    /// Whether nothing at all will arrive any more on input `port`.
+    #[inline]
+    pub fn is_done(&self, port: usize) -> bool {
+        self.0[port].frontier().is_empty()
+    }
+
+    /// The least time that may still arrive on input `port`, if any.
+    #[inline]
+    pub fn next(&self, port: usize) -> Option<T> {
+        self.0[port].frontier().iter().next().cloned()
+    }
+}

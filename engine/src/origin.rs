@@ -1,0 +1,86 @@
+//! Where an operator was made, for its errors.
+
+use std::cell::{Cell, RefCell};
+use std::panic::Location;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::error::{Error, Result, Site};
+use crate::runtime::panics;
+use crate::runtime::state::RunState;
+
+/// Name, source line and worker of one operator.
+pub(crate) struct Origin {
+    name: RefCell<String>,
+    location: &'static Location<'static>,
+    worker: usize,
+    run: Arc<RunState>,
+}
+
+thread_local! {
+    /// The origin of a function that runs inside another operator, such as the key function of an exchange:
+    /// it is to be blamed for its own panic.
+    static BLAMED: Cell<Option<Site>> = const { Cell::new(None) };
+}
+
+impl Origin {
+    pub(crate) fn new(
+        name: &str,
+        location: &'static Location<'static>,
+        worker: usize,
+        run: Arc<RunState>,
+    ) -> Rc<Self> {
+        Rc::new(Origin { name: RefCell::new(name.into()), location, worker, run })
+    }
+
+    pub(crate) fn rename(&self, name: &str) {
+        *self.name.borrow_mut() = name.into();
+    }
+
+    pub(crate) fn run(&self) -> &Arc<RunState> {
+        &self.run
+    }
+
+    pub(crate) fn worker(&self) -> usize {
+        self.worker
+    }
+
+    pub(crate) fn site(&self) -> Site {
+        let operator = self.name.borrow().clone();
+        Site { operator, location: self.location.to_string(), worker: self.worker }
+    }
+
+    /// Runs one activation of the operator; an error or a panic ends the run and names the operator.
+    #[inline]
+    pub(crate) fn guard(&self, logic: impl FnOnce() -> Result<()>) -> bool {
+        match panics::catch(logic).and_then(|result| result) {
+            Ok(()) => true,
+            Err(error) => {
+                let site = BLAMED.take().unwrap_or_else(|| self.site());
+                self.run.fail(error.at(site));
+                false
+            }
+        }
+    }
+
+    /// Runs `f`, which belongs to this operator, inside another one. Costs nothing unless it panics.
+    #[inline]
+    pub(crate) fn blamed<R>(&self, f: impl FnOnce() -> R) -> R {
+        struct Blame<'a>(&'a Origin);
+        impl Drop for Blame<'_> {
+            #[cold]
+            fn drop(&mut self) {
+                BLAMED.set(Some(self.0.site()));
+            }
+        }
+        let blame = Blame(self);
+        let result = f();
+        std::mem::forget(blame);
+        result
+    }
+
+    /// Reports a failure that has no operator activation around it.
+    pub(crate) fn fail(&self, error: Error) {
+        self.run.fail(error.at(self.site()));
+    }
+}

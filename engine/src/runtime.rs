@@ -1,0 +1,205 @@
+//! Running a job: worker threads, processes, and the one way in which a run ends.
+
+mod config;
+mod connect;
+mod launch;
+pub(crate) mod link;
+pub(crate) mod panics;
+mod socket;
+pub(crate) mod state;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use timely::communication::allocator::zero_copy::initialize::{
+    CommsGuard, initialize_networking_from_sockets,
+};
+use timely::communication::allocator::{Allocator, AllocatorBuilder, ProcessBuilder};
+use timely::communication::{Config as CommunicationConfig, Hooks};
+use timely::worker::Worker;
+
+pub use config::{RuntimeConfig, StopHandle};
+
+use crate::collect::Outcome;
+use crate::env::Env;
+use crate::error::{Error, Result};
+use crate::machine;
+use connect::Cluster;
+use launch::{Children, Membership};
+use link::{Links, PeerName};
+use socket::DataSocket;
+use state::RunState;
+
+/// Builds a dataflow on every worker and runs it to its end.
+///
+/// `job` runs once per worker thread and must build the same graph on each. What it returns is finished
+/// when the dataflow has ended: a [`Collected`](crate::Collected) becomes its records, and tuples and `()`
+/// follow. The result holds one value per worker thread of *this* process, in order of worker index.
+///
+/// With several processes every process calls `execute` with the same job; see [`RuntimeConfig`] for how
+/// they are started and find each other.
+///
+/// # Errors
+/// The first failure anywhere ends the run on every process with the same error, which names the operator
+/// and the worker. Panics of user functions are such failures. A lost process is an
+/// [`ErrorKind::Peer`](crate::ErrorKind::Peer) error that names it.
+///
+/// # Examples
+/// ```
+/// use waterwheel_engine::{RuntimeConfig, execute};
+///
+/// let squares = execute(RuntimeConfig::threads(2), |env| {
+///     Ok(env.from_iter(1..=4u64).rebalance().map(|x| x * x).collect())
+/// })?;
+/// let mut squares = squares.concat();
+/// squares.sort();
+/// assert_eq!(squares, [1, 4, 9, 16]);
+/// # Ok::<(), waterwheel_engine::Error>(())
+/// ```
+pub fn execute<O, F>(config: RuntimeConfig, job: F) -> Result<Vec<O::Value>>
+where
+    O: Outcome,
+    F: for<'s> Fn(&Env<'s>) -> Result<O> + Send + Sync + 'static,
+{
+    config.validate()?;
+    let job = Arc::new(job);
+    let run = Arc::new(RunState::default());
+    config.stop.watch(&run);
+    if config.processes == 1 {
+        let (builders, _nothing) = communication(config.threads)
+            .try_build()
+            .map_err(|text| Error::internal(format!("can not build worker threads: {text}")))?;
+        return run_workers(&run, builders, &job);
+    }
+    let mut network = Network::connect(&config, &run)?;
+    let builders = std::mem::take(&mut network.builders);
+    let values = run_workers(&run, builders, &job);
+    network.disconnect(&run, values)
+}
+
+fn communication(threads: usize) -> CommunicationConfig {
+    if threads == 1 { CommunicationConfig::Thread } else { CommunicationConfig::Process(threads) }
+}
+
+/// Runs one thread per builder and gathers their values, or the failure of the run.
+fn run_workers<O, F>(run: &Arc<RunState>, builders: Vec<AllocatorBuilder>, job: &Arc<F>) -> Result<Vec<O::Value>>
+where
+    O: Outcome,
+    F: for<'s> Fn(&Env<'s>) -> Result<O> + Send + Sync + 'static,
+{
+    let (shared, job) = (Arc::clone(run), Arc::clone(job));
+    let logic = move |allocator| run_worker::<O, F>(&shared, allocator, &job);
+    let guards = timely::communication::initialize_from(builders, Box::new(()), logic)
+        .map_err(|text| Error::config(format!("can not start the worker threads: {text}")))?;
+    let values: Vec<Option<O::Value>> = guards.join().into_iter().map(|value| value.ok().flatten()).collect();
+    run.outcome()?;
+    let whole: Option<Vec<_>> = values.into_iter().collect();
+    whole.ok_or_else(|| Error::internal("a worker ended without a result"))
+}
+
+/// The life of one worker thread. Whatever goes wrong is told to `run`.
+fn run_worker<O, F>(run: &Arc<RunState>, allocator: Allocator, job: &F) -> Option<O::Value>
+where
+    O: Outcome,
+    F: for<'s> Fn(&Env<'s>) -> Result<O>,
+{
+    run.register_worker();
+    panics::mark_worker_thread();
+    // Nested: dropping a worker whose dataflow was cut short runs user destructors, which may panic too.
+    let value = panics::catch(|| {
+        let mut worker = Worker::new(timely::WorkerConfig::default(), allocator, Some(machine::now()));
+        panics::catch(|| drive(run, &mut worker, job)).and_then(|value| value)
+    });
+    value.and_then(|value| value).map_err(|error| run.fail(error)).ok().flatten()
+}
+
+/// Builds the dataflow and steps it until it has ended or the run is stopped.
+fn drive<O, F>(run: &Arc<RunState>, worker: &mut Worker, job: &F) -> Result<Option<O::Value>>
+where
+    O: Outcome,
+    F: for<'s> Fn(&Env<'s>) -> Result<O>,
+{
+    let outcome = worker.dataflow(|scope| job(&Env::new(scope, Arc::clone(run))))?;
+    while worker.has_dataflows() {
+        if run.stopped() {
+            return Ok(None);
+        }
+        worker.step_or_park(None);
+    }
+    outcome.finish().map(Some)
+}
+
+/// The connections of this process to the others, and the processes it has started.
+struct Network {
+    builders: Vec<AllocatorBuilder>,
+    comms: CommsGuard,
+    links: Arc<Links>,
+    children: Children,
+}
+
+impl Network {
+    fn connect(config: &RuntimeConfig, run: &Arc<RunState>) -> Result<Self> {
+        let Membership { me, addresses, listener, token, children } = launch::join_cluster(config)?;
+        if addresses.len() != config.processes {
+            let (found, n) = (addresses.len(), config.processes);
+            return Err(Error::config(format!("joined a cluster of {found} processes, expected {n}")));
+        }
+        let timeout = config.connect_timeout;
+        let cluster = Cluster { addresses, me, threads: config.threads, token, timeout };
+        let (mut data, mut control) = (Vec::new(), Vec::new());
+        for (process, sockets) in cluster.connect(&listener)?.into_iter().enumerate() {
+            let peer = PeerName { process, address: cluster.addresses[process].clone() };
+            control.extend(sockets.control.map(|stream| (peer.clone(), stream)));
+            data.push(sockets.data.map(|stream| DataSocket::new(stream, peer, Arc::clone(run))));
+        }
+        let links = Links::start(control, run)?;
+        run.set_links(Arc::clone(&links));
+        let hooks = Hooks::default();
+        let inside =
+            ProcessBuilder::new_typed_vector(config.threads, hooks.refill.clone(), hooks.spill.clone());
+        let (builders, comms) =
+            initialize_networking_from_sockets(inside, data, me, config.threads, hooks)
+                .map_err(|error| Error::internal("can not start the network threads").caused_by(error))?;
+        let builders = builders.into_iter().map(AllocatorBuilder::Tcp).collect();
+        Ok(Network { builders, comms, links, children })
+    }
+
+    /// Parts from the other processes: in good order after a good run, at once after a failure.
+    fn disconnect<V>(mut self, run: &Arc<RunState>, values: Result<Vec<V>>) -> Result<Vec<V>> {
+        let values = match values {
+            Ok(values) => values,
+            Err(error) => {
+                // Its threads may wait for a peer that is gone; the process is about to end.
+                std::mem::forget(self.comms);
+                return Err(error);
+            }
+        };
+        self.links.part(run);
+        if let Err(error) = run.outcome() {
+            std::mem::forget(self.comms);
+            return Err(error);
+        }
+        drain(self.comms, run)?;
+        self.children.wait()?;
+        Ok(values)
+    }
+}
+
+/// Waits until the network threads have sent and read everything, or until the run fails.
+fn drain(comms: CommsGuard, run: &Arc<RunState>) -> Result<()> {
+    let done = Arc::new(AtomicBool::new(false));
+    let (finished, waiter) = (Arc::clone(&done), std::thread::current());
+    std::thread::Builder::new()
+        .name("waterwheel:drain".into())
+        .spawn(move || {
+            drop(comms);
+            finished.store(true, Ordering::SeqCst);
+            waiter.unpark();
+        })
+        .map_err(|error| Error::config("can not start a thread").caused_by(error))?;
+    while !done.load(Ordering::SeqCst) {
+        run.outcome()?;
+        std::thread::park_timeout(std::time::Duration::from_millis(50));
+    }
+    Ok(())
+}

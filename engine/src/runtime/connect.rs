@@ -1,0 +1,250 @@
+//! Connections between the processes of a job, made by us before timely sees them.
+//!
+//! Each pair of processes gets two TCP connections, `data` and `control`; the one with the higher index
+//! connects. A connection counts when the other side has sent a valid hello; anything else is dropped.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result};
+use crate::machine;
+
+/// First bytes of every connection: name and version of the handshake.
+const MAGIC: [u8; 8] = *b"WWHEEL\x00\x01";
+/// How long a connected peer may take to say hello.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(1);
+/// Pause between two attempts to reach a peer that is not there yet.
+const RETRY_PAUSE: Duration = Duration::from_millis(10);
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Channel {
+    Data,
+    Control,
+}
+
+impl Channel {
+    const ALL: [Channel; 2] = [Channel::Data, Channel::Control];
+}
+
+/// The two connections to one peer.
+#[derive(Debug, Default)]
+pub(crate) struct PeerSockets {
+    pub(crate) data: Option<TcpStream>,
+    pub(crate) control: Option<TcpStream>,
+}
+
+impl PeerSockets {
+    fn slot(&mut self, channel: Channel) -> &mut Option<TcpStream> {
+        match channel {
+            Channel::Data => &mut self.data,
+            Channel::Control => &mut self.control,
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.data.is_some() && self.control.is_some()
+    }
+}
+
+/// One process's view of the cluster it joins.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    /// Address of every process, by index.
+    pub(crate) addresses: Vec<String>,
+    /// Index of this process.
+    pub(crate) me: usize,
+    /// Worker threads per process; all must agree.
+    pub(crate) threads: usize,
+    /// Distinguishes this run from others on the same ports; all must agree.
+    pub(crate) token: u64,
+    /// How long to wait for all connections.
+    pub(crate) timeout: Duration,
+}
+
+const HELLO_BYTES: usize = 8 + 1 + 4 + 4 + 4 + 8;
+
+impl Cluster {
+    fn hello(&self, channel: Channel) -> [u8; HELLO_BYTES] {
+        let mut hello = [0; HELLO_BYTES];
+        hello[..8].copy_from_slice(&MAGIC);
+        hello[8] = channel as u8;
+        hello[9..13].copy_from_slice(&(self.me as u32).to_le_bytes());
+        hello[13..17].copy_from_slice(&(self.addresses.len() as u32).to_le_bytes());
+        hello[17..21].copy_from_slice(&(self.threads as u32).to_le_bytes());
+        hello[21..].copy_from_slice(&self.token.to_le_bytes());
+        hello
+    }
+
+    /// The sender and channel of a hello, or what is wrong with it.
+    fn check(&self, hello: &[u8; HELLO_BYTES]) -> Result<(usize, Channel), String> {
+        let word = |at: usize| u32::from_le_bytes([hello[at], hello[at + 1], hello[at + 2], hello[at + 3]]) as usize;
+        if hello[..8] != MAGIC {
+            return Err("it does not speak this protocol version".into());
+        }
+        if hello[21..] != self.token.to_le_bytes() {
+            return Err("it belongs to another run".into());
+        }
+        if (word(13), word(17)) != (self.addresses.len(), self.threads) {
+            let (found_n, found_w) = (word(13), word(17));
+            let (n, w) = (self.addresses.len(), self.threads);
+            return Err(format!("it runs {found_n} processes of {found_w} threads, expected {n} of {w}"));
+        }
+        let channel = Channel::ALL.into_iter().find(|channel| *channel as u8 == hello[8]);
+        channel.map(|channel| (word(9), channel)).ok_or_else(|| "it asks for an unknown channel".into())
+    }
+
+    /// Connects to every other process.
+    ///
+    /// # Errors
+    /// Some process was not reached in time; the message names it and its address.
+    pub(crate) fn connect(&self, listener: &TcpListener) -> Result<Vec<PeerSockets>> {
+        let io = |error| Error::config("can not prepare the listening socket").caused_by(error);
+        listener.set_nonblocking(true).map_err(io)?;
+        let start = machine::now();
+        let mut peers: Vec<PeerSockets> = (0..self.addresses.len()).map(|_| PeerSockets::default()).collect();
+        let mut last_refusal = String::new();
+        loop {
+            let missing: Vec<usize> =
+                (0..peers.len()).filter(|i| *i != self.me && !peers[*i].is_complete()).collect();
+            if missing.is_empty() {
+                return Ok(peers);
+            }
+            if start.elapsed() > self.timeout {
+                return Err(self.unreachable(&missing, start, &last_refusal));
+            }
+            for peer in missing.into_iter().filter(|peer| *peer < self.me) {
+                self.call(peer, &mut peers[peer]);
+            }
+            while let Ok((stream, from)) = listener.accept() {
+                if let Err(reason) = self.admit(stream, &mut peers) {
+                    last_refusal = format!("refused {from}: {reason}");
+                    tracing::warn!("{last_refusal}");
+                }
+            }
+            std::thread::park_timeout(RETRY_PAUSE);
+        }
+    }
+
+    fn unreachable(&self, missing: &[usize], start: Instant, last_refusal: &str) -> Error {
+        let names: Vec<_> = missing.iter().map(|i| format!("process {i} ({})", self.addresses[*i])).collect();
+        let mut text = format!("no connection to {} within {:.1?}", names.join(", "), start.elapsed());
+        if !last_refusal.is_empty() {
+            text = format!("{text}; {last_refusal}");
+        }
+        Error::peer(text)
+    }
+
+    /// Tries to make the connections to a process of lower index that are still missing.
+    fn call(&self, peer: usize, sockets: &mut PeerSockets) {
+        for channel in Channel::ALL {
+            if sockets.slot(channel).is_none() {
+                // A peer that is not there yet, or hangs up, is tried again until the deadline.
+                *sockets.slot(channel) = self.call_once(peer, channel).ok();
+            }
+        }
+    }
+
+    fn call_once(&self, peer: usize, channel: Channel) -> std::io::Result<TcpStream> {
+        let mut stream = TcpStream::connect(&self.addresses[peer])?;
+        stream.set_read_timeout(Some(HELLO_TIMEOUT))?;
+        stream.write_all(&self.hello(channel))?;
+        let mut answer = [0; 8];
+        stream.read_exact(&mut answer)?;
+        if answer != MAGIC {
+            return Err(std::io::Error::other("not a waterwheel process"));
+        }
+        ready(stream)
+    }
+
+    /// Checks a caller's hello and keeps the connection.
+    fn admit(&self, mut stream: TcpStream, peers: &mut [PeerSockets]) -> Result<(), String> {
+        let mut hello = [0; HELLO_BYTES];
+        let text = |error: std::io::Error| error.to_string();
+        stream.set_nonblocking(false).map_err(text)?;
+        stream.set_read_timeout(Some(HELLO_TIMEOUT)).map_err(text)?;
+        stream.read_exact(&mut hello).map_err(|error| format!("no hello: {error}"))?;
+        let (from, channel) = self.check(&hello)?;
+        if from <= self.me || from >= peers.len() {
+            return Err(format!("it calls itself process {from}"));
+        }
+        let slot = peers[from].slot(channel);
+        if slot.is_some() {
+            return Err(format!("process {from} is connected already"));
+        }
+        stream.write_all(&MAGIC).map_err(text)?;
+        *slot = Some(ready(stream).map_err(text)?);
+        Ok(())
+    }
+}
+
+fn ready(stream: TcpStream) -> std::io::Result<TcpStream> {
+    stream.set_read_timeout(None)?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cluster(me: usize, addresses: &[String], token: u64) -> Cluster {
+        Cluster { addresses: addresses.to_vec(), me, threads: 1, token, timeout: Duration::from_secs(5) }
+    }
+
+    fn listeners(n: usize) -> (Vec<TcpListener>, Vec<String>) {
+        let listeners: Vec<_> = (0..n).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let addresses = listeners.iter().map(|l| l.local_addr().unwrap().to_string()).collect();
+        (listeners, addresses)
+    }
+
+    #[test]
+    fn processes_connect_while_strangers_knock() {
+        let (mut listeners, addresses) = listeners(3);
+        let mut garbage = TcpStream::connect(&addresses[0]).unwrap();
+        garbage.write_all(&[7; 64]).unwrap();
+        let _silent = TcpStream::connect(&addresses[0]).unwrap();
+        let connected: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..3)
+                .rev()
+                .map(|me| {
+                    let (listener, addresses) = (listeners.pop().unwrap(), &addresses);
+                    scope.spawn(move || cluster(me, addresses, 9).connect(&listener))
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap().unwrap()).collect()
+        });
+        for (i, peers) in connected.iter().rev().enumerate() {
+            assert!(peers.iter().enumerate().all(|(j, sockets)| i == j || sockets.is_complete()));
+        }
+    }
+
+    #[test]
+    fn missing_process_is_named_with_its_address() {
+        let (listeners, mut addresses) = listeners(1);
+        addresses.push("127.0.0.1:9".into());
+        let mut alone = cluster(0, &addresses, 1);
+        alone.timeout = Duration::from_millis(50);
+        let error = alone.connect(&listeners[0]).unwrap_err();
+        assert!(error.message().starts_with("no connection to process 1 (127.0.0.1:9) within"), "{error}");
+    }
+
+    #[test]
+    fn process_of_another_run_is_refused_by_name() {
+        let (listeners, addresses) = listeners(2);
+        let error = std::thread::scope(|scope| {
+            let other = scope.spawn(|| {
+                let mut other = cluster(1, &addresses, 2);
+                other.timeout = Duration::from_millis(300);
+                other.connect(&listeners[1])
+            });
+            let mut mine = cluster(0, &addresses, 1);
+            mine.timeout = Duration::from_millis(400);
+            let error = mine.connect(&listeners[0]).unwrap_err();
+            assert!(other.join().unwrap().is_err());
+            error
+        });
+        assert!(error.message().contains("it belongs to another run"), "{error}");
+    }
+}

@@ -1,0 +1,95 @@
+//! What all worker threads of one process share while a job runs: the first failure, the threads to wake,
+//! the gates of the sources, and the links to the other processes.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::Thread;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::flow::Gate;
+use crate::runtime::link::{Links, Notice};
+
+/// Shared state of one run in one process.
+#[derive(Default)]
+pub(crate) struct RunState {
+    stopped: AtomicBool,
+    failure: Mutex<Option<Error>>,
+    workers: Mutex<Vec<Thread>>,
+    gates: Mutex<Vec<Arc<Gate>>>,
+    links: Mutex<Option<Arc<Links>>>,
+}
+
+/// Locks even when another thread panicked: every critical section here leaves its data whole.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl RunState {
+    /// Ends the run with `error`: the first one wins, workers wake up and stop, peers are told.
+    pub(crate) fn fail(&self, error: Error) {
+        self.fail_with(error, true);
+    }
+
+    /// As [`fail`](Self::fail), for a failure that was reported by a peer: it is not reported back.
+    pub(crate) fn fail_from_peer(&self, error: Error) {
+        self.fail_with(error, false);
+    }
+
+    fn fail_with(&self, error: Error, tell_peers: bool) {
+        {
+            let mut failure = lock(&self.failure);
+            if failure.is_some() {
+                return;
+            }
+            if tell_peers && let Some(links) = lock(&self.links).as_ref() {
+                links.send(&Notice::failed(&error));
+            }
+            *failure = Some(error);
+        }
+        self.stopped.store(true, Ordering::SeqCst);
+        for worker in lock(&self.workers).iter() {
+            worker.unpark();
+        }
+    }
+
+    /// Whether the run has to end early.
+    pub(crate) fn stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// Takes the failure, if there was one.
+    pub(crate) fn outcome(&self) -> Result<()> {
+        match lock(&self.failure).take() {
+            Some(error) => Err(error),
+            None if self.stopped() => Err(Error::new(ErrorKind::Interrupted, "the run was stopped")),
+            None => Ok(()),
+        }
+    }
+
+    /// Registers the calling worker thread to be woken when the run fails.
+    pub(crate) fn register_worker(&self) {
+        lock(&self.workers).push(std::thread::current());
+    }
+
+    /// The gate of the source with this index; sources are numbered in the order they are built, which is
+    /// the same on every worker.
+    pub(crate) fn gate(&self, source: usize) -> Arc<Gate> {
+        let mut gates = lock(&self.gates);
+        while gates.len() <= source {
+            gates.push(Arc::default());
+        }
+        Arc::clone(&gates[source])
+    }
+
+    /// Sets the links to the other processes.
+    pub(crate) fn set_links(&self, links: Arc<Links>) {
+        *lock(&self.links) = Some(links);
+    }
+
+    /// Tells the other processes that this one holds (or no longer holds) a source.
+    pub(crate) fn tell_hold(&self, source: usize, held: bool) {
+        if let Some(links) = lock(&self.links).as_ref() {
+            links.send(&Notice::Hold { source, held });
+        }
+    }
+}

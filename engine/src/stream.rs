@@ -1,0 +1,306 @@
+//! Streams of records and their transformations.
+
+use std::cell::RefCell;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::rc::Rc;
+
+use timely::dataflow::operators::Concat;
+
+use crate::clock::{Clock, Epoch};
+use crate::collect::Collected;
+use crate::edge::Edge;
+use crate::error::Result;
+use crate::keyed::KeyedStream;
+use crate::hash::Key;
+use crate::operator::output::RecordOutput;
+use crate::operator::{Input, OperatorBuilder, Token, WakeOn};
+use crate::process::{Collector, ProcessFunction};
+use crate::record::Record;
+
+/// A stream of records, partitioned over the workers.
+///
+/// Transformations consume the stream; clone it to use it twice. Every operator has a name, by default that
+/// of the transformation; [`name`](Self::name) sets a better one for errors.
+pub struct DataStream<'s, D, T: Clock = Epoch> {
+    edge: Edge<'s, Vec<D>, T>,
+}
+
+impl<D: Clone + 'static, T: Clock> Clone for DataStream<'_, D, T> {
+    fn clone(&self) -> Self {
+        DataStream { edge: self.edge.clone() }
+    }
+}
+
+impl<D, T: Clock> std::fmt::Debug for DataStream<'_, D, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("DataStream").field(&self.edge).finish()
+    }
+}
+
+impl<'s, D: 'static, T: Clock> DataStream<'s, D, T> {
+    /// The stream that an edge carries.
+    pub fn from_edge(edge: Edge<'s, Vec<D>, T>) -> Self {
+        DataStream { edge }
+    }
+
+    /// The edge under the stream, for the layers that build their own operators.
+    pub fn into_edge(self) -> Edge<'s, Vec<D>, T> {
+        self.edge
+    }
+
+    /// Names the operator that made this stream, for its errors.
+    #[must_use]
+    pub fn name(self, name: &str) -> Self {
+        self.edge.origin.rename(name);
+        self
+    }
+
+    /// Index of this worker among all workers of the job.
+    pub fn worker_index(&self) -> usize {
+        self.edge.origin.worker()
+    }
+
+    /// Replaces each record by `f` of it.
+    ///
+    /// # Examples
+    /// ```
+    /// # use waterwheel_engine::{execute, RuntimeConfig};
+    /// let doubled = execute(RuntimeConfig::threads(1), |env| {
+    ///     Ok(env.from_iter([1, 2, 3]).map(|x| x * 2).collect())
+    /// })?;
+    /// assert_eq!(doubled.concat(), [2, 4, 6]);
+    /// # Ok::<(), waterwheel_engine::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn map<E: 'static>(self, mut f: impl FnMut(D) -> E + 'static) -> DataStream<'s, E, T> {
+        self.unary("map", Location::caller(), move |token, batch, out| {
+            out.send_iter(token, batch.drain(..).map(&mut f));
+            Ok(())
+        })
+    }
+
+    /// As [`map`](Self::map), for a function that can fail: its error ends the run.
+    #[track_caller]
+    pub fn try_map<E: 'static>(
+        self,
+        mut f: impl FnMut(D) -> Result<E> + 'static,
+    ) -> DataStream<'s, E, T> {
+        self.unary("try_map", Location::caller(), move |token, batch, out| {
+            let mut failure = None;
+            let mut good = |record| f(record).map_err(|error| failure = Some(error)).ok();
+            out.send_iter(token, batch.drain(..).map_while(&mut good));
+            failure.map_or(Ok(()), Err)
+        })
+    }
+
+    /// Keeps the records for which `keep` is true.
+    #[track_caller]
+    pub fn filter(self, mut keep: impl FnMut(&D) -> bool + 'static) -> Self {
+        self.unary("filter", Location::caller(), move |token, batch, out| {
+            out.send_iter(token, batch.drain(..).filter(&mut keep));
+            Ok(())
+        })
+    }
+
+    /// Replaces each record by all items of `f` of it.
+    #[track_caller]
+    pub fn flat_map<I: IntoIterator<Item: 'static>>(
+        self,
+        mut f: impl FnMut(D) -> I + 'static,
+    ) -> DataStream<'s, I::Item, T> {
+        self.unary("flat_map", Location::caller(), move |token, batch, out| {
+            out.send_iter(token, batch.drain(..).flat_map(&mut f));
+            Ok(())
+        })
+    }
+
+    /// Shows each record to `look` and passes it on.
+    #[track_caller]
+    pub fn inspect(self, mut look: impl FnMut(&D) + 'static) -> Self {
+        self.unary("inspect", Location::caller(), move |token, batch, out| {
+            out.send_iter(token, batch.drain(..).inspect(&mut look));
+            Ok(())
+        })
+    }
+
+    /// Handles records with a [`Collector`] for any number of results.
+    #[track_caller]
+    pub fn process<E: 'static>(
+        self,
+        mut f: impl FnMut(D, &mut Collector<E>) + 'static,
+    ) -> DataStream<'s, E, T> {
+        let per_record = move |record: D, out: &mut Collector<E>| f(record, out);
+        crate::process::build(self.edge, EachRecord(per_record, PhantomData), Location::caller())
+    }
+
+    /// Handles records with a [`ProcessFunction`], which is also told of the end of the input.
+    #[track_caller]
+    pub fn process_function<F: ProcessFunction<D> + 'static>(self, f: F) -> DataStream<'s, F::Out, T> {
+        crate::process::build(self.edge, f, Location::caller())
+    }
+
+    /// All records of both streams. Without order between them.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        let lineage = self.edge.lineage.union(&other.edge.lineage).copied().collect();
+        let stream = self.edge.stream.concat(other.edge.stream);
+        DataStream { edge: Edge { stream, origin: self.edge.origin, lineage: Rc::new(lineage) } }
+    }
+
+    /// Hands each record to `write`, for its effect; an error ends the run.
+    #[track_caller]
+    pub fn sink(self, mut write: impl FnMut(D) -> Result<()> + 'static) {
+        let _: DataStream<'s, (), T> = self.unary("sink", Location::caller(), move |_token, batch, _out| {
+            batch.drain(..).try_for_each(&mut write)
+        });
+    }
+
+    /// Partitions the stream by key: all records of one key are handled by the worker that owns the key.
+    ///
+    /// The key function runs once for the move and once for the state. Placement is a fixed hash; see
+    /// [`hash`](crate::hash).
+    #[track_caller]
+    pub fn key_by<K: Key>(self, key: impl Fn(&D) -> K + 'static) -> KeyedStream<'s, K, D, T>
+    where
+        D: Record,
+    {
+        KeyedStream::new(self.edge, Rc::new(key), Location::caller())
+    }
+
+    /// Moves each record to worker `partition(record, workers)`, which must be below `workers`.
+    #[track_caller]
+    pub fn partition_custom(self, partition: impl Fn(&D, usize) -> usize + 'static) -> Self
+    where
+        D: Record,
+    {
+        let workers = self.edge.place().workers();
+        self.exchange("partition_custom", Location::caller(), move |record| {
+            let worker = partition(record, workers);
+            assert!(worker < workers, "partition {worker} of a record, expected 0 to {}", workers - 1);
+            worker as u64
+        })
+    }
+
+    /// Spreads the records evenly over all workers, in turn.
+    #[track_caller]
+    pub fn rebalance(self) -> Self
+    where
+        D: Record,
+    {
+        let next = std::cell::Cell::new(self.worker_index() as u64);
+        self.exchange("rebalance", Location::caller(), move |_record| {
+            next.set(next.get().wrapping_add(1));
+            next.get()
+        })
+    }
+
+    /// Gives every worker a copy of each record.
+    #[track_caller]
+    pub fn broadcast(self) -> Self
+    where
+        D: Record,
+    {
+        let location = Location::caller();
+        let workers = self.edge.place().workers() as u32;
+        let copies = move |record: D| (0..workers).map(move |worker| (worker, record.clone()));
+        let routed: DataStream<'s, (u32, D), T> =
+            self.unary("broadcast", location, move |token, batch, out| {
+                out.send_iter(token, batch.drain(..).flat_map(copies));
+                Ok(())
+            });
+        let mut op = OperatorBuilder::made_at(&routed.edge.place(), "broadcast", location);
+        let input = op.input_routed(routed.edge, WakeOn::Records, |(worker, _)| u64::from(*worker));
+        op.finish_unary(input, |token, batch, out| {
+            out.send_iter(token, batch.drain(..).map(|(_worker, record)| record));
+            Ok(())
+        })
+    }
+
+    /// Gathers all records on worker 0; the job's caller gets them when the run has ended.
+    ///
+    /// Everything is kept in memory. Order is that of arrival.
+    #[track_caller]
+    pub fn collect(self) -> Collected<D>
+    where
+        D: Record,
+    {
+        let records = Rc::new(RefCell::new(Vec::new()));
+        let kept = Rc::clone(&records);
+        let gathered = self.exchange("collect", Location::caller(), |_record| 0);
+        gathered.sink(move |record| {
+            kept.borrow_mut().push(record);
+            Ok(())
+        });
+        Collected { records }
+    }
+
+    /// Keeps the records where they are; each worker gets its own.
+    #[track_caller]
+    pub fn collect_local(self) -> Collected<D> {
+        let records = Rc::new(RefCell::new(Vec::new()));
+        let kept = Rc::clone(&records);
+        self.sink(move |record| {
+            kept.borrow_mut().push(record);
+            Ok(())
+        });
+        Collected { records }
+    }
+
+    /// A one-input operator on records that stay where they are.
+    fn unary<E: 'static>(
+        self,
+        name: &str,
+        location: &'static Location<'static>,
+        logic: impl FnMut(&Token<T>, &mut Vec<D>, &mut RecordOutput<E, T>) -> Result<()> + 'static,
+    ) -> DataStream<'s, E, T> {
+        let mut op = OperatorBuilder::made_at(&self.edge.place(), name, location);
+        let input = op.input(self.edge, WakeOn::Records);
+        op.finish_unary(input, logic)
+    }
+
+    /// Moves each record to worker `route(record) mod workers`.
+    fn exchange(
+        self,
+        name: &str,
+        location: &'static Location<'static>,
+        route: impl Fn(&D) -> u64 + 'static,
+    ) -> Self
+    where
+        D: Record,
+    {
+        let mut op = OperatorBuilder::made_at(&self.edge.place(), name, location);
+        let input = op.input_routed(self.edge, WakeOn::Records, route);
+        op.finish_unary(input, |token, batch, out| {
+            out.send_batch(token, batch);
+            Ok(())
+        })
+    }
+}
+
+/// A plain closure as a [`ProcessFunction`].
+struct EachRecord<F, E>(F, PhantomData<E>);
+
+impl<D, E: 'static, F: FnMut(D, &mut Collector<E>)> ProcessFunction<D> for EachRecord<F, E> {
+    type Out = E;
+
+    fn process(&mut self, record: D, out: &mut Collector<E>) -> Result<()> {
+        (self.0)(record, out);
+        Ok(())
+    }
+}
+
+impl<'s, T: Clock> OperatorBuilder<'s, T> {
+    /// Finishes an operator that handles batch after batch and keeps nothing between them.
+    pub(crate) fn finish_unary<D: 'static, E: 'static>(
+        mut self,
+        mut input: Input<Vec<D>, T>,
+        mut logic: impl FnMut(&Token<T>, &mut Vec<D>, &mut RecordOutput<E, T>) -> Result<()> + 'static,
+    ) -> DataStream<'s, E, T> {
+        let (mut out, edge) = self.record_output();
+        self.build(move |_promises, _activation| {
+            move |_frontiers| input.try_for_each(|token, batch| logic(&token, batch, &mut out))
+        });
+        DataStream { edge }
+    }
+}
