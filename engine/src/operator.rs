@@ -145,6 +145,12 @@ impl<'s, T: Clock> OperatorBuilder<'s, T> {
     }
 }
 
+impl<T: Clock> std::fmt::Debug for OperatorBuilder<'_, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OperatorBuilder").field("name", &self.origin.site().operator).finish_non_exhaustive()
+    }
+}
+
 /// What an edge can carry: any owned data with a record count.
 pub trait Batch: timely::Accountable + 'static {}
 impl<C: timely::Accountable + 'static> Batch for C {}

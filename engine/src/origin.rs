@@ -5,7 +5,7 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::error::{Error, Result, Site};
+use crate::error::{Result, Site};
 use crate::runtime::panics;
 use crate::runtime::state::RunState;
 
@@ -77,10 +77,5 @@ impl Origin {
         let result = f();
         std::mem::forget(blame);
         result
-    }
-
-    /// Reports a failure that has no operator activation around it.
-    pub(crate) fn fail(&self, error: Error) {
-        self.run.fail(error.at(self.site()));
     }
 }

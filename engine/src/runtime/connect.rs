@@ -3,8 +3,8 @@
 //! Each pair of processes gets two TCP connections, `data` and `control`; the one with the higher index
 //! connects. A connection counts when the other side has sent a valid hello; anything else is dropped.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
@@ -12,8 +12,10 @@ use crate::machine;
 
 /// First bytes of every connection: name and version of the handshake.
 const MAGIC: [u8; 8] = *b"WWHEEL\x00\x01";
-/// How long a connected peer may take to say hello.
+/// How long a caller may take to say hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a process may take to answer a hello: longer than one round of its other work at the start.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause between two attempts to reach a peer that is not there yet.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
@@ -105,6 +107,7 @@ impl Cluster {
         let start = machine::now();
         let mut peers: Vec<PeerSockets> = (0..self.addresses.len()).map(|_| PeerSockets::default()).collect();
         let mut last_refusal = String::new();
+        let mut callers: Vec<Caller> = Vec::new();
         loop {
             let missing: Vec<usize> =
                 (0..peers.len()).filter(|i| *i != self.me && !peers[*i].is_complete()).collect();
@@ -118,11 +121,17 @@ impl Cluster {
                 self.call(peer, &mut peers[peer]);
             }
             while let Ok((stream, from)) = listener.accept() {
-                if let Err(reason) = self.admit(stream, &mut peers) {
-                    last_refusal = format!("refused {from}: {reason}");
-                    tracing::warn!("{last_refusal}");
-                }
+                callers.extend(Caller::new(stream, from));
             }
+            callers.retain_mut(|caller| match caller.hello().map(|hello| self.admit(&hello, caller, &mut peers)) {
+                Ok(Ok(())) => false,
+                Err(Waiting::Yes) => true,
+                Ok(Err(reason)) | Err(Waiting::GaveUp(reason)) => {
+                    last_refusal = format!("refused {}: {reason}", caller.from);
+                    tracing::warn!("{last_refusal}");
+                    false
+                }
+            });
             std::thread::park_timeout(RETRY_PAUSE);
         }
     }
@@ -148,7 +157,7 @@ impl Cluster {
 
     fn call_once(&self, peer: usize, channel: Channel) -> std::io::Result<TcpStream> {
         let mut stream = TcpStream::connect(&self.addresses[peer])?;
-        stream.set_read_timeout(Some(HELLO_TIMEOUT))?;
+        stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
         stream.write_all(&self.hello(channel))?;
         let mut answer = [0; 8];
         stream.read_exact(&mut answer)?;
@@ -158,24 +167,67 @@ impl Cluster {
         ready(stream)
     }
 
-    /// Checks a caller's hello and keeps the connection.
-    fn admit(&self, mut stream: TcpStream, peers: &mut [PeerSockets]) -> Result<(), String> {
-        let mut hello = [0; HELLO_BYTES];
-        let text = |error: std::io::Error| error.to_string();
-        stream.set_nonblocking(false).map_err(text)?;
-        stream.set_read_timeout(Some(HELLO_TIMEOUT)).map_err(text)?;
-        stream.read_exact(&mut hello).map_err(|error| format!("no hello: {error}"))?;
-        let (from, channel) = self.check(&hello)?;
+    /// Checks a caller's hello and keeps the connection. One that a peer has given up and made anew is
+    /// replaced.
+    fn admit(
+        &self,
+        hello: &[u8; HELLO_BYTES],
+        caller: &Caller,
+        peers: &mut [PeerSockets],
+    ) -> Result<(), String> {
+        let (from, channel) = self.check(hello)?;
         if from <= self.me || from >= peers.len() {
             return Err(format!("it calls itself process {from}"));
         }
-        let slot = peers[from].slot(channel);
-        if slot.is_some() {
-            return Err(format!("process {from} is connected already"));
-        }
-        stream.write_all(&MAGIC).map_err(text)?;
-        *slot = Some(ready(stream).map_err(text)?);
+        let keep = |stream: &TcpStream| {
+            let mut stream = stream.try_clone()?;
+            stream.set_nonblocking(false)?;
+            stream.write_all(&MAGIC)?;
+            ready(stream)
+        };
+        let stream = keep(&caller.stream).map_err(|error| error.to_string())?;
+        *peers[from].slot(channel) = Some(stream);
         Ok(())
+    }
+}
+
+/// A connection whose hello has not arrived in full. Read without blocking: a silent one costs nothing.
+struct Caller {
+    stream: TcpStream,
+    from: SocketAddr,
+    since: Instant,
+    bytes: [u8; HELLO_BYTES],
+    read: usize,
+}
+
+/// Why there is no hello yet.
+enum Waiting {
+    Yes,
+    GaveUp(String),
+}
+
+impl Caller {
+    fn new(stream: TcpStream, from: SocketAddr) -> Option<Self> {
+        stream.set_nonblocking(true).ok()?;
+        Some(Caller { stream, from, since: machine::now(), bytes: [0; HELLO_BYTES], read: 0 })
+    }
+
+    fn hello(&mut self) -> Result<[u8; HELLO_BYTES], Waiting> {
+        while self.read < HELLO_BYTES {
+            match self.stream.read(&mut self.bytes[self.read..]) {
+                Ok(0) => return Err(Waiting::GaveUp("it hung up before its hello".into())),
+                Ok(n) => self.read += n,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() != ErrorKind::WouldBlock => {
+                    return Err(Waiting::GaveUp(error.to_string()));
+                }
+                Err(_) if self.since.elapsed() > HELLO_TIMEOUT => {
+                    return Err(Waiting::GaveUp("it said no hello in time".into()));
+                }
+                Err(_) => return Err(Waiting::Yes),
+            }
+        }
+        Ok(self.bytes)
     }
 }
 
