@@ -33,5 +33,7 @@ pub use parcel::{Packet, Parcel};
 pub use process::{Collector, ProcessFunction};
 pub use record::Record;
 pub use runtime::{RuntimeConfig, StopHandle, execute};
-pub use source::{Source, SourceStatus};
+pub use source::{
+    BadRecord, BadRecordPolicy, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header, Source, SourceStatus,
+};
 pub use stream::DataStream;

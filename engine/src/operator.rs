@@ -121,6 +121,12 @@ impl<'s, T: Clock> OperatorBuilder<'s, T> {
         SourceHold::new(self.place.run(), &held.0, &spared.0)
     }
 
+    /// Wakes this operator, from another one on the same worker.
+    pub fn activation(&self) -> Activation {
+        let info = self.builder.operator_info();
+        Activation { activator: self.place.scope().activator_for(info.address) }
+    }
+
     /// Finishes the operator. `constructor` gets one promise per output for the first time of all, and
     /// returns the logic, which runs whenever there is work.
     ///
@@ -129,8 +135,7 @@ impl<'s, T: Clock> OperatorBuilder<'s, T> {
     where
         L: FnMut(&Frontiers<'_, T>) -> Result<()> + 'static,
     {
-        let info = self.builder.operator_info();
-        let activation = Activation { activator: self.place.scope().activator_for(info.address) };
+        let activation = self.activation();
         let origin = self.origin;
         self.builder.build(move |capabilities| {
             let promises = capabilities.into_iter().map(Promise::new).collect();

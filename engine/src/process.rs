@@ -17,9 +17,28 @@ pub struct Collector<E> {
     waiting: Vec<E>,
 }
 
-impl<E> Collector<E> {
-    pub(crate) fn new() -> Self {
+impl<E> Default for Collector<E> {
+    fn default() -> Self {
         Collector { waiting: Vec::new() }
+    }
+}
+
+impl<E> Collector<E> {
+    /// Takes all results that were emitted and not sent.
+    pub fn drain(&mut self) -> Vec<E> {
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// Whether there is nothing to send.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// The results that wait, to be sent as one batch with [`Output`].
+    #[inline]
+    pub fn batch(&mut self) -> &mut Vec<E> {
+        &mut self.waiting
     }
 
     /// Emits one result.
@@ -93,7 +112,7 @@ pub(crate) fn run<'s, D: 'static, T: Clock, F: ProcessFunction<D> + 'static>(
     op.build(move |mut promises, _activation| {
         // Kept until the end of the input, at the time that may still arrive: the last call sends with it.
         let mut last = promises.pop();
-        let mut collector = Collector::new();
+        let mut collector = Collector::default();
         move |frontiers| {
             input.try_for_each(|token, batch| {
                 for record in batch.drain(..) {

@@ -1,7 +1,9 @@
 //! Sources: where records enter a job.
 
 
+mod csv;
 mod iter;
+mod lines;
 
 
 use std::panic::Location;
@@ -15,6 +17,8 @@ use crate::error::Result;
 use crate::operator::output::RecordOutput;
 use crate::origin::Origin;
 use crate::stream::DataStream;
+
+pub use self::csv::{BadRecord, BadRecordPolicy, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header};
 
 
 /// What a source has to say after it was asked for records.

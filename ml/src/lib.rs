@@ -1,1 +1,3 @@
 //! ml
+
+pub mod generate;

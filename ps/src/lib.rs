@@ -1,1 +1,31 @@
-//! ps
+//! The parameter server inside the feedback loop.
+//!
+//! [`transform`] runs a [`WorkerLogic`] on a stream of training records: it pulls parameters from servers,
+//! computes, and pushes updates, while the servers' answers flow back through a feedback edge of the same
+//! dataflow. Termination is exact, memory is bounded by credits, and no setting is a time-out.
+//!
+//! Consistency: pulls are answered with what the server has (asynchronous); a pull sees the worker's own
+//! earlier pushes to the key; [`ParameterServerClient::advance_clock`] is a barrier over all workers, which
+//! makes bulk-synchronous training.
+
+mod block;
+mod config;
+mod core;
+mod dense;
+mod element;
+mod placement;
+mod server;
+mod server_op;
+mod shard;
+mod store;
+mod transform;
+mod worker;
+mod worker_op;
+
+pub use crate::core::policy::SendPolicy;
+pub use config::PsConfig;
+pub use element::Element;
+pub use placement::Placement;
+pub use server::{Emit, ServerContext, ServerLogic, SimpleServer};
+pub use transform::{Transformed, transform, transform_with_model_load};
+pub use worker::{ParameterServerClient, WorkerContext, WorkerLogic};

@@ -1,0 +1,169 @@
+//! Sources from CSV files.
+
+mod fields;
+mod file;
+mod message;
+mod options;
+mod part;
+
+use std::fmt;
+use std::panic::Location;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::edge::Edge;
+use crate::env::Env;
+use crate::error::{Error, Result};
+use crate::operator::{OperatorBuilder, WakeOn};
+use crate::source::csv::file::CsvFile;
+use crate::source::csv::part::{CsvSource, Share};
+use crate::stream::DataStream;
+
+pub use options::{BadRecordPolicy, CsvOptions, Delimiter, Header};
+
+/// A record of a CSV file, and where it was.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CsvRecord<R> {
+    /// Index of the file among the paths that were given.
+    pub file: u32,
+    /// Records before it in its file, good or bad. Header and blank lines are not records.
+    pub row: u64,
+    /// Line of the file where it begins, from 1. Every `\n` counts, also between quotes and in blank lines.
+    pub line: u64,
+    /// What the line says.
+    pub value: R,
+}
+
+/// A record of a CSV file that could not be read. Displays as `path:line: message`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct BadRecord {
+    /// Path of the file, as it was given.
+    pub file: String,
+    /// Line of the file where it begins, from 1.
+    pub line: u64,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+impl fmt::Display for BadRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.file, self.line, self.message)
+    }
+}
+
+/// What a line turned out to be. The bad ones are rare: boxed, they do not make the good ones larger.
+type Row<R> = Result<CsvRecord<R>, Box<BadRecord>>;
+
+/// The two streams of [`Env::read_csv`]: records, and those that could not be read.
+pub type CsvStreams<'s, R> = (DataStream<'s, CsvRecord<R>>, DataStream<'s, BadRecord>);
+
+impl<'s> Env<'s> {
+    /// The records of CSV files, and those that could not be read, which is none unless `options` say
+    /// [`BadRecordPolicy::Skip`].
+    ///
+    /// All workers read each file, every one a range of its bytes, so every process needs the files under the
+    /// same paths, and they must not change during the run. Records, row and line numbers do not depend on
+    /// the number of workers; the order between workers does. A worker reads its records in order.
+    ///
+    /// A file may begin with a byte order mark. Lines end with `\n` or `\r\n`; blank ones are skipped. With a
+    /// header, the fields of a struct `R` are found by name (`#[serde(alias = "...")]` allows others), and
+    /// every line needs as many fields as the header. Without one, and for a tuple, they are taken in order.
+    /// Further fields are ignored. `NaN` and `inf` are numbers.
+    ///
+    /// # Errors
+    /// No path is given, the delimiter is a quote or the end of a line, or a file can not be opened or its
+    /// first line not be read. Then, during the run, an [`ErrorKind::Data`](crate::ErrorKind::Data) error that
+    /// names the file if it can not be read further, if its length has changed, or if a line is longer than
+    /// 64 MB; and by default at the first bad record, as `ratings.csv:7: field "rating": found "abc", expected
+    /// a number`.
+    ///
+    /// # Examples
+    /// ```
+    /// use serde::{Deserialize, Serialize};
+    /// use waterwheel_engine::{BadRecordPolicy, CsvOptions, RuntimeConfig, execute};
+    ///
+    /// #[derive(Clone, Serialize, Deserialize)]
+    /// struct Rating {
+    ///     user: u32,
+    ///     #[serde(alias = "movie")]
+    ///     item: u32,
+    ///     rating: f32,
+    /// }
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// let path = dir.path().join("ratings.csv");
+    /// std::fs::write(&path, "user,movie,rating\n1,10,4.5\n2,10,?\n2,11,3\n")?;
+    ///
+    /// let workers = execute(RuntimeConfig::threads(2), move |env| {
+    ///     let options = CsvOptions::default().on_bad_record(BadRecordPolicy::Skip);
+    ///     let (ratings, bad) = env.read_csv::<Rating>([&path], options)?;
+    ///     let ratings = ratings.map(|record| (record.line, record.value.item, record.value.rating));
+    ///     Ok((ratings.collect(), bad.map(|bad| (bad.line, bad.message)).collect()))
+    /// })?;
+    /// let (mut ratings, bad): (Vec<_>, Vec<_>) = workers.into_iter().next().unwrap();
+    /// ratings.sort_by_key(|(line, ..)| *line);
+    /// assert_eq!(ratings, [(2, 10, 4.5), (4, 11, 3.0)]);
+    /// assert_eq!(bad, [(3, "field \"rating\": found \"?\", expected a number".to_string())]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[track_caller]
+    pub fn read_csv<R: DeserializeOwned + 'static>(
+        &self,
+        paths: impl IntoIterator<Item: Into<PathBuf>>,
+        options: CsvOptions,
+    ) -> Result<CsvStreams<'s, R>> {
+        if let Delimiter::Byte(byte @ (b'"' | b'\r' | b'\n')) = options.delimiter {
+            return Err(Error::config(format!(
+                "delimiter {:?}: it can be any byte but a quote, \\r and \\n",
+                char::from(byte)
+            )));
+        }
+        let files = paths.into_iter().map(|path| CsvFile::inspect(path.into(), options));
+        let files: Rc<[CsvFile]> = files.collect::<Result<_>>()?;
+        if files.is_empty() {
+            return Err(Error::config("read_csv has no files, expected at least one path"));
+        }
+        let (n_parts, on_bad_record) = (self.workers(), options.on_bad_record);
+        let open =
+            move |index| Ok(CsvSource::new(Rc::clone(&files), Share { index, n_parts, on_bad_record }));
+        Ok(divide(self.source("read_csv", n_parts, open), Location::caller()))
+    }
+}
+
+/// Divides good records from bad ones.
+fn divide<'s, R: 'static>(
+    rows: DataStream<'s, Row<R>>,
+    location: &'static Location<'static>,
+) -> CsvStreams<'s, R> {
+    let rows = rows.into_edge();
+    let origin = Rc::clone(&rows.origin);
+    let mut op = OperatorBuilder::made_at(&rows.place(), "read_csv", location);
+    let mut input = op.input(rows, WakeOn::Records);
+    let (mut good_out, good_edge) = op.output();
+    let (mut bad_out, bad_edge) = op.output();
+    op.build(move |_promises, _activation| {
+        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        move |_frontiers| {
+            input.for_each(|token, batch| {
+                for row in batch.drain(..) {
+                    match row {
+                        Ok(record) => good.push(record),
+                        Err(record) => bad.push(*record),
+                    }
+                }
+                good_out.send(&token, [&mut good]);
+                bad_out.send(&token, [&mut bad]);
+            });
+            Ok(())
+        }
+    });
+    // Errors come from the source: naming the stream of good records is to name it.
+    let good_edge = Edge { origin, ..good_edge };
+    (DataStream::from_edge(good_edge), DataStream::from_edge(bad_edge))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! Reading parts of CSV files.
+
+use std::fs::File;
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::rc::Rc;
+
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Result};
+use crate::source::csv::fields::FieldSplitter;
+use crate::source::csv::file::CsvFile;
+use crate::source::csv::message;
+use crate::source::csv::options::BadRecordPolicy;
+use crate::source::csv::{BadRecord, CsvRecord, Row};
+use crate::source::lines::{Line, LineReader, Quotes};
+use crate::source::{Source, SourceStatus};
+
+/// Bytes that one call reads or passes over, after which others on the same worker have their turn.
+const BUDGET_BYTES: u64 = 1 << 20;
+
+/// Which part of every file a source reads, and what it does with bad records.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Share {
+    pub(super) index: usize,
+    pub(super) n_parts: usize,
+    pub(super) on_bad_record: BadRecordPolicy,
+}
+
+/// Reads the same part of one file after another, so that only one is open.
+pub(super) struct CsvSource<R> {
+    files: Rc<[CsvFile]>,
+    share: Share,
+    next_file: usize,
+    part: Option<Part>,
+    value: PhantomData<fn() -> R>,
+}
+
+impl<R> CsvSource<R> {
+    pub(super) fn new(files: Rc<[CsvFile]>, share: Share) -> Self {
+        CsvSource { files, share, next_file: 0, part: None, value: PhantomData }
+    }
+}
+
+impl<R: DeserializeOwned + 'static> Source for CsvSource<R> {
+    type Item = Row<R>;
+
+    fn read(&mut self, limit: usize, out: &mut Vec<Row<R>>) -> Result<SourceStatus> {
+        let part = match &mut self.part {
+            Some(part) => part,
+            None if self.next_file == self.files.len() => return Ok(SourceStatus::Done),
+            None => {
+                let part = Part::open(&self.files, self.next_file, self.share)?;
+                self.next_file += 1;
+                self.part.insert(part)
+            }
+        };
+        if part.read(limit, out)? == SourceStatus::Done {
+            self.part = None;
+        }
+        Ok(SourceStatus::Ready)
+    }
+}
+
+/// Reads the records that begin in a range of one file.
+struct Part {
+    lines: LineReader<File>,
+    range: Range<u64>,
+    on_bad_record: BadRecordPolicy,
+    decoder: Decoder,
+}
+
+impl Part {
+    fn open(files: &Rc<[CsvFile]>, index: usize, share: Share) -> Result<Self> {
+        let file = &files[index];
+        Ok(Part {
+            lines: file.open()?,
+            range: file.part(share.index, share.n_parts),
+            on_bad_record: share.on_bad_record,
+            decoder: Decoder {
+                files: Rc::clone(files),
+                index,
+                splitter: FieldSplitter::new(file.separator()),
+            },
+        })
+    }
+
+    /// As [`Source::read`], for this part.
+    fn read<R: DeserializeOwned>(&mut self, limit: usize, out: &mut Vec<Row<R>>) -> Result<SourceStatus> {
+        let Part { lines, range, decoder, .. } = self;
+        let file = &decoder.files[decoder.index];
+        if !lines.skip_to(range.start, BUDGET_BYTES).map_err(|error| file.can_not_read(error))? {
+            return Ok(SourceStatus::Ready);
+        }
+        let (full, pause) = (out.len() + limit, lines.position().byte + BUDGET_BYTES);
+        while lines.position().byte < range.end {
+            if out.len() >= full || lines.position().byte >= pause {
+                return Ok(SourceStatus::Ready);
+            }
+            let line = lines.next_line().map_err(|error| decoder.file().can_not_read(error))?;
+            let Some(line) = line else { break };
+            if line.is_blank() {
+                continue;
+            }
+            match decoder.decode(&line) {
+                Err(bad) if self.on_bad_record == BadRecordPolicy::Fail => {
+                    return Err(Error::data(bad.to_string()));
+                }
+                row => out.push(row),
+            }
+        }
+        decoder.file().check_unchanged(lines.file())?;
+        Ok(SourceStatus::Done)
+    }
+}
+
+/// Makes records of lines.
+struct Decoder {
+    files: Rc<[CsvFile]>,
+    index: usize,
+    splitter: FieldSplitter,
+}
+
+impl Decoder {
+    fn file(&self) -> &CsvFile {
+        &self.files[self.index]
+    }
+
+    #[inline]
+    fn decode<R: DeserializeOwned>(&mut self, line: &Line<'_>) -> Row<R> {
+        let file = &self.files[self.index];
+        let fields = self.splitter.split(line);
+        let complaint = if line.quotes == Quotes::Unclosed {
+            message::UNCLOSED.to_string()
+        } else if let Some(header) = file.header().filter(|header| header.len() > fields.len()) {
+            message::short_line(fields, header)
+        } else {
+            match fields.deserialize(file.header()) {
+                Ok(value) => {
+                    let (row, number) = (line.start.row, line.start.line);
+                    return Ok(CsvRecord { file: self.index as u32, row, line: number, value });
+                }
+                Err(error) => message::explain(error, line, fields, file.header()),
+            }
+        };
+        let path = file.path().display().to_string();
+        Err(Box::new(BadRecord { file: path, line: line.start.line, message: complaint }))
+    }
+}

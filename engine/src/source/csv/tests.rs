@@ -1,0 +1,364 @@
+//! Whole files, cut into parts and read by workers, against the `csv` crate reading from front to back.
+
+use std::path::Path;
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+use crate::error::ErrorKind;
+use crate::runtime::{RuntimeConfig, execute};
+use crate::source::{Source, SourceStatus};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Rating {
+    #[serde(alias = "userId")]
+    user: u32,
+    item: u8,
+    rating: f64,
+}
+
+fn rating(user: u32, item: u8, rating: f64) -> Rating {
+    Rating { user, item, rating }
+}
+
+/// A directory with one file.
+fn file(text: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ratings.csv");
+    std::fs::write(&path, text).unwrap();
+    (dir, path)
+}
+
+/// Everything in one file, read in `n_parts` parts, `limit` records at a time.
+fn read_parts<R: DeserializeOwned + 'static>(
+    path: &Path,
+    options: CsvOptions,
+    (n_parts, limit): (usize, usize),
+) -> Result<Vec<Row<R>>> {
+    let files: Rc<[CsvFile]> = Rc::new([CsvFile::inspect(path.into(), options)?]);
+    let mut rows = Vec::new();
+    for index in 0..n_parts {
+        let share = Share { index, n_parts, on_bad_record: options.on_bad_record };
+        let mut source = CsvSource::new(Rc::clone(&files), share);
+        let mut before = rows.len();
+        while source.read(limit, &mut rows)? != SourceStatus::Done {
+            assert!(rows.len() <= before + limit);
+            before = rows.len();
+        }
+    }
+    Ok(rows)
+}
+
+/// As [`read_parts`] for good records: line, row and value, after checking that all numbers of parts agree.
+fn read_all<R>(text: &str, options: CsvOptions) -> Vec<(u64, u64, R)>
+where
+    R: DeserializeOwned + Clone + PartialEq + fmt::Debug + 'static,
+{
+    let (_dir, path) = file(text);
+    let read = |parts| read_parts::<R>(&path, options, (parts, 2)).unwrap();
+    let rows = read(1);
+    for parts in [2, 3, 7, 100] {
+        assert_eq!(read(parts), rows, "{parts} parts of {text:?}");
+    }
+    rows.into_iter().map(|row| row.map(|row| (row.line, row.row, row.value)).unwrap()).collect()
+}
+
+/// The message of the only bad record of a file, with `Fail` as with `Skip`.
+fn complaint<R: DeserializeOwned + 'static>(text: impl AsRef<[u8]>, options: CsvOptions) -> String {
+    let (_dir, path) = file(text);
+    let rows = read_parts::<R>(&path, options.on_bad_record(BadRecordPolicy::Skip), (1, 10)).unwrap();
+    let bad: Vec<_> = rows.into_iter().filter_map(Result::err).collect();
+    assert_eq!(bad.len(), 1, "{bad:?}");
+    let error = read_parts::<R>(&path, options, (1, 10)).map(|_| ()).unwrap_err();
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Data, bad[0].to_string().as_str()));
+    error.message().strip_prefix(&format!("{}:", path.display())).unwrap().to_string()
+}
+
+#[test]
+fn files_of_every_dialect_give_the_same_records() {
+    let expected = vec![(2, 0, rating(1, 10, 4.5)), (3, 1, rating(2, 20, -1e3))];
+    for (separator, end) in
+        [(",", "\n"), (";", "\r\n"), ("\t", "\n"), ("|", "\r\n"), (" ", "\n"), ("::", "\n")]
+    {
+        for mark in ["", "\u{feff}"] {
+            let text = format!("{mark}userId,item,rating,time{end}1,10,4.5,99{end}2,20,-1e3,99{end}");
+            let text = text.replace(',', separator);
+            assert_eq!(read_all::<Rating>(&text, CsvOptions::default()), expected, "{text:?}");
+            assert_eq!(read_all::<Rating>(text.trim_end(), CsvOptions::default()), expected);
+        }
+    }
+}
+
+#[test]
+fn header_gives_fields_by_name_and_order_gives_them_without() {
+    let expected = vec![(2, 0, rating(1, 10, 4.5))];
+    assert_eq!(read_all("rating,item,x,user\n4.5,10,y,1", CsvOptions::default()), expected);
+    assert_eq!(read_all("\n1,10,4.5,y\n", CsvOptions::default()), expected);
+    assert_eq!(read_all("\n\"1\",10,\"4.5\"\n", CsvOptions::default()), expected);
+    let words = |header| read_all::<(String, String)>("a,b\nc,d", CsvOptions::default().header(header));
+    assert_eq!(words(Header::Sniff), [(2, 0, ("c".into(), "d".into()))]);
+    assert_eq!(words(Header::No).len(), 2);
+    let numbers = |header| read_all::<(u8, f64)>("1,2\n3,4", CsvOptions::default().header(header));
+    assert_eq!(numbers(Header::Sniff), [(1, 0, (1, 2.0)), (2, 1, (3, 4.0))]);
+    assert_eq!(numbers(Header::Yes), [(2, 0, (3, 4.0))]);
+}
+
+#[test]
+fn files_without_records_give_none() {
+    for text in ["", "\n", "\r\n\r\n", "\u{feff}", "user,item,rating", "\n\"user\",item,rating\r\n\n"] {
+        assert!(read_all::<Rating>(text, CsvOptions::default()).is_empty(), "{text:?}");
+    }
+}
+
+#[test]
+fn numbers_of_lines_and_rows_pass_over_blank_and_quoted_newlines() {
+    let text = "\n\"the\nname\",n\n\n\"a\nb\",1\r\n\r\nc,2\n\"d\n\n\",3\ne,4";
+    let expected = [(5, 0, "a\nb", 1), (8, 1, "c", 2), (9, 2, "d\n\n", 3), (12, 3, "e", 4)];
+    let expected = expected.map(|(line, row, name, n)| (line, row, (name.to_string(), n)));
+    assert_eq!(read_all::<(String, u8)>(text, CsvOptions::default()), expected);
+}
+
+#[test]
+fn field_that_does_not_parse_is_shown_with_its_name() {
+    let options = CsvOptions::default();
+    let of = |line: &str| complaint::<Rating>(format!("userId,item,rating\n\n1,2,3\n{line}\n"), options);
+    assert_eq!(of("1,2,abc"), "4: field \"rating\": found \"abc\", expected a number");
+    assert_eq!(of("1,2,"), "4: field \"rating\": found \"\", expected a number");
+    assert_eq!(of("1,x y,3"), "4: field \"item\": found \"x y\", expected a whole number");
+    assert_eq!(of("1,256,3"), "4: field \"item\": found \"256\", which is out of range");
+    assert_eq!(of("-1,2,3"), "4: field \"userId\": found \"-1\", which is out of range");
+    assert_eq!(of("1,2"), "4: field \"rating\" is missing; the line has 2 fields, the header has 3");
+    assert_eq!(of("\"\"\"\n,2,3"), format!("4: {}", message::UNCLOSED));
+    let long = format!("4: field \"rating\": found \"{}\"..., expected a number", "é".repeat(80));
+    assert_eq!(of(&format!("1,2,{}", "é".repeat(81))), long);
+}
+
+#[test]
+fn field_that_does_not_parse_is_shown_with_its_index_without_a_header() {
+    let options = CsvOptions::default().header(Header::No);
+    assert_eq!(complaint::<Rating>("1,2,x", options), "1: field 3: found \"x\", expected a number");
+    assert_eq!(
+        complaint::<(u8, bool)>("1,maybe", options),
+        "1: field 2: found \"maybe\", expected true or false"
+    );
+    assert_eq!(
+        complaint::<Rating>("1,2", options),
+        "1: the line has 2 fields, expected struct Rating with 3 elements"
+    );
+    assert_eq!(complaint::<(u8, u8)>("1", options), "1: the line has 1 field, expected a tuple of size 2");
+    let latin: &[u8] = b"1::Les Mis\xe9rables";
+    let expected = "1: field 2: found \"Les Mis\u{fffd}rables\", \
+        expected UTF-8: invalid utf-8 sequence of 1 bytes from index 7";
+    assert_eq!(complaint::<(u8, String)>(latin, options), expected);
+    let expected = "1: field 2: found \"ab\": expected single character but got 2 characters in 'ab'";
+    assert_eq!(complaint::<(u8, char)>("1,ab", options), expected);
+}
+
+#[test]
+fn value_that_does_not_fit_is_shown_with_its_line_or_header() {
+    #[derive(Debug, Deserialize)]
+    enum Vote {
+        Yes,
+    }
+    assert_eq!(format!("{:?}", Vote::Yes), "Yes");
+    let options = CsvOptions::default();
+    let expected = "2: field \"rating\" is missing; the header has \"user\", \"item\"";
+    assert_eq!(complaint::<Rating>("user,item\n1,2", options), expected);
+    let names: Vec<String> = (0..25).map(|i| format!("c{i}")).collect();
+    let text = complaint::<Rating>(format!("{}\n{}", names.join(","), "1,".repeat(24)), options);
+    assert!(text.starts_with("2: field \"user\" is missing; the header has \"c0\", "), "{text}");
+    assert!(text.ends_with("\"c19\" and 5 more"), "{text}");
+    let expected = "2: unknown variant `No`, expected `Yes`; the line is \"1,No\"";
+    assert_eq!(complaint::<(u8, Vote)>("id,vote\n1,No", options), expected);
+}
+
+#[test]
+fn bad_records_count_as_rows_when_they_are_skipped() {
+    let (_dir, path) = file("user,item,rating\n1,2,x\n1,2,3\n\n1\n4,5,6\n");
+    let options = CsvOptions::default().on_bad_record(BadRecordPolicy::Skip);
+    for parts in [1, 2, 3, 7] {
+        let rows = read_parts::<Rating>(&path, options, (parts, 1)).unwrap();
+        let lines: Vec<_> = rows
+            .iter()
+            .map(|row| match row {
+                Ok(row) => (row.line, Some(row.row)),
+                Err(bad) => (bad.line, None),
+            })
+            .collect();
+        assert_eq!(lines, [(2, None), (3, Some(1)), (5, None), (6, Some(3))]);
+    }
+}
+
+#[test]
+fn file_that_can_not_be_read_is_named() {
+    let message = |path: &Path, options| {
+        let error = CsvFile::inspect(path.into(), options).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Data);
+        error.full_message().replace(path.to_str().unwrap(), "PATH")
+    };
+    let (dir, path) = file("a,b\rc,d");
+    let options = CsvOptions::default();
+    assert_eq!(message(dir.path(), options), "can not open PATH: it is not a regular file");
+    assert!(message(&dir.path().join("none"), options).starts_with("can not open PATH: No such file"));
+    assert_eq!(message(&path, options), "PATH: lines end with \\r alone, expected \\n or \\r\\n");
+    let (_dir, path) = file("\na,\"b\nc,d");
+    assert_eq!(message(&path, options), format!("PATH:2: {}", message::UNCLOSED));
+}
+
+#[test]
+fn file_that_changes_while_it_is_read_is_an_error() {
+    let (_dir, path) = file("1,2,3\n4,5,6\n");
+    for text in ["1,2,3\n4,5,6\n7,8,9\n", "1,2,3\n"] {
+        let files: Rc<[CsvFile]> = Rc::new([CsvFile::inspect(path.clone(), CsvOptions::default()).unwrap()]);
+        let share = Share { index: 0, n_parts: 1, on_bad_record: BadRecordPolicy::Skip };
+        let mut source = CsvSource::<Rating>::new(files, share);
+        let before = std::fs::metadata(&path).unwrap().len();
+        std::fs::write(&path, text).unwrap();
+        let error = source.read(10, &mut Vec::new()).unwrap_err();
+        let now = text.len();
+        let expected = format!("changed while it was read: it had {before} bytes and now has {now}");
+        assert!(error.message().ends_with(&expected), "{error}");
+    }
+}
+
+/// Reads files with `workers` workers: good records in order, and bad ones as text, in order.
+fn run(
+    paths: &[PathBuf],
+    options: CsvOptions,
+    workers: usize,
+) -> Result<(Vec<CsvRecord<Rating>>, Vec<String>)> {
+    let paths = paths.to_vec();
+    let values = execute(RuntimeConfig::threads(workers), move |env| {
+        let (good, bad) = env.read_csv::<Rating>(&paths, options)?;
+        Ok((good.name("ratings").collect_local(), bad.map(|bad| bad.to_string()).collect_local()))
+    })?;
+    let (good, bad): (Vec<_>, Vec<_>) = values.into_iter().unzip();
+    assert!(good.iter().all(|records| records.is_sorted_by_key(|record| (record.file, record.row))));
+    let (mut good, mut bad) = (good.concat(), bad.concat());
+    good.sort_by_key(|record| (record.file, record.row));
+    bad.sort();
+    Ok((good, bad))
+}
+
+/// Three files: many records of which some are bad, a header alone, and one short line of another dialect.
+fn three_files() -> (TempDir, [PathBuf; 3]) {
+    let dir = tempfile::tempdir().unwrap();
+    let paths = ["a.csv", "b.csv", "c.dat"].map(|name| dir.path().join(name));
+    let line =
+        |i: u64| if i % 1000 == 7 { format!("{i},0,bad\n\n") } else { format!("{i},{},{i}.5\n", i % 200) };
+    let many: String = std::iter::once("user,item,rating\n".into()).chain((0..5000).map(line)).collect();
+    for (path, text) in paths.iter().zip([many.as_str(), "user,item,rating", "7::8::9"]) {
+        std::fs::write(path, text).unwrap();
+    }
+    (dir, paths)
+}
+
+#[test]
+fn workers_read_every_record_once_with_the_same_place() {
+    let (_dir, paths) = three_files();
+    let options = CsvOptions::default().on_bad_record(BadRecordPolicy::Skip);
+    let expected = run(&paths, options, 1).unwrap();
+    assert_eq!((expected.0.len(), expected.1.len()), (5000 - 5 + 1, 5));
+    assert_eq!(expected.0[7], CsvRecord { file: 0, row: 8, line: 11, value: rating(8, 8, 8.5) });
+    assert_eq!(expected.0[4995], CsvRecord { file: 2, row: 0, line: 1, value: rating(7, 8, 9.0) });
+    let first = format!("{}:1010: field \"rating\": found \"bad\", expected a number", paths[0].display());
+    assert_eq!(expected.1[0], first);
+    for workers in [2, 4] {
+        assert_eq!(run(&paths, options, workers).unwrap(), expected, "{workers} workers");
+    }
+}
+
+#[test]
+fn bad_record_ends_the_run_and_names_its_line() {
+    let (_dir, paths) = three_files();
+    for workers in [1, 2, 4] {
+        let error = run(&paths, CsvOptions::default(), workers).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Data);
+        assert_eq!(error.site().unwrap().operator, "ratings");
+        assert!(error.message().ends_with(": field \"rating\": found \"bad\", expected a number"), "{error}");
+        assert!(error.site().unwrap().location.contains("csv/tests.rs"), "{error}");
+    }
+}
+
+#[test]
+fn sources_that_can_not_be_built_say_why() {
+    let options = CsvOptions::default();
+    let error = run(&[], options, 2).unwrap_err();
+    assert_eq!(error.message(), "read_csv has no files, expected at least one path");
+    let error = run(&["none.csv".into()], options, 2).unwrap_err();
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Data, "can not open none.csv"));
+    let error = run(&["x".into()], options.delimiter(Delimiter::Byte(b'"')), 1).unwrap_err();
+    assert_eq!(error.message(), "delimiter '\"': it can be any byte but a quote, \\r and \\n");
+}
+
+/// The records of the csv crate, which takes a quote that is not closed for closed at the end.
+fn reference(text: &str) -> Vec<Vec<String>> {
+    let mut reader =
+        ::csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
+    reader.records().map(|record| record.unwrap().iter().map(String::from).collect()).collect()
+}
+
+fn plain_options() -> CsvOptions {
+    CsvOptions::default()
+        .delimiter(Delimiter::Byte(b','))
+        .header(Header::No)
+        .on_bad_record(BadRecordPolicy::Skip)
+}
+
+/// A field as it is written.
+fn field() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-c0-9. é]{0,6}",
+        "[a-c]{1,3}\"[a-c\"]{0,3}",
+        "\"([a-c,\n\r]|\"\"|\r\n){0,8}\"",
+        "\"[a-c\n]{0,3}\"[a-c][a-c\"]{0,2}",
+    ]
+}
+
+/// Lines as they are written, each with its terminator.
+fn lines() -> impl Strategy<Value = Vec<(Vec<String>, &'static str)>> {
+    let fields = prop_oneof![4 => prop::collection::vec(field(), 1..5), 1 => Just(vec![String::new()])];
+    prop::collection::vec((fields, prop_oneof![Just("\n"), Just("\r\n")]), 0..20)
+}
+
+proptest! {
+    #[test]
+    fn records_are_those_of_the_csv_crate(lines in lines(), final_newline: bool, limit in 1..5usize) {
+        let (mut text, mut expected_lines, mut number) = (String::new(), Vec::new(), 1);
+        for (fields, end) in &lines {
+            let line = fields.join(",");
+            expected_lines.extend((!line.is_empty()).then_some(number));
+            number += 1 + line.matches('\n').count() as u64;
+            text = text + &line + end;
+        }
+        let text = if final_newline { &text } else { text.trim_end_matches(['\n', '\r']) };
+        let values = reference(text);
+        prop_assert_eq!(values.len(), expected_lines.len());
+        let (_dir, path) = file(text);
+        for parts in [1, 2, 3, 7] {
+            let rows = read_parts::<Vec<String>>(&path, plain_options(), (parts, limit)).unwrap();
+            let rows: Vec<_> = rows.into_iter().map(|row| row.unwrap()).collect();
+            prop_assert!(rows.iter().map(|row| row.row).eq(0..values.len() as u64));
+            prop_assert!(rows.iter().map(|row| &row.line).eq(&expected_lines));
+            prop_assert!(rows.iter().map(|row| &row.value).eq(&values));
+        }
+    }
+
+    #[test]
+    fn any_text_is_read_as_by_the_csv_crate(text in "([a, ]|\"|\"|\n|\r\n){0,60}") {
+        let values = reference(&text);
+        let (_dir, path) = file(&text);
+        let whole = read_parts::<Vec<String>>(&path, plain_options(), (1, 5)).unwrap();
+        prop_assert_eq!(whole.len(), values.len());
+        for (i, (row, value)) in whole.iter().zip(&values).enumerate() {
+            match row {
+                Ok(row) => prop_assert_eq!((row.row, &row.value), (i as u64, value)),
+                Err(bad) => prop_assert_eq!((i + 1, bad.message.as_str()), (values.len(), message::UNCLOSED)),
+            }
+        }
+        for parts in [2, 3, 7] {
+            prop_assert_eq!(&read_parts(&path, plain_options(), (parts, 5)).unwrap(), &whole);
+        }
+    }
+}

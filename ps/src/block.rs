@@ -1,0 +1,311 @@
+//! The message of the parameter server: many operations of one worker on one server, moved as one piece.
+
+use waterwheel_engine::{Error, Key, Packet, Result};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::element::{self, Element};
+
+/// What an operation does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Op {
+    Pull,
+    Push,
+}
+
+/// Operations on their way to a server, or answers on their way back.
+///
+/// Keys stand in the order in which the worker issued the operations; `runs` says how many pulls and pushes
+/// follow each other. `values` holds one row per pulled key once it is an answer, `deltas` one per pushed
+/// key. A block keeps its allocations when it turns from request to answer to request.
+#[derive(Debug)]
+pub(crate) struct Block<K, E, D> {
+    /// Worker thread (of the engine) that it goes to.
+    pub(crate) destination: u32,
+    /// Worker thread that made it.
+    pub(crate) from: u32,
+    /// Whether the sender wants its answer at once, past any sending policy.
+    pub(crate) urgent: bool,
+    /// Runs of equal operations; empty in an answer.
+    pub(crate) runs: Vec<(Op, u32)>,
+    pub(crate) keys: Vec<K>,
+    pub(crate) values: Vec<E>,
+    pub(crate) deltas: Vec<D>,
+    /// Pushes that the server has applied, in an answer.
+    pub(crate) applied: u64,
+}
+
+impl<K, E, D> Default for Block<K, E, D> {
+    fn default() -> Self {
+        Block {
+            destination: 0,
+            from: 0,
+            urgent: false,
+            runs: Vec::new(),
+            keys: Vec::new(),
+            values: Vec::new(),
+            deltas: Vec::new(),
+            applied: 0,
+        }
+    }
+}
+
+impl<K, E, D> Block<K, E, D> {
+    /// An empty request to the server with this index.
+    pub(crate) fn for_server(server: usize) -> Self {
+        Block { destination: server as u32, ..Block::default() }
+    }
+
+    /// Number of pulls in a request.
+    pub(crate) fn pulls(&self) -> usize {
+        self.runs.iter().filter(|(op, _)| *op == Op::Pull).map(|(_, n)| *n as usize).sum()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.applied == 0
+    }
+
+    /// Counts one more operation at the end.
+    #[inline]
+    pub(crate) fn note(&mut self, op: Op) {
+        match self.runs.last_mut() {
+            Some((last, n)) if *last == op => *n += 1,
+            _ => self.runs.push((op, 1)),
+        }
+    }
+
+    /// Empties it but keeps its memory.
+    pub(crate) fn clear(&mut self) {
+        self.runs.clear();
+        self.keys.clear();
+        self.values.clear();
+        self.deltas.clear();
+        self.applied = 0;
+        self.urgent = false;
+    }
+}
+
+/// First word of the wire form: the letters `WB` and the version of the format.
+const FORMAT: u32 = u32::from_le_bytes([b'W', b'B', 1, 0]);
+const HEADER_WORDS: usize = 12;
+const HEADER_BYTES: usize = 4 * HEADER_WORDS + 16;
+
+/// Wire form, little-endian: twelve `u32` (format, destination, from, urgent; number of runs, keys, values,
+/// deltas; bytes of keys, values, deltas; 0), `u64` applied, `u64` checksum (XXH3 of the words and `applied`,
+/// xor XXH3 of what follows), then the runs (two `u32` each: 0 pull or 1 push, and how many), keys, values
+/// and deltas as the module `element` writes them.
+impl<K: Key, E: Element, D: Element> Packet for Block<K, E, D> {
+    fn destination(&self) -> usize {
+        self.destination as usize
+    }
+
+    fn records(&self) -> usize {
+        if self.is_empty() { 0 } else { self.keys.len().max(1) }
+    }
+
+    fn encoded_len(&self) -> usize {
+        HEADER_BYTES
+            + 8 * self.runs.len()
+            + element::encoded_len(&self.keys)
+            + element::encoded_len(&self.values)
+            + element::encoded_len(&self.deltas)
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.resize(start + HEADER_BYTES, 0);
+        for (op, n) in &self.runs {
+            out.extend_from_slice(&(*op as u32).to_le_bytes());
+            out.extend_from_slice(&n.to_le_bytes());
+        }
+        let mut ends = [0; 4];
+        ends[0] = out.len();
+        element::encode(&self.keys, out);
+        ends[1] = out.len();
+        element::encode(&self.values, out);
+        ends[2] = out.len();
+        element::encode(&self.deltas, out);
+        ends[3] = out.len();
+        let lens = [1, 2, 3].map(|i| ends[i] - ends[i - 1]);
+        let counts = [self.runs.len(), self.keys.len(), self.values.len(), self.deltas.len()];
+        let mut words = vec![FORMAT, self.destination, self.from, u32::from(self.urgent)];
+        words.extend(counts.into_iter().chain(lens).map(|n| n as u32));
+        words.push(0);
+        let header = &mut out[start..start + HEADER_BYTES];
+        for (place, word) in header.chunks_exact_mut(4).zip(words) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+        header[HEADER_BYTES - 16..HEADER_BYTES - 8].copy_from_slice(&self.applied.to_le_bytes());
+        let sum = checksum(&out[start..]);
+        out[start + HEADER_BYTES - 8..start + HEADER_BYTES].copy_from_slice(&sum.to_le_bytes());
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self> {
+        let header = Header::read(bytes)?;
+        let [runs, keys, values, deltas] = header.sections(bytes)?;
+        let block = Block {
+            destination: header.words[1],
+            from: header.words[2],
+            urgent: header.words[3] != 0,
+            runs: decode_runs(runs)?,
+            keys: element::decode(keys, header.count(5))?,
+            values: element::decode(values, header.count(6))?,
+            deltas: element::decode(deltas, header.count(7))?,
+            applied: header.applied,
+        };
+        let operations: usize = block.runs.iter().map(|(_op, n)| *n as usize).sum();
+        if !block.runs.is_empty() && operations != block.keys.len() {
+            let keys = block.keys.len();
+            return Err(Error::data(format!("block of {keys} keys with {operations} operations")));
+        }
+        Ok(block)
+    }
+}
+
+/// Checksum of an encoded block, with its own place left out.
+fn checksum(bytes: &[u8]) -> u64 {
+    xxh3_64(&bytes[..HEADER_BYTES - 8]) ^ xxh3_64(&bytes[HEADER_BYTES..])
+}
+
+struct Header {
+    words: [u32; HEADER_WORDS],
+    applied: u64,
+    sum: u64,
+}
+
+impl Header {
+    fn read(bytes: &[u8]) -> Result<Self> {
+        if bytes.len() < HEADER_BYTES {
+            return Err(Error::data(format!("block of {} bytes, expected {HEADER_BYTES} or more", bytes.len())));
+        }
+        let mut words = [0; HEADER_WORDS];
+        for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(4)) {
+            *word = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        }
+        let long = |at: usize| bytes[at..at + 8].iter().rev().fold(0, |n, byte| n << 8 | u64::from(*byte));
+        if words[0] != FORMAT {
+            return Err(Error::data(format!("block format {:#x}, expected {FORMAT:#x}", words[0])));
+        }
+        Ok(Header { words, applied: long(HEADER_BYTES - 16), sum: long(HEADER_BYTES - 8) })
+    }
+
+    fn count(&self, at: usize) -> usize {
+        self.words[at] as usize
+    }
+
+    /// The bytes of runs, keys, values and deltas, after their checksum was found right. Padding may follow.
+    fn sections<'a>(&self, bytes: &'a [u8]) -> Result<[&'a [u8]; 4]> {
+        let lens = [8 * self.count(4), self.count(8), self.count(9), self.count(10)];
+        let total = HEADER_BYTES + lens.iter().sum::<usize>();
+        if bytes.len() < total {
+            return Err(Error::data(format!("block of {} bytes, its header says {total}", bytes.len())));
+        }
+        if checksum(&bytes[..total]) != self.sum {
+            return Err(Error::data("block with a wrong checksum"));
+        }
+        let mut rest = &bytes[HEADER_BYTES..total];
+        Ok(lens.map(|len| {
+            let (section, more) = rest.split_at(len);
+            rest = more;
+            section
+        }))
+    }
+}
+
+fn decode_runs(bytes: &[u8]) -> Result<Vec<(Op, u32)>> {
+    let word = |bytes: &[u8]| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+    let read = |pair: &[u8]| match word(pair) {
+        0 => Ok((Op::Pull, word(&pair[4..]))),
+        1 => Ok((Op::Push, word(&pair[4..]))),
+        other => Err(Error::data(format!("operation {other} in a block, expected 0 or 1"))),
+    };
+    bytes.chunks_exact(8).map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    type NumberBlock = Block<u64, f32, f32>;
+
+    fn sample() -> NumberBlock {
+        Block {
+            destination: 1,
+            from: 2,
+            urgent: true,
+            runs: vec![(Op::Pull, 1), (Op::Push, 2)],
+            keys: vec![7, u64::MAX, 0],
+            values: vec![],
+            deltas: vec![0.5, -1.0],
+            applied: 9,
+        }
+    }
+
+    fn encoded(block: &NumberBlock) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        block.encode(&mut bytes);
+        assert_eq!(bytes.len(), block.encoded_len());
+        bytes
+    }
+
+    fn fields(block: &NumberBlock) -> impl PartialEq + std::fmt::Debug {
+        let numbers = (block.destination, block.from, block.urgent, block.applied);
+        (numbers, block.runs.clone(), block.keys.clone(), block.values.clone(), block.deltas.clone())
+    }
+
+    /// The wire form is part of the protocol between processes of one version.
+    #[test]
+    fn block_has_its_golden_bytes() {
+        let bytes = encoded(&sample());
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, GOLDEN);
+    }
+
+    /// Made with another implementation of XXH3.
+    const GOLDEN: &str = "574201000100000002000000010000000200000003000000000000000200000018000000000000000800000000000000\
+                          09000000000000007c40725805e1aa30000000000100000001000000020000000700000000000000ffffffffffffffff00000000000000000000003f000080bf";
+
+    #[test]
+    fn every_flipped_byte_of_a_block_is_detected() {
+        let bytes = encoded(&sample());
+        for at in 0..bytes.len() {
+            let mut bad = bytes.clone();
+            bad[at] ^= 0x40;
+            assert!(NumberBlock::decode(&bad).is_err(), "byte {at}");
+        }
+        for len in 0..bytes.len() {
+            assert!(NumberBlock::decode(&bytes[..len]).is_err(), "cut to {len}");
+        }
+    }
+
+    #[test]
+    fn block_of_strings_survives_the_wire() {
+        let block: Block<String, Vec<i32>, bool> = Block {
+            keys: vec!["a".into(), "bb".into()],
+            values: vec![vec![1, 2], vec![]],
+            deltas: vec![true],
+            ..Block::default()
+        };
+        let mut bytes = Vec::new();
+        block.encode(&mut bytes);
+        bytes.extend([0; 7]);
+        let back = Block::<String, Vec<i32>, bool>::decode(&bytes).unwrap();
+        assert_eq!((back.keys, back.values, back.deltas), (block.keys, block.values, block.deltas));
+    }
+
+    proptest! {
+        #[test]
+        fn block_survives_the_wire(keys in prop::collection::vec(any::<u64>(), 0..50), width in 1usize..4) {
+            let values = keys.iter().flat_map(|key| vec![*key as f32; width]).collect();
+            let block = NumberBlock { keys, values, ..sample() };
+            let block = NumberBlock { runs: vec![], ..block };
+            let back = NumberBlock::decode(&encoded(&block)).unwrap();
+            prop_assert_eq!(fields(&back), fields(&block));
+        }
+
+        #[test]
+        fn random_bytes_are_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(NumberBlock::decode(&bytes).is_err());
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Settings of a parameter-server job.
+
+use waterwheel_engine::{Error, Result};
+
+use crate::core::policy::SendPolicy;
+use crate::placement::Placement;
+
+/// Settings of [`transform`](crate::transform).
+///
+/// | setting | default | valid |
+/// |---|---|---|
+/// | `workers` | all workers of the job | 1 to the workers of the job |
+/// | `servers` | all workers of the job | 1 to the workers of the job |
+/// | `pull_width`, `push_width` | 1 element | 1 or more |
+/// | `credit` | 16,384 operations | 1 or more, and `servers` times the counts of the send policies |
+/// | `block_len` | 1,024 operations | 1 or more |
+/// | `placement` | [`Placement::Hash`] | |
+/// | `worker_send`, `server_send` | [`SendPolicy::Immediate`] | |
+#[derive(Clone, Debug)]
+pub struct PsConfig<K> {
+    pub(crate) workers: Option<usize>,
+    pub(crate) servers: Option<usize>,
+    pub(crate) pull_width: usize,
+    pub(crate) push_width: usize,
+    pub(crate) credit: usize,
+    pub(crate) block_len: usize,
+    pub(crate) placement: Placement<K>,
+    pub(crate) worker_send: SendPolicy,
+    pub(crate) server_send: SendPolicy,
+}
+
+impl<K> Default for PsConfig<K> {
+    fn default() -> Self {
+        PsConfig {
+            workers: None,
+            servers: None,
+            pull_width: 1,
+            push_width: 1,
+            credit: 16_384,
+            block_len: 1_024,
+            placement: Placement::Hash,
+            worker_send: SendPolicy::Immediate,
+            server_send: SendPolicy::Immediate,
+        }
+    }
+}
+
+impl<K> PsConfig<K> {
+    /// The default settings.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets how many workers train; they are the first ones of the job.
+    #[must_use]
+    pub fn workers(mut self, n: usize) -> Self {
+        self.workers = Some(n);
+        self
+    }
+
+    /// Sets how many servers hold parameters; they live on the first workers of the job.
+    #[must_use]
+    pub fn servers(mut self, n: usize) -> Self {
+        self.servers = Some(n);
+        self
+    }
+
+    /// Sets the number of elements of a row, pulled or pushed.
+    #[must_use]
+    pub fn width(self, n: usize) -> Self {
+        self.pull_width(n).push_width(n)
+    }
+
+    /// Sets the number of elements of a pulled row.
+    #[must_use]
+    pub fn pull_width(mut self, n: usize) -> Self {
+        self.pull_width = n;
+        self
+    }
+
+    /// Sets the number of elements of a pushed row.
+    #[must_use]
+    pub fn push_width(mut self, n: usize) -> Self {
+        self.push_width = n;
+        self
+    }
+
+    /// Sets how many pulls of one worker may be unanswered.
+    ///
+    /// A record is taken from the input only while unanswered pulls and unapplied pushes together are fewer;
+    /// otherwise it stays there, and the sources are held. Larger values give larger batches, and more
+    /// staleness between what was pulled and what has been pushed since.
+    #[must_use]
+    pub fn credit(mut self, operations: usize) -> Self {
+        self.credit = operations;
+        self
+    }
+
+    /// Sets how many operations travel in one message at most.
+    #[must_use]
+    pub fn block_len(mut self, operations: usize) -> Self {
+        self.block_len = operations;
+        self
+    }
+
+    /// Sets how keys are spread over the servers.
+    #[must_use]
+    pub fn placement(mut self, placement: Placement<K>) -> Self {
+        self.placement = placement;
+        self
+    }
+
+    /// Sets when a worker sends what it has for a server on another worker.
+    #[must_use]
+    pub fn worker_send(mut self, policy: SendPolicy) -> Self {
+        self.worker_send = policy;
+        self
+    }
+
+    /// Sets when a server sends the answers it has for another worker.
+    #[must_use]
+    pub fn server_send(mut self, policy: SendPolicy) -> Self {
+        self.server_send = policy;
+        self
+    }
+
+    /// Checks the settings for a job of `peers` workers and returns the numbers of workers and servers.
+    pub(crate) fn check(&self, peers: usize) -> Result<(usize, usize)> {
+        let (workers, servers) = (self.workers.unwrap_or(peers), self.servers.unwrap_or(peers));
+        for (what, n) in [("workers", workers), ("servers", servers)] {
+            if n == 0 || n > peers {
+                let text = format!("parameter server: found {n} {what}, expected 1 to {peers}, the job's workers");
+                return Err(Error::config(text));
+            }
+        }
+        let positive = [
+            ("pull_width", self.pull_width),
+            ("push_width", self.push_width),
+            ("credit", self.credit),
+            ("block_len", self.block_len),
+        ];
+        if let Some((what, _)) = positive.iter().find(|(_, n)| *n == 0) {
+            return Err(Error::config(format!("parameter server: {what} is 0, expected 1 or more")));
+        }
+        // Batches that wait to be filled hold credit on both sides: enough must be left to fill one.
+        let needed = servers * (self.worker_send.largest_count() + self.server_send.largest_count());
+        if self.credit < needed {
+            let credit = self.credit;
+            return Err(Error::config(format!(
+                "parameter server: credit is {credit}, expected {needed} or more for the counts of the \
+                 send policies on {servers} servers"
+            )));
+        }
+        Ok((workers, servers))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn config_that_would_starve_is_refused() {
+        let config = PsConfig::<u64>::new().credit(7).worker_send(SendPolicy::Count(4));
+        assert!(config.check(2).unwrap_err().message().contains("expected 8 or more"));
+        assert_eq!(config.servers(1).check(2).unwrap(), (2, 1));
+    }
+
+    #[test]
+    fn config_with_more_servers_than_workers_is_refused() {
+        let error = PsConfig::<u64>::new().servers(3).check(2).unwrap_err();
+        assert_eq!(error.message(), "parameter server: found 3 servers, expected 1 to 2, the job's workers");
+    }
+}

@@ -1,0 +1,123 @@
+//! Elements of parameter rows, and their bytes.
+
+use std::any::Any;
+
+use serde::{Serialize, de::DeserializeOwned};
+use waterwheel_engine::{Error, Result};
+
+/// An element of a parameter: anything that can be cloned, sent and serialised.
+///
+/// A parameter is a row of a fixed number of elements. Numbers (`f32`, `f64` and the integers) travel
+/// between processes as their bytes; other types, which usually stand alone in rows of width 1, by serde.
+pub trait Element: Clone + Send + Serialize + DeserializeOwned + 'static {}
+
+impl<E: Clone + Send + Serialize + DeserializeOwned + 'static> Element for E {}
+
+#[cfg(target_endian = "big")]
+compile_error!("the wire format is little-endian and numbers are copied as they lie in memory");
+
+/// Runs `$then` with the number type that `$element` is, if it is one.
+macro_rules! if_number {
+    ($element:ty, $number:ident => $then:expr) => {
+        if_number!(@each $element, $number => $then; f32 f64 u64 i64 u32 i32 u16 i16 u8 i8)
+    };
+    (@each $element:ty, $number:ident => $then:expr; $($candidate:ty)*) => {
+        $( if std::any::TypeId::of::<$element>() == std::any::TypeId::of::<$candidate>() {
+            type $number = $candidate;
+            $then
+        } )*
+    };
+}
+
+/// The elements as bytes, if they are numbers.
+fn number_bytes<E: 'static>(elements: &Vec<E>) -> Option<&[u8]> {
+    let any: &dyn Any = elements;
+    if_number!(E, N => return any.downcast_ref::<Vec<N>>().map(|numbers| bytemuck::cast_slice(numbers)));
+    None
+}
+
+/// The elements in `bytes`, if they are numbers.
+fn numbers_from<E: 'static>(bytes: &[u8]) -> Option<Vec<E>> {
+    fn same<A: 'static, B: 'static>(vec: Vec<A>) -> Option<Vec<B>> {
+        let boxed: Box<dyn Any> = Box::new(vec);
+        boxed.downcast::<Vec<B>>().ok().map(|vec| *vec)
+    }
+    if_number!(E, N => return same::<N, E>(bytemuck::pod_collect_to_vec(bytes)));
+    None
+}
+
+fn is_number<E: 'static>() -> bool {
+    if_number!(E, N => return size_of::<N>() > 0);
+    false
+}
+
+/// Length of [`encode`]'s result in bytes.
+pub(crate) fn encoded_len<E: Element>(elements: &Vec<E>) -> usize {
+    match number_bytes(elements) {
+        Some(bytes) => bytes.len(),
+        None => postcard::experimental::serialized_size(elements).unwrap_or_else(unserialisable),
+    }
+}
+
+/// Appends the bytes of `elements`.
+pub(crate) fn encode<E: Element>(elements: &Vec<E>, out: &mut Vec<u8>) {
+    match number_bytes(elements) {
+        Some(bytes) => out.extend_from_slice(bytes),
+        None => {
+            postcard::to_io(elements, out).unwrap_or_else(unserialisable);
+        }
+    }
+}
+
+/// Only a hand-written `Serialize` can fail; the operator's guard turns this into its error.
+fn unserialisable<T>(error: postcard::Error) -> T {
+    panic!("a key or an element can not be serialised: {error}")
+}
+
+/// Reads `count` elements from exactly `bytes`.
+pub(crate) fn decode<E: Element>(bytes: &[u8], count: usize) -> Result<Vec<E>> {
+    let elements: Vec<E> = if is_number::<E>() {
+        if bytes.len() % count.max(1) != 0 || bytes.len() != count * size_of::<E>() {
+            let (len, size) = (bytes.len(), size_of::<E>());
+            return Err(Error::data(format!("{len} bytes for {count} numbers of {size} bytes")));
+        }
+        numbers_from(bytes).unwrap_or_default()
+    } else {
+        postcard::from_bytes(bytes)
+            .map_err(|error| Error::data("elements that can not be read").caused_by(error))?
+    };
+    if elements.len() == count {
+        return Ok(elements);
+    }
+    Err(Error::data(format!("found {} elements, expected {count}", elements.len())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round_trip<E: Element + PartialEq + std::fmt::Debug>(elements: Vec<E>) {
+        let mut bytes = Vec::new();
+        encode(&elements, &mut bytes);
+        assert_eq!(bytes.len(), encoded_len(&elements));
+        assert_eq!(decode::<E>(&bytes, elements.len()).unwrap(), elements);
+        assert!(decode::<E>(&bytes, elements.len() + 1).is_err());
+    }
+
+    #[test]
+    fn elements_of_every_kind_survive_the_wire() {
+        round_trip(vec![1.5f32, -0.0, f32::MAX]);
+        round_trip(vec![u64::MAX, 0, 7]);
+        round_trip(vec![i8::MIN, 3]);
+        round_trip(vec!["a".to_string(), String::new()]);
+        round_trip(vec![(true, vec![1, 2]), (false, vec![])]);
+        round_trip(Vec::<f64>::new());
+    }
+
+    #[test]
+    fn numbers_travel_as_their_own_bytes() {
+        let mut bytes = Vec::new();
+        encode(&vec![1u32, 258], &mut bytes);
+        assert_eq!(bytes, [1, 0, 0, 0, 2, 1, 0, 0]);
+    }
+}

@@ -1,0 +1,101 @@
+//! Which server holds a parameter.
+
+use std::fmt;
+use std::rc::Rc;
+
+use waterwheel_engine::{Error, Key, Result};
+use waterwheel_engine::hash::key_owner;
+
+use crate::dense::dense_index;
+
+/// How parameters are spread over the servers.
+///
+/// Default: [`Hash`](Self::Hash).
+pub enum Placement<K> {
+    /// By the key's group, as [`waterwheel_engine::hash`] documents it. For keys of any type.
+    Hash,
+    /// Keys `0..n`, which must be integers, in contiguous ranges: server `i` holds `ceil(n / servers)` keys
+    /// from `i * ceil(n / servers)`. A key outside `0..n` is an error.
+    Range(u64),
+    /// By a function of the key and the number of servers, which must return an index below that number.
+    Custom(Rc<dyn Fn(&K, usize) -> usize>),
+}
+
+impl<K> Placement<K> {
+    /// [`Placement::Custom`] from a function.
+    pub fn custom(server_of: impl Fn(&K, usize) -> usize + 'static) -> Self {
+        Placement::Custom(Rc::new(server_of))
+    }
+}
+
+impl<K> Clone for Placement<K> {
+    fn clone(&self) -> Self {
+        match self {
+            Placement::Hash => Placement::Hash,
+            Placement::Range(n) => Placement::Range(*n),
+            Placement::Custom(f) => Placement::Custom(Rc::clone(f)),
+        }
+    }
+}
+
+impl<K> fmt::Debug for Placement<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Placement::Hash => f.write_str("Hash"),
+            Placement::Range(n) => write!(f, "Range({n})"),
+            Placement::Custom(_) => f.write_str("Custom(..)"),
+        }
+    }
+}
+
+impl<K: Key> Placement<K> {
+    /// The server of `key`, of `servers` in all.
+    #[inline]
+    pub(crate) fn server_of(&self, key: &K, servers: usize) -> Result<usize> {
+        if servers == 1 {
+            return Ok(0);
+        }
+        match self {
+            Placement::Hash => Ok(key_owner(key, servers)),
+            Placement::Range(n) => match dense_index(key) {
+                Some(index) if index < *n => Ok((index / n.div_ceil(servers as u64)) as usize),
+                _ => Err(Error::operator(format!("key {key:?} is outside the range 0..{n} of the placement"))),
+            },
+            Placement::Custom(server_of) => match server_of(key, servers) {
+                server if server < servers => Ok(server),
+                server => Err(Error::operator(format!(
+                    "placement of key {key:?}: found server {server}, expected 0 to {}",
+                    servers - 1
+                ))),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn range_placement_covers_all_keys_even_when_servers_do_not_divide_them() {
+        // Five keys on four servers made an array of negative size elsewhere.
+        let place = Placement::Range(5);
+        let servers: Vec<_> = (0u32..5).map(|key| place.server_of(&key, 4).unwrap()).collect();
+        assert_eq!(servers, [0, 0, 1, 1, 2]);
+        assert!(place.server_of(&5, 4).unwrap_err().message().contains("outside the range 0..5"));
+    }
+
+    #[test]
+    fn custom_placement_out_of_range_is_an_error() {
+        let place = Placement::custom(|key: &i32, _servers| *key as usize);
+        assert_eq!(place.server_of(&1, 2).unwrap(), 1);
+        assert!(place.server_of(&2, 2).is_err());
+    }
+
+    #[test]
+    fn negative_keys_have_a_server() {
+        for servers in 1..9 {
+            assert!(Placement::Hash.server_of(&i32::MIN, servers).unwrap() < servers);
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! One server's state, driven by blocks: the same whether they come over an edge or from the worker beside it.
+
+use waterwheel_engine::{Collector, Error, Result};
+
+use crate::block::{Block, Op};
+use crate::server::ServerLogic;
+
+/// The block that a server logic's types make.
+pub(crate) type BlockOf<S> =
+    Block<<S as ServerLogic>::Key, <S as ServerLogic>::Pull, <S as ServerLogic>::Push>;
+
+/// A server's logic with what it has output and not yet sent.
+pub(crate) struct Shard<S: ServerLogic> {
+    logic: S,
+    pub(crate) out: Collector<S::Out>,
+    pull_width: usize,
+    push_width: usize,
+    ready: bool,
+}
+
+impl<S: ServerLogic> Shard<S> {
+    pub(crate) fn new(logic: S, widths: (usize, usize), ready: bool) -> Self {
+        let (pull_width, push_width) = widths;
+        Shard { logic, out: Collector::default(), pull_width, push_width, ready }
+    }
+
+    /// Whether the model is loaded: before, operations wait.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready
+    }
+
+    pub(crate) fn set_ready(&mut self) {
+        self.ready = true;
+    }
+
+    /// Takes a parameter of a saved model.
+    pub(crate) fn load(&mut self, key: &S::Key, value: &[S::Pull]) -> Result<()> {
+        if value.len() != self.pull_width {
+            let (found, expected) = (value.len(), self.pull_width);
+            return Err(Error::data(format!(
+                "loaded parameter {key:?} has {found} elements, expected {expected}"
+            )));
+        }
+        self.logic.on_load(key, value)
+    }
+
+    /// Performs the operations of a request in order and turns it into its answer.
+    pub(crate) fn serve(&mut self, block: &mut BlockOf<S>, worker: usize) -> Result<()> {
+        if let [(op, _)] = block.runs[..] {
+            match op {
+                Op::Pull => self.answer_pulls(block, worker, 0..block.keys.len())?,
+                Op::Push => {
+                    self.apply_pushes(block, 0..block.keys.len(), 0)?;
+                    block.applied = block.keys.len() as u64;
+                    block.keys.clear();
+                }
+            }
+        } else {
+            self.serve_mixed(block, worker)?;
+        }
+        block.runs.clear();
+        block.deltas.clear();
+        Ok(())
+    }
+
+    fn serve_mixed(&mut self, block: &mut BlockOf<S>, worker: usize) -> Result<()> {
+        let (mut start, mut pushed, mut pulled) = (0, 0, Vec::with_capacity(block.keys.len()));
+        for (op, n) in std::mem::take(&mut block.runs) {
+            let end = start + n as usize;
+            match op {
+                Op::Pull => {
+                    self.answer_pulls(block, worker, start..end)?;
+                    pulled.extend_from_slice(&block.keys[start..end]);
+                }
+                Op::Push => {
+                    self.apply_pushes(block, start..end, pushed)?;
+                    pushed += n as usize;
+                }
+            }
+            start = end;
+        }
+        block.keys = pulled;
+        block.applied = pushed as u64;
+        Ok(())
+    }
+
+    fn answer_pulls(
+        &mut self,
+        block: &mut BlockOf<S>,
+        worker: usize,
+        range: std::ops::Range<usize>,
+    ) -> Result<()> {
+        block.values.reserve(range.len() * self.pull_width);
+        for key in &block.keys[range] {
+            let before = block.values.len();
+            self.logic.on_pull(key, worker, &mut block.values, &mut self.out)?;
+            let found = block.values.len() - before;
+            if found != self.pull_width {
+                let expected = self.pull_width;
+                return Err(Error::operator(format!(
+                    "answer to a pull of {key:?} has {found} elements, expected {expected}"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies the pushes of `keys[range]`, whose rows in `deltas` begin with number `first`.
+    fn apply_pushes(
+        &mut self,
+        block: &BlockOf<S>,
+        range: std::ops::Range<usize>,
+        first: usize,
+    ) -> Result<()> {
+        let width = self.push_width;
+        let deltas = block.deltas.get(first * width..(first + range.len()) * width);
+        let Some(deltas) = deltas else {
+            return Err(Error::internal("block with fewer deltas than pushes"));
+        };
+        let mut rows = deltas.chunks_exact(width);
+        block.keys[range].iter().try_for_each(|key| {
+            let delta = rows.next().unwrap_or_default();
+            self.logic.on_push(key, delta, &mut self.out)
+        })
+    }
+
+    /// Tells the logic that nothing more will come.
+    pub(crate) fn close(&mut self) -> Result<()> {
+        self.logic.close(&mut self.out)
+    }
+}
