@@ -1,1 +1,16 @@
-//! waterwheel
+//! Waterwheel: dataflow with native iteration.
+
+pub use waterwheel_engine as engine;
+pub use waterwheel_iteration as iteration;
+pub use waterwheel_ml as ml;
+pub use waterwheel_ps as ps;
+
+/// What most programs need.
+pub mod prelude {
+    pub use crate::ps::{self};
+    pub use waterwheel_engine::*;
+    pub use waterwheel_ml::generate;
+    pub use waterwheel_ps::{
+        Emit, ParameterServerClient, Placement, PsConfig, SendPolicy, ServerLogic, SimpleServer, WorkerLogic,
+    };
+}

@@ -1,2 +1,9 @@
-//! cmd
-fn main() {}
+//! The `waterwheel` command.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

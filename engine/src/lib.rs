@@ -32,7 +32,7 @@ pub use keyed::{KeyedProcessFunction, KeyedStream};
 pub use parcel::{Packet, Parcel};
 pub use process::{Collector, ProcessFunction};
 pub use record::Record;
-pub use runtime::{RuntimeConfig, StopHandle, execute};
+pub use runtime::{RuntimeConfig, StopHandle, execute, started_as};
 pub use source::{
     BadRecord, BadRecordPolicy, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header, Source, SourceStatus,
 };

@@ -19,6 +19,7 @@ use timely::communication::{Config as CommunicationConfig, Hooks};
 use timely::worker::Worker;
 
 pub use config::{RuntimeConfig, StopHandle};
+pub use launch::started_as;
 
 use crate::collect::Outcome;
 use crate::env::Env;

@@ -61,6 +61,11 @@ impl<'s, D: 'static, T: Clock> DataStream<'s, D, T> {
         self.edge.origin.worker()
     }
 
+    /// Number of workers of the whole job.
+    pub fn workers(&self) -> usize {
+        self.edge.place().workers()
+    }
+
     /// Replaces each record by `f` of it.
     ///
     /// # Examples

@@ -1,3 +1,4 @@
-//! ml
+//! Learning algorithms on streams and on the parameter server.
 
 pub mod generate;
+pub mod mf;

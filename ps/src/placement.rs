@@ -1,7 +1,7 @@
 //! Which server holds a parameter.
 
 use std::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use waterwheel_engine::{Error, Key, Result};
 use waterwheel_engine::hash::key_owner;
@@ -18,13 +18,13 @@ pub enum Placement<K> {
     /// from `i * ceil(n / servers)`. A key outside `0..n` is an error.
     Range(u64),
     /// By a function of the key and the number of servers, which must return an index below that number.
-    Custom(Rc<dyn Fn(&K, usize) -> usize>),
+    Custom(Arc<dyn Fn(&K, usize) -> usize + Send + Sync>),
 }
 
 impl<K> Placement<K> {
     /// [`Placement::Custom`] from a function.
-    pub fn custom(server_of: impl Fn(&K, usize) -> usize + 'static) -> Self {
-        Placement::Custom(Rc::new(server_of))
+    pub fn custom(server_of: impl Fn(&K, usize) -> usize + Send + Sync + 'static) -> Self {
+        Placement::Custom(Arc::new(server_of))
     }
 }
 
@@ -33,7 +33,7 @@ impl<K> Clone for Placement<K> {
         match self {
             Placement::Hash => Placement::Hash,
             Placement::Range(n) => Placement::Range(*n),
-            Placement::Custom(f) => Placement::Custom(Rc::clone(f)),
+            Placement::Custom(f) => Placement::Custom(Arc::clone(f)),
         }
     }
 }

@@ -27,10 +27,10 @@ enum Data {
     ///
     /// Binary files: ratings_{users}_{items}_{count}.u32 (users), .i32 (items), both u32, and .r32 (f32).
     Ratings {
-        /// How many users there are
+        /// How many users there are, at least 1
         #[arg(long, default_value_t = 10_000, value_parser = value_parser!(u32).range(1..))]
         users: u32,
-        /// How many items there are
+        /// How many items there are, at least 1
         #[arg(long, default_value_t = 1_000, value_parser = value_parser!(u32).range(1..))]
         items: u32,
         /// How many ratings to make
@@ -46,10 +46,10 @@ enum Data {
         /// How many points to make
         #[arg(long, default_value_t = 10_000)]
         rows: u64,
-        /// How many coordinates a point has
+        /// How many coordinates a point has, at least 1
         #[arg(long, default_value_t = 10, value_parser = value_parser!(u32).range(1..))]
         dim: u32,
-        /// How many centres there are
+        /// How many centres there are, at least 1
         #[arg(long, default_value_t = 10, value_parser = value_parser!(u32).range(1..))]
         clusters: u32,
         #[command(flatten)]
@@ -62,7 +62,7 @@ enum Data {
         /// How many rows to make
         #[arg(long, default_value_t = 10_000)]
         rows: u64,
-        /// How many features a row has
+        /// How many features a row has, at least 1
         #[arg(long, default_value_t = 10, value_parser = value_parser!(u32).range(1..))]
         dim: u32,
         #[command(flatten)]
@@ -76,10 +76,10 @@ enum Data {
         /// How many rows to make
         #[arg(long, default_value_t = 10_000)]
         rows: u64,
-        /// How many fields, and so features, a row has
+        /// How many fields, and so features, a row has, at least 1
         #[arg(long, default_value_t = Sparse::DEFAULT_FIELDS, value_parser = value_parser!(u32).range(1..))]
         fields: u32,
-        /// How many different features a field has; times the fields at most 4294967295
+        /// How many different features a field has, at least 1; times the fields at most 4294967295
         #[arg(long, default_value_t = Sparse::DEFAULT_PER_FIELD, value_parser = value_parser!(u32).range(1..))]
         per_field: u32,
         #[command(flatten)]
@@ -90,7 +90,7 @@ enum Data {
         /// How many words to make
         #[arg(long, default_value_t = 100_000)]
         count: u64,
-        /// How many different words there are
+        /// How many different words there are, at least 1
         #[arg(long, default_value_t = 10_000, value_parser = value_parser!(u32).range(1..))]
         vocabulary: u32,
         /// File to write, replaced where it exists; `-` is standard output
@@ -101,7 +101,7 @@ enum Data {
     ///
     /// Binary files: graph_{nodes}_{edges}.src32 and .dst32, both u32.
     Graph {
-        /// How many nodes there are
+        /// How many nodes there are, at least 1
         #[arg(long, default_value_t = 10_000, value_parser = value_parser!(u32).range(1..))]
         nodes: u32,
         /// How many edges to make

@@ -30,6 +30,12 @@ pub(crate) struct Membership {
     pub(crate) children: Children,
 }
 
+/// Index of this process, if another one has started it to run a job together.
+pub fn started_as() -> Option<usize> {
+    std::env::var(RENDEZVOUS_ENV).ok()?;
+    std::env::var(INDEX_ENV).ok()?.parse().ok()
+}
+
 /// Finds this process's place: given by index, met by rendezvous, or first of those it starts itself.
 pub(crate) fn join_cluster(config: &RuntimeConfig) -> Result<Membership> {
     if let Some(me) = config.process {

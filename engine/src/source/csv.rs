@@ -148,6 +148,7 @@ fn divide<'s, R: 'static>(
         let (mut good, mut bad) = (Vec::new(), Vec::new());
         move |_frontiers| {
             input.for_each(|token, batch| {
+                good.reserve(batch.len());
                 for row in batch.drain(..) {
                     match row {
                         Ok(record) => good.push(record),

@@ -1,16 +1,38 @@
 //! Lines of a file with their numbers, read block by block.
 //!
-//! A line ends with `\n` or `\r\n`. Where quotes count, a newline between them does not end the line.
+//! A line ends with `\n` or `\r\n`. Where quotes count, neither a newline nor a separator between them means
+//! anything. One search finds both, as searching a block is much faster than searching many short lines.
 
 use std::io::{self, Read};
 
-use memchr::{memchr, memchr_iter, memchr2, memmem, memrchr};
+use memchr::{memchr, memchr_iter, memchr2, memchr3, memmem, memrchr};
 
 /// Bytes that are asked of the file at once.
 const BLOCK_BYTES: usize = 1 << 16;
 
 /// Length from which a line is taken for a mistake, and the memory that one reader uses at most.
 const MAX_LINE_BYTES: usize = 1 << 26;
+
+/// Length up to which a field is searched byte by byte.
+const NEAR_BYTES: usize = 16;
+
+/// What separates the fields of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Separator {
+    /// This byte, unless it is in a field in quotes: one that begins with a quote.
+    Byte(u8),
+    /// `::`; quotes mean nothing.
+    DoubleColon,
+}
+
+impl Separator {
+    pub(super) fn len(self) -> usize {
+        match self {
+            Separator::Byte(_) => 1,
+            Separator::DoubleColon => 2,
+        }
+    }
+}
 
 /// Where a line begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +61,8 @@ pub(super) enum Quotes {
 pub(super) struct Line<'a> {
     /// Its bytes, without the terminator.
     pub(super) text: &'a [u8],
+    /// Where the separators begin in it.
+    pub(super) separators: &'a [usize],
     pub(super) start: Position,
     pub(super) quotes: Quotes,
 }
@@ -47,6 +71,14 @@ impl Line<'_> {
     pub(super) fn is_blank(&self) -> bool {
         self.text.is_empty()
     }
+}
+
+/// A line in memory.
+#[derive(Clone, Copy)]
+struct Found {
+    start: Position,
+    text_bytes: usize,
+    quotes: Quotes,
 }
 
 /// Reads a file line by line from a known position.
@@ -58,23 +90,26 @@ pub(super) struct LineReader<R> {
     /// Where the next line begins in `block`.
     next: usize,
     at_end: bool,
-    quote_after: Option<u8>,
+    separator: Separator,
+    /// The line that was found last, and its separators.
+    found: Found,
+    separators: Vec<usize>,
+    /// Where the next line begins in the file.
     position: Position,
     max_line_bytes: usize,
 }
 
 impl<R: Read> LineReader<R> {
     /// Reads `file`, which stands at the line that begins at `position`.
-    ///
-    /// A quote opens a quoted field at the beginning of a line and after the byte `quote_after`; with `None`
-    /// quotes mean nothing.
-    pub(super) fn new(file: R, position: Position, quote_after: Option<u8>) -> Self {
+    pub(super) fn new(file: R, position: Position, separator: Separator) -> Self {
         LineReader {
             file,
             block: Vec::new(),
             next: 0,
             at_end: false,
-            quote_after,
+            separator,
+            found: Found { start: position, text_bytes: 0, quotes: Quotes::Absent },
+            separators: Vec::new(),
             position,
             max_line_bytes: MAX_LINE_BYTES,
         }
@@ -91,9 +126,23 @@ impl<R: Read> LineReader<R> {
     }
 
     /// The next line, blank or not; `None` at the end of the file.
+    // Inlined, so that a line is not copied on its way to where it is used.
+    #[inline]
     pub(super) fn next_line(&mut self) -> io::Result<Option<Line<'_>>> {
+        Ok(if self.advance()? { Some(self.line()) } else { None })
+    }
+
+    #[inline]
+    fn line(&self) -> Line<'_> {
+        let Found { start, text_bytes, quotes } = self.found;
+        let begin = self.next - (self.position.byte - start.byte) as usize;
+        Line { text: &self.block[begin..begin + text_bytes], separators: &self.separators, start, quotes }
+    }
+
+    /// Finds the next line; whether there is one.
+    fn advance(&mut self) -> io::Result<bool> {
         let (newline, quotes) = loop {
-            let (newline, quotes) = find_newline(&self.block[self.next..], self.quote_after);
+            let (newline, quotes) = self.search();
             if newline.is_some() || self.at_end {
                 break (newline, quotes);
             }
@@ -101,18 +150,29 @@ impl<R: Read> LineReader<R> {
         };
         let rest = &self.block[self.next..];
         if rest.is_empty() {
-            return Ok(None);
+            return Ok(false);
         }
         let whole = newline.map_or(rest, |newline| &rest[..=newline]);
         let text = whole.strip_suffix(b"\n").unwrap_or(whole);
         let text = text.strip_suffix(b"\r").unwrap_or(text);
-        let line = Line { text, start: self.position, quotes };
         let newlines = if quotes == Quotes::Absent { 1 } else { memchr_iter(b'\n', whole).count() };
-        self.next += whole.len();
+        self.found = Found { start: self.position, text_bytes: text.len(), quotes };
         self.position.byte += whole.len() as u64;
         self.position.line += newlines as u64;
-        self.position.row += u64::from(!line.is_blank());
-        Ok(Some(line))
+        self.position.row += u64::from(!text.is_empty());
+        self.next += whole.len();
+        Ok(true)
+    }
+
+    /// Searches what is in memory for the end of the next line.
+    #[inline]
+    fn search(&mut self) -> (Option<usize>, Quotes) {
+        self.separators.clear();
+        let rest = &self.block[self.next..];
+        match self.separator {
+            Separator::Byte(byte) => find_newline(rest, byte, &mut self.separators),
+            Separator::DoubleColon => find_newline_by_colons(rest, &mut self.separators),
+        }
     }
 
     /// Goes on to the first line that begins at byte `target` or behind it, or to the end of the file.
@@ -123,7 +183,7 @@ impl<R: Read> LineReader<R> {
             if self.position.byte >= pause {
                 return Ok(false);
             }
-            if !self.skip_plain_lines(target) && self.next_line()?.is_none() {
+            if !self.skip_plain_lines(target) && !self.advance()? {
                 return Ok(true);
             }
         }
@@ -136,7 +196,7 @@ impl<R: Read> LineReader<R> {
         let rest = &self.block[self.next..];
         let before_target = usize::try_from(target - self.position.byte).unwrap_or(usize::MAX);
         let mut window = &rest[..before_target.min(rest.len())];
-        if self.quote_after.is_some() {
+        if self.separator != Separator::DoubleColon {
             window = memchr(b'"', window).map_or(window, |quote| &window[..quote]);
         }
         let Some(newline) = memrchr(b'\n', window) else { return false };
@@ -167,37 +227,66 @@ impl<R: Read> LineReader<R> {
     #[cold]
     fn too_long(&self) -> io::Error {
         let (line, limit) = (self.position.line, self.max_line_bytes);
-        let hint = if self.quote_after.is_some() { "; is a quote not closed?" } else { "" };
+        let hint = if self.separator != Separator::DoubleColon { "; is a quote not closed?" } else { "" };
         let message = format!("line {line} is longer than {limit} bytes{hint}");
         io::Error::new(io::ErrorKind::InvalidData, message)
     }
 }
 
-/// Where the line at the beginning of `text` has its newline, unless `text` ends before it, and the quotes
-/// seen up to there.
-fn find_newline(text: &[u8], quote_after: Option<u8>) -> (Option<usize>, Quotes) {
-    let Some(separator) = quote_after else { return (memchr(b'\n', text), Quotes::Absent) };
-    let (mut at, mut quotes) = (0, Quotes::Absent);
-    while let Some(found) = memchr2(b'\n', b'"', &text[at..]) {
+/// Where the line at the beginning of `text` has its newline, unless `text` ends before it; its separators
+/// and quotes up to there.
+#[inline]
+fn find_newline(text: &[u8], separator: u8, separators: &mut Vec<usize>) -> (Option<usize>, Quotes) {
+    let (mut at, mut field, mut quotes) = (0, 0, Quotes::Absent);
+    while let Some(found) = find_special(&text[at..], separator) {
         at += found;
-        if text[at] == b'\n' {
-            return (Some(at), quotes);
-        }
-        let opens = at == 0 || text[at - 1] == separator;
-        at += 1;
-        if opens {
-            quotes = Quotes::Closed;
-            match end_of_quoted(&text[at..]) {
-                Some(len) => at += len,
-                None => return (None, Quotes::Unclosed),
+        match text[at] {
+            b'\n' => return (Some(at), quotes),
+            b'"' if at == field => {
+                quotes = Quotes::Closed;
+                let Some(len) = len_of_quoted(&text[at + 1..]) else { return (None, Quotes::Unclosed) };
+                at += 1 + len;
+            }
+            b'"' => at += 1,
+            _separator => {
+                separators.push(at);
+                at += 1;
+                field = at;
             }
         }
     }
     (None, quotes)
 }
 
+/// Where `text` has its first newline, quote or separator.
+#[inline]
+fn find_special(text: &[u8], separator: u8) -> Option<usize> {
+    // Most fields are short: for them a loop is faster than a call.
+    let near = &text[..text.len().min(NEAR_BYTES)];
+    near.iter()
+        .position(|byte| [b'\n', b'"', separator].contains(byte))
+        .or_else(|| memchr3(b'\n', b'"', separator, &text[near.len()..]).map(|found| near.len() + found))
+}
+
+/// As [`find_newline`], for [`Separator::DoubleColon`].
+fn find_newline_by_colons(text: &[u8], separators: &mut Vec<usize>) -> (Option<usize>, Quotes) {
+    let mut at = 0;
+    while let Some(found) = memchr2(b'\n', b':', &text[at..]) {
+        at += found;
+        if text[at] == b'\n' {
+            return (Some(at), Quotes::Absent);
+        }
+        if text.get(at + 1) == Some(&b':') {
+            separators.push(at);
+            at += 1;
+        }
+        at += 1;
+    }
+    (None, Quotes::Absent)
+}
+
 /// Length of a quoted field with its closing quote, but without the opening one that is before `text`.
-fn end_of_quoted(text: &[u8]) -> Option<usize> {
+fn len_of_quoted(text: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
         at += memchr(b'"', &text[at..])? + 1;
@@ -226,6 +315,7 @@ fn count_blank(lines: &[u8]) -> usize {
 mod tests {
     use super::*;
 
+    const COMMA: Separator = Separator::Byte(b',');
     const START: Position = Position { byte: 0, line: 1, row: 0 };
 
     /// Gives one byte at a time, and is interrupted before every other one.
@@ -238,10 +328,10 @@ mod tests {
         }
     }
 
-    fn lines(text: &str, quote_after: Option<u8>) -> Vec<(String, u64, u64, Quotes)> {
-        let mut reader = LineReader::new(Slow(text.as_bytes(), false), START, quote_after);
+    fn lines(text: &str, separator: Separator) -> Vec<(String, u64, u64, Quotes)> {
+        let mut reader = LineReader::new(Slow(text.as_bytes(), false), START, separator);
         let mut all = Vec::new();
-        while let Some(Line { text, start, quotes }) = reader.next_line().unwrap() {
+        while let Some(Line { text, start, quotes, .. }) = reader.next_line().unwrap() {
             all.push((String::from_utf8(text.to_vec()).unwrap(), start.line, start.row, quotes));
         }
         all
@@ -251,8 +341,8 @@ mod tests {
     fn lines_of_every_ending_have_their_numbers() {
         let line = |text: &str, line, row| (text.to_string(), line, row, Quotes::Absent);
         let expected = [line("a", 1, 0), line("", 2, 1), line("b\rc", 3, 1), line("", 4, 2), line("d", 5, 2)];
-        assert_eq!(lines("a\n\nb\rc\r\n\r\nd\r", Some(b',')), expected);
-        assert!(lines("", Some(b',')).is_empty());
+        assert_eq!(lines("a\n\nb\rc\r\n\r\nd\r", COMMA), expected);
+        assert!(lines("", COMMA).is_empty());
     }
 
     #[test]
@@ -263,31 +353,36 @@ mod tests {
             ("d\"".into(), 4, 1, Quotes::Absent),
             ("e".into(), 5, 2, Quotes::Absent),
         ];
-        assert_eq!(lines(text, Some(b',')), expected);
-        assert_eq!(lines(text, None).len(), 5);
+        assert_eq!(lines(text, COMMA), expected);
+        assert_eq!(lines(text, Separator::DoubleColon).len(), 5);
     }
 
     #[test]
     fn quote_that_is_not_closed_takes_the_rest_of_the_file() {
         let expected = [("a".into(), 1, 0, Quotes::Absent), ("\"b\nc".into(), 2, 1, Quotes::Unclosed)];
-        assert_eq!(lines("a\n\"b\nc\n", Some(b','))[..1], expected[..1]);
-        assert_eq!(lines("a\n\"b\nc", Some(b',')), expected);
+        assert_eq!(lines("a\n\"b\nc\n", COMMA)[..1], expected[..1]);
+        assert_eq!(lines("a\n\"b\nc", COMMA), expected);
     }
 
     #[test]
     fn skipping_agrees_with_reading_at_every_target() {
         let piece = "a\n\n\r\nb,\"x\ny\"\n\n\"p\"\nq\"\n";
-        let cases = [(3, 1, Some(b',')), (3, 1, None), (10_000, 9_973, Some(b',')), (10_000, 9_973, None)];
-        for (repeats, step, quote_after) in cases {
+        let cases = [
+            (3, 1, COMMA),
+            (3, 1, Separator::DoubleColon),
+            (10_000, 9_973, COMMA),
+            (10_000, 9_973, Separator::DoubleColon),
+        ];
+        for (repeats, step, separator) in cases {
             let text = piece.repeat(repeats);
             let mut starts = Vec::new();
-            let mut reader = LineReader::new(text.as_bytes(), START, quote_after);
+            let mut reader = LineReader::new(text.as_bytes(), START, separator);
             while let Some(line) = reader.next_line().unwrap() {
                 starts.push(line.start);
             }
             starts.push(reader.position());
             for target in (0..=text.len() as u64).step_by(step) {
-                let mut reader = LineReader::new(text.as_bytes(), START, quote_after);
+                let mut reader = LineReader::new(text.as_bytes(), START, separator);
                 while !reader.skip_to(target, 1).unwrap() {}
                 let expected = starts.iter().find(|start| start.byte >= target).unwrap();
                 assert_eq!(reader.position(), *expected, "target {target}");
@@ -298,7 +393,7 @@ mod tests {
     #[test]
     fn line_longer_than_the_limit_is_an_error_that_names_it() {
         let text = format!("a\n\"{}", "x\n".repeat(100_000));
-        let mut reader = LineReader::new(text.as_bytes(), START, Some(b','));
+        let mut reader = LineReader::new(text.as_bytes(), START, COMMA);
         reader.max_line_bytes = 1000;
         assert!(reader.next_line().unwrap().is_some());
         let error = reader.next_line().unwrap_err();

@@ -25,7 +25,9 @@ pub trait Text {
     fn n_lines(&self) -> u64;
 
     /// The header, where the format has one, without the line break.
-    fn header(&self) -> Option<String>;
+    fn header(&self) -> Option<String> {
+        None
+    }
 
     /// Writes line `idx` without the line break.
     ///
@@ -154,10 +156,6 @@ impl Text for Sparse {
         self.rows()
     }
 
-    fn header(&self) -> Option<String> {
-        None
-    }
-
     fn write_line(&self, idx: u64, out: &mut impl Write) -> io::Result<()> {
         let row = self.row(idx);
         write!(out, "{}", u8::from(row.label))?;
@@ -180,10 +178,6 @@ impl Binary<2> for Sparse {
 impl Text for Words {
     fn n_lines(&self) -> u64 {
         self.line_count()
-    }
-
-    fn header(&self) -> Option<String> {
-        None
     }
 
     fn write_line(&self, idx: u64, out: &mut impl Write) -> io::Result<()> {
@@ -255,10 +249,6 @@ mod tests {
         bytes.map(|bytes| (names.next().unwrap(), bytes))
     }
 
-    fn bytes<const WIDTH: usize>(numbers: &[[u8; WIDTH]]) -> Vec<u8> {
-        numbers.concat()
-    }
-
     #[test]
     fn text_of_dense_rows_reads_back_exactly() {
         let labels = Labels::new(50, 4).unwrap();
@@ -286,21 +276,21 @@ mod tests {
     #[test]
     fn binary_of_dense_kinds_is_as_documented() {
         let x = [7.567584269108643, -5.015039330549429].map(f64::to_le_bytes);
-        assert_eq!(files(&Points::new(1, 2, 10).unwrap()), [("km_1x2.f64".into(), bytes(&x))]);
+        assert_eq!(files(&Points::new(1, 2, 10).unwrap()), [("km_1x2.f64".into(), x.concat())]);
         let x = [0.1331231503445618, 0.49156351452540226, 0.9420055071735924].map(f64::to_le_bytes);
-        let expected = [("lr_1x3.f64".into(), bytes(&x)), ("lr_1x3.y".into(), vec![1])];
+        let expected = [("lr_1x3.f64".into(), x.concat()), ("lr_1x3.y".into(), vec![1])];
         assert_eq!(files(&Labels::new(1, 3).unwrap()), expected);
     }
 
     #[test]
     fn binary_of_indexed_kinds_is_as_documented() {
         let expected = [
-            ("ratings_1000_500_2.u32".into(), bytes(&[151, 0].map(u32::to_le_bytes))),
-            ("ratings_1000_500_2.i32".into(), bytes(&[118, 114].map(u32::to_le_bytes))),
-            ("ratings_1000_500_2.r32".into(), bytes(&[2.0, 2.5].map(f32::to_le_bytes))),
+            ("ratings_1000_500_2.u32".into(), [151, 0].map(u32::to_le_bytes).concat()),
+            ("ratings_1000_500_2.i32".into(), [118, 114].map(u32::to_le_bytes).concat()),
+            ("ratings_1000_500_2.r32".into(), [2.0, 2.5].map(f32::to_le_bytes).concat()),
         ];
         assert_eq!(files(&Ratings::new(1_000, 500, 2).unwrap()), expected);
-        let features = bytes(&[1, 10, 20, 34].map(u32::to_le_bytes));
+        let features = [1, 10, 20, 34].map(u32::to_le_bytes).concat();
         let expected = [("sparse_1.idx32".into(), features), ("sparse_1.y8".into(), vec![1])];
         assert_eq!(files(&Sparse::with_fields(1, 4, 10).unwrap()), expected);
     }

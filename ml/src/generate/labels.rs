@@ -36,7 +36,7 @@ pub struct Labels {
 pub struct LabeledPoint {
     /// The features, each in `[-1, 1)`.
     pub features: Vec<f64>,
-    /// The noisy distance from the plane, in units of the weights' norm.
+    /// The product with the hidden weights, and the noise.
     pub margin: f64,
     /// Whether the margin is positive.
     pub label: bool,

@@ -17,13 +17,12 @@ use super::{cell, centred, check_sizes, clamp, unit};
 /// ```
 /// use waterwheel_ml::generate::Sparse;
 ///
-/// let sparse = Sparse::new(1_000)?;
+/// let sparse = Sparse::new(1_000);
 /// assert_eq!(sparse.dim(), 99_990);
 /// let row = sparse.row(7);
 /// assert_eq!(row.features.len(), 30);
 /// assert!(row.features.is_sorted() && row.features.iter().all(|&feature| feature < sparse.dim()));
 /// assert_eq!(sparse.iter().count(), 1_000);
-/// # Ok::<(), waterwheel_engine::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Sparse {
@@ -51,11 +50,8 @@ impl Sparse {
     pub const DEFAULT_PER_FIELD: u32 = 3333;
 
     /// `rows` rows of 30 fields of 3333 features.
-    ///
-    /// # Errors
-    /// None; the result is that of [`with_fields`](Self::with_fields).
-    pub fn new(rows: u64) -> Result<Self> {
-        Self::with_fields(rows, Self::DEFAULT_FIELDS, Self::DEFAULT_PER_FIELD)
+    pub fn new(rows: u64) -> Self {
+        Sparse { rows, fields: Self::DEFAULT_FIELDS, per_field: Self::DEFAULT_PER_FIELD }
     }
 
     /// `rows` rows of `fields` fields of `per_field` features each.
@@ -146,14 +142,14 @@ mod tests {
             let features = row.features.iter().flat_map(|feature| feature.to_le_bytes());
             features.chain(row.margin.to_le_bytes()).chain([u8::from(row.label)]).collect()
         };
-        let sparse = Sparse::new(1_000).unwrap();
+        let sparse = Sparse::new(1_000);
         assert_eq!(digest(sparse.iter().map(bytes)), 0xbb9e_1c5b_2f22_0bc0);
         assert_eq!(sparse.iter().filter(|row| row.label).count(), 519);
     }
 
     #[test]
     fn sparse_range_equals_rows() {
-        let sparse = Sparse::new(100).unwrap();
+        let sparse = Sparse::new(100);
         let rows: Vec<_> = (90..100).map(|idx| sparse.row(idx)).collect();
         assert_eq!(sparse.range(90..200).collect::<Vec<_>>(), rows);
         assert_eq!(sparse.iter().skip(90).collect::<Vec<_>>(), rows);

@@ -1,27 +1,13 @@
 //! The fields of a line.
 
-use csv::ByteRecord;
-use memchr::{memchr, memchr_iter};
+use csv::{ByteRecord, StringRecord};
+use memchr::memchr;
+use serde::de::DeserializeOwned;
 
-use crate::source::lines::{Line, Quotes};
-
-/// What separates the fields, once it is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Separator {
-    Byte(u8),
-    DoubleColon,
-}
+use crate::source::lines::{Line, Quotes, Separator};
 
 impl Separator {
-    /// The byte after which a quote opens a quoted field, if quotes mean anything.
-    pub(super) fn quote_after(self) -> Option<u8> {
-        match self {
-            Separator::Byte(byte) => Some(byte),
-            Separator::DoubleColon => None,
-        }
-    }
-
-    /// The separator in `line`, the first of a file.
+    /// The separator of a file whose first line is `line`.
     pub(super) fn sniff(line: &[u8]) -> Self {
         if line.windows(2).any(|pair| pair == b"::") {
             return Separator::DoubleColon;
@@ -31,81 +17,89 @@ impl Separator {
     }
 }
 
+/// The fields of a line.
+pub(super) enum Fields {
+    Text(StringRecord),
+    /// Of a line that is not UTF-8: only a field that must be text is then an error.
+    Bytes(ByteRecord),
+}
+
+impl Fields {
+    fn new(record: ByteRecord) -> Self {
+        StringRecord::from_byte_record(record)
+            .map_or_else(|error| Fields::Bytes(error.into_byte_record()), Fields::Text)
+    }
+
+    fn into_bytes(self) -> ByteRecord {
+        match self {
+            Fields::Text(record) => record.into_byte_record(),
+            Fields::Bytes(record) => record,
+        }
+    }
+
+    pub(super) fn as_bytes(&self) -> &ByteRecord {
+        match self {
+            Fields::Text(record) => record.as_byte_record(),
+            Fields::Bytes(record) => record,
+        }
+    }
+
+    #[inline]
+    pub(super) fn deserialize<R: DeserializeOwned>(&self, header: Option<&StringRecord>) -> csv::Result<R> {
+        match self {
+            Fields::Text(record) => record.deserialize(header),
+            Fields::Bytes(record) => record.deserialize(header.map(StringRecord::as_byte_record)),
+        }
+    }
+}
+
 /// Splits lines into fields, in memory that it uses again.
 pub(super) struct FieldSplitter {
     separator: Separator,
-    record: ByteRecord,
+    fields: Option<Fields>,
     unquoted: Vec<u8>,
 }
 
 impl FieldSplitter {
     pub(super) fn new(separator: Separator) -> Self {
-        FieldSplitter { separator, record: ByteRecord::new(), unquoted: Vec::new() }
+        FieldSplitter { separator, fields: None, unquoted: Vec::new() }
     }
 
     /// The fields of `line`, without the quotes around them.
-    pub(super) fn split(&mut self, line: &Line<'_>) -> &ByteRecord {
-        self.record.clear();
-        match self.separator {
-            Separator::DoubleColon => split_double_colon(line.text, &mut self.record),
-            Separator::Byte(byte) if line.quotes == Quotes::Absent => {
-                split_plain(line.text, byte, &mut self.record);
+    #[inline]
+    pub(super) fn split(&mut self, line: &Line<'_>) -> &Fields {
+        let mut record = self.fields.take().map_or_else(ByteRecord::new, Fields::into_bytes);
+        record.clear();
+        let mut begin = 0;
+        for end in line.separators.iter().copied().chain([line.text.len()]) {
+            let field = &line.text[begin..end];
+            match field.strip_prefix(b"\"") {
+                Some(quoted) if line.quotes != Quotes::Absent => {
+                    unquote(quoted, &mut self.unquoted);
+                    record.push_field(&self.unquoted);
+                }
+                _ => record.push_field(field),
             }
-            Separator::Byte(byte) => self.split_quoted(line.text, byte),
+            begin = end + self.separator.len();
         }
-        &self.record
-    }
-
-    fn split_quoted(&mut self, text: &[u8], separator: u8) {
-        let mut rest = Some(text);
-        while let Some(text) = rest {
-            self.unquoted.clear();
-            let text = match text.strip_prefix(b"\"") {
-                Some(quoted) => unquote(quoted, &mut self.unquoted),
-                None => text,
-            };
-            // Behind a closing quote, up to the separator, quotes are text.
-            let end = memchr(separator, text);
-            self.unquoted.extend_from_slice(end.map_or(text, |end| &text[..end]));
-            self.record.push_field(&self.unquoted);
-            rest = end.map(|end| &text[end + 1..]);
-        }
+        self.fields.insert(Fields::new(record))
     }
 }
 
-fn split_plain(text: &[u8], separator: u8, record: &mut ByteRecord) {
-    let mut begin = 0;
-    for end in memchr_iter(separator, text) {
-        record.push_field(&text[begin..end]);
-        begin = end + 1;
-    }
-    record.push_field(&text[begin..]);
-}
-
-fn split_double_colon(text: &[u8], record: &mut ByteRecord) {
-    let mut begin = 0;
-    for colon in memchr_iter(b':', text) {
-        if colon >= begin && text.get(colon + 1) == Some(&b':') {
-            record.push_field(&text[begin..colon]);
-            begin = colon + 2;
-        }
-    }
-    record.push_field(&text[begin..]);
-}
-
-/// Appends to `out` what is between quotes, and returns what is behind the closing one.
-fn unquote<'a>(mut text: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
+/// Sets `out` to what a field says that begins with a quote before `text`. Behind its closing quote, quotes
+/// are text.
+fn unquote(mut text: &[u8], out: &mut Vec<u8>) {
+    out.clear();
     while let Some(quote) = memchr(b'"', text) {
         out.extend_from_slice(&text[..quote]);
         text = &text[quote + 1..];
         match text.strip_prefix(b"\"") {
             Some(rest) => text = rest,
-            None => return text,
+            None => break,
         }
         out.push(b'"');
     }
     out.extend_from_slice(text);
-    &[]
 }
 
 #[cfg(test)]
@@ -115,10 +109,15 @@ mod tests {
 
     fn fields(separator: Separator, text: &str) -> Vec<String> {
         let start = Position { byte: 0, line: 1, row: 0 };
-        let mut reader = LineReader::new(text.as_bytes(), start, separator.quote_after());
+        let mut reader = LineReader::new(text.as_bytes(), start, separator);
         let line = reader.next_line().unwrap().unwrap();
         let mut splitter = FieldSplitter::new(separator);
-        splitter.split(&line).iter().map(|field| String::from_utf8(field.to_vec()).unwrap()).collect()
+        splitter
+            .split(&line)
+            .as_bytes()
+            .iter()
+            .map(|field| String::from_utf8(field.to_vec()).unwrap())
+            .collect()
     }
 
     #[test]

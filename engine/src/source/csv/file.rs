@@ -5,13 +5,13 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use csv::ByteRecord;
+use csv::StringRecord;
 
 use crate::error::{Error, Result};
-use crate::source::csv::fields::{FieldSplitter, Separator};
+use crate::source::csv::fields::FieldSplitter;
 use crate::source::csv::message;
 use crate::source::csv::options::{CsvOptions, Delimiter, Header};
-use crate::source::lines::{Line, LineReader, Position, Quotes};
+use crate::source::lines::{Line, LineReader, Position, Quotes, Separator};
 
 /// What is known of a file once its first line has been read.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(super) struct CsvFile {
     path: PathBuf,
     len_bytes: u64,
     separator: Separator,
-    header: Option<ByteRecord>,
+    header: Option<StringRecord>,
     /// Where the data begin, behind the header.
     body: Position,
 }
@@ -48,7 +48,7 @@ impl CsvFile {
             Delimiter::DoubleColon => Ok(Separator::DoubleColon),
             Delimiter::Byte(byte) => Ok(Separator::Byte(byte)),
             Delimiter::Sniff => {
-                let lines = self.lines(file, None);
+                let lines = self.lines(file, Separator::DoubleColon);
                 let found =
                     lines.and_then(|mut lines| first_line(&mut lines, |line| Separator::sniff(line.text)));
                 Ok(found.map_err(|error| self.can_not_read(error))?.unwrap_or(self.separator))
@@ -58,10 +58,10 @@ impl CsvFile {
 
     fn read_header(&mut self, file: &File, header: Header) -> Result<()> {
         let mut splitter = FieldSplitter::new(self.separator);
-        let mut lines =
-            self.lines(file, self.separator.quote_after()).map_err(|error| self.can_not_read(error))?;
-        let first =
-            first_line(&mut lines, |line| (line.start.line, line.quotes, splitter.split(&line).clone()));
+        let mut lines = self.lines(file, self.separator).map_err(|error| self.can_not_read(error))?;
+        let first = first_line(&mut lines, |line| {
+            (line.start.line, line.quotes, splitter.split(&line).as_bytes().clone())
+        });
         let Some((line, quotes, fields)) = first.map_err(|error| self.can_not_read(error))? else {
             return Ok(());
         };
@@ -76,15 +76,15 @@ impl CsvFile {
         if quotes == Quotes::Unclosed {
             return Err(Error::data(format!("{}:{line}: {}", self.path.display(), message::UNCLOSED)));
         }
-        self.header = Some(fields);
+        self.header = Some(StringRecord::from_byte_record_lossy(fields));
         self.body = Position { row: 0, ..behind };
         Ok(())
     }
 
     /// The lines of the body.
-    fn lines<F: Read + Seek>(&self, mut file: F, quote_after: Option<u8>) -> io::Result<LineReader<F>> {
+    fn lines<F: Read + Seek>(&self, mut file: F, separator: Separator) -> io::Result<LineReader<F>> {
         file.seek(SeekFrom::Start(self.body.byte))?;
-        Ok(LineReader::new(file, self.body, quote_after))
+        Ok(LineReader::new(file, self.body, separator))
     }
 
     /// Opens the file to read its body.
@@ -93,7 +93,7 @@ impl CsvFile {
     /// It can not be opened any more.
     pub(super) fn open(&self) -> Result<LineReader<File>> {
         let file = File::open(&self.path).map_err(|error| can_not_open(&self.path, error))?;
-        self.lines(file, self.separator.quote_after()).map_err(|error| self.can_not_read(error))
+        self.lines(file, self.separator).map_err(|error| self.can_not_read(error))
     }
 
     /// Where in the file the records of part `index` of `n_parts` begin.
@@ -124,7 +124,7 @@ impl CsvFile {
         &self.path
     }
 
-    pub(super) fn header(&self) -> Option<&ByteRecord> {
+    pub(super) fn header(&self) -> Option<&StringRecord> {
         self.header.as_ref()
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use csv::{ByteRecord, DeserializeError, DeserializeErrorKind, ErrorKind};
+use csv::{ByteRecord, DeserializeError, DeserializeErrorKind, ErrorKind, StringRecord};
 
 use crate::source::lines::Line;
 
@@ -17,8 +17,8 @@ const MAX_LISTED: usize = 20;
 
 /// Of a line with fewer fields than the header.
 #[cold]
-pub(super) fn short_line(fields: &ByteRecord, header: &ByteRecord) -> String {
-    let (missing, n_fields) = (shown(&header[fields.len()]), count_fields(fields));
+pub(super) fn short_line(fields: &ByteRecord, header: &StringRecord) -> String {
+    let (missing, n_fields) = (shown(header[fields.len()].as_bytes()), count_fields(fields));
     format!("field {missing} is missing; the line has {n_fields}, the header has {}", header.len())
 }
 
@@ -28,7 +28,7 @@ pub(super) fn explain(
     error: csv::Error,
     line: &Line<'_>,
     fields: &ByteRecord,
-    header: Option<&ByteRecord>,
+    header: Option<&StringRecord>,
 ) -> String {
     let problem = match error.into_kind() {
         ErrorKind::Deserialize { err, .. } => err,
@@ -63,7 +63,7 @@ fn of_line(
     problem: &DeserializeError,
     line: &Line<'_>,
     fields: &ByteRecord,
-    header: Option<&ByteRecord>,
+    header: Option<&StringRecord>,
 ) -> String {
     let n_fields = count_fields(fields);
     if *problem.kind() == DeserializeErrorKind::UnexpectedEndOfRow {
@@ -81,9 +81,9 @@ fn of_line(
     }
 }
 
-fn field_name(index: usize, header: Option<&ByteRecord>) -> String {
+fn field_name(index: usize, header: Option<&StringRecord>) -> String {
     match header.and_then(|header| header.get(index)) {
-        Some(name) => format!("field {}", shown(name)),
+        Some(name) => format!("field {}", shown(name.as_bytes())),
         None => format!("field {}", index + 1),
     }
 }
@@ -92,8 +92,9 @@ fn count_fields(fields: &ByteRecord) -> String {
     if fields.len() == 1 { "1 field".into() } else { format!("{} fields", fields.len()) }
 }
 
-fn list(names: &ByteRecord) -> String {
-    let mut text = names.iter().take(MAX_LISTED).map(shown).collect::<Vec<_>>().join(", ");
+fn list(names: &StringRecord) -> String {
+    let mut text =
+        names.iter().take(MAX_LISTED).map(|name| shown(name.as_bytes())).collect::<Vec<_>>().join(", ");
     if names.len() > MAX_LISTED {
         // Writing to a string does not fail.
         let _ = write!(text, " and {} more", names.len() - MAX_LISTED);

@@ -92,6 +92,7 @@ impl Part {
         if !lines.skip_to(range.start, BUDGET_BYTES).map_err(|error| file.can_not_read(error))? {
             return Ok(SourceStatus::Ready);
         }
+        out.reserve(limit);
         let (full, pause) = (out.len() + limit, lines.position().byte + BUDGET_BYTES);
         while lines.position().byte < range.end {
             if out.len() >= full || lines.position().byte >= pause {
@@ -132,15 +133,15 @@ impl Decoder {
         let fields = self.splitter.split(line);
         let complaint = if line.quotes == Quotes::Unclosed {
             message::UNCLOSED.to_string()
-        } else if let Some(header) = file.header().filter(|header| header.len() > fields.len()) {
-            message::short_line(fields, header)
+        } else if let Some(header) = file.header().filter(|header| header.len() > fields.as_bytes().len()) {
+            message::short_line(fields.as_bytes(), header)
         } else {
             match fields.deserialize(file.header()) {
                 Ok(value) => {
                     let (row, number) = (line.start.row, line.start.line);
                     return Ok(CsvRecord { file: self.index as u32, row, line: number, value });
                 }
-                Err(error) => message::explain(error, line, fields, file.header()),
+                Err(error) => message::explain(error, line, fields.as_bytes(), file.header()),
             }
         };
         let path = file.path().display().to_string();

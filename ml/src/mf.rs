@@ -1,0 +1,44 @@
+//! Matrix factorization on the parameter server: user factors at the workers, item factors at the servers.
+//!
+//! A rating is predicted as `p·q`, or with biases as `mean + b_user + b_item + p·q`. Stochastic gradient
+//! descent on the squared error with L2 (Koren, Bell and Volinsky, *Matrix factorization techniques for
+//! recommender systems*, IEEE Computer 42(8), 2009): for `e = rating - prediction`,
+//! `p += rate * (e * q - reg * p)` and `q += rate * (e * p - reg * q)`, both from the old values, and
+//! `b += rate * (e - reg * b)` for both biases.
+//!
+//! * [`MatrixFactorization::fit`] trains offline: several epochs over ratings that the workers keep. The
+//!   result does not depend on the number of workers or processes, bit for bit; see [`OfflineMf`].
+//! * [`MatrixFactorization::fit_online`] trains online: one pass, asynchronous, each rating predicted before
+//!   it is learned; see [`OnlineMf`].
+
+mod cells;
+mod factors;
+mod kernel;
+mod model;
+mod offline;
+mod online;
+mod params;
+mod rmse;
+mod save;
+
+use serde::{Deserialize, Serialize};
+
+pub use model::{Factors, MfModel, Scored};
+pub use offline::{CollectedModel, EpochReport, MfFit, OfflineMf};
+pub use online::{OnlineFit, OnlineMf, Prequential};
+pub use params::{MatrixFactorization, MfParams};
+pub use rmse::{Rmse, WindowedRmse};
+
+/// A rating of an item by a user.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rating {
+    /// Who rates.
+    pub user: u64,
+    /// What is rated.
+    pub item: u64,
+    /// How much; finite.
+    pub rating: f32,
+    /// Position in the data set. It decides the order of training, whatever order the ratings arrive in, so
+    /// it must be different for each.
+    pub position: u64,
+}

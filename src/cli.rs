@@ -1,0 +1,63 @@
+//! Sub-commands, exit codes and Ctrl-C of the `waterwheel` command.
+
+mod generate;
+mod ratings;
+mod recommend;
+mod runtime;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+use waterwheel::prelude::{Error, ErrorKind};
+
+/// Dataflow with native iteration, and a parameter server inside the loop.
+///
+/// Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train a model.
+    #[command(subcommand)]
+    Train(train::TrainCommand),
+    /// Recommend items to a user from a trained model.
+    Recommend(recommend::RecommendArgs),
+    /// Generate seeded data: ratings, points, labels, sparse examples, words, graphs.
+    Generate(generate::GenerateArgs),
+}
+
+/// Runs the command line and reports its error.
+pub(crate) fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let done = match Cli::parse().command {
+        Command::Train(args) => train::run(args),
+        Command::Recommend(args) => recommend::run(&args),
+        Command::Generate(args) => generate::run(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report(&error),
+    }
+}
+
+/// Prints the error with its causes, and the process it happened in where there are several.
+fn report(error: &anyhow::Error) -> ExitCode {
+    let kind = error.downcast_ref::<Error>().map(Error::kind);
+    let process = waterwheel::engine::started_as().map(|index| format!(" in process {index}"));
+    if kind != Some(ErrorKind::Interrupted) || process.is_none() {
+        eprintln!("error{}: {error:#}", process.unwrap_or_default());
+    }
+    match kind {
+        Some(ErrorKind::Interrupted) => ExitCode::from(130),
+        Some(ErrorKind::Config) => ExitCode::from(2),
+        _ => ExitCode::FAILURE,
+    }
+}

@@ -1,0 +1,48 @@
+//! The flags that say where a job runs, and Ctrl-C.
+
+use clap::Args;
+use waterwheel::prelude::{Result, RuntimeConfig, StopHandle};
+
+/// Where the job runs.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Runtime")]
+pub(crate) struct RuntimeArgs {
+    /// Worker threads per process.
+    #[arg(short = 'w', long, default_value_t = 1, env = "WATERWHEEL_THREADS", value_name = "N")]
+    threads: usize,
+
+    /// Processes; without -p all are started here.
+    #[arg(short = 'n', long, default_value_t = 1, env = "WATERWHEEL_PROCESSES", value_name = "N")]
+    processes: usize,
+
+    /// Index of this process, from 0.
+    #[arg(short = 'p', long, env = "WATERWHEEL_PROCESS", value_name = "I")]
+    process: Option<usize>,
+
+    /// File with one host:port a line, in order of process index [default: 127.0.0.1, ports from 2101].
+    #[arg(long, env = "WATERWHEEL_HOSTFILE", value_name = "FILE")]
+    hostfile: Option<String>,
+}
+
+impl RuntimeArgs {
+    /// The settings, with a handle that Ctrl-C uses.
+    pub(crate) fn config(&self) -> Result<RuntimeConfig> {
+        let stop = StopHandle::new();
+        let on_signal = stop.clone();
+        // Failing to install a handler leaves the default: the process ends at once.
+        if let Err(error) = ctrlc::set_handler(move || on_signal.stop()) {
+            tracing::warn!("no clean Ctrl-C: {error}");
+        }
+        let addresses = match &self.hostfile {
+            Some(path) => RuntimeConfig::read_hostfile(path)?,
+            None => Vec::new(),
+        };
+        let config = RuntimeConfig::threads(self.threads)
+            .processes(self.processes)
+            .process(self.process)
+            .addresses(addresses)
+            .stop_handle(stop);
+        config.validate()?;
+        Ok(config)
+    }
+}

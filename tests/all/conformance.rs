@@ -1,0 +1,3 @@
+//! The acceptance cases of the ancestors.
+
+mod flink_ps;
