@@ -10,7 +10,7 @@ use memchr::{memchr, memchr_iter, memchr2, memchr3, memmem, memrchr};
 /// Bytes that are asked of the file at once.
 const BLOCK_BYTES: usize = 1 << 16;
 
-/// Length from which a line is taken for a mistake, and the memory that one reader uses at most.
+/// Length beyond which a line is taken for a mistake. A reader uses about twice as much memory at most.
 const MAX_LINE_BYTES: usize = 1 << 26;
 
 /// Length up to which a field is searched byte by byte.
@@ -76,6 +76,8 @@ impl Line<'_> {
 /// A line in memory.
 #[derive(Clone, Copy)]
 struct Found {
+    /// Where it begins in the block.
+    begin: usize,
     start: Position,
     text_bytes: usize,
     quotes: Quotes,
@@ -108,7 +110,7 @@ impl<R: Read> LineReader<R> {
             next: 0,
             at_end: false,
             separator,
-            found: Found { start: position, text_bytes: 0, quotes: Quotes::Absent },
+            found: Found { begin: 0, start: position, text_bytes: 0, quotes: Quotes::Absent },
             separators: Vec::new(),
             position,
             max_line_bytes: MAX_LINE_BYTES,
@@ -134,8 +136,7 @@ impl<R: Read> LineReader<R> {
 
     #[inline]
     fn line(&self) -> Line<'_> {
-        let Found { start, text_bytes, quotes } = self.found;
-        let begin = self.next - (self.position.byte - start.byte) as usize;
+        let Found { begin, start, text_bytes, quotes } = self.found;
         Line { text: &self.block[begin..begin + text_bytes], separators: &self.separators, start, quotes }
     }
 
@@ -156,7 +157,7 @@ impl<R: Read> LineReader<R> {
         let text = whole.strip_suffix(b"\n").unwrap_or(whole);
         let text = text.strip_suffix(b"\r").unwrap_or(text);
         let newlines = if quotes == Quotes::Absent { 1 } else { memchr_iter(b'\n', whole).count() };
-        self.found = Found { start: self.position, text_bytes: text.len(), quotes };
+        self.found = Found { begin: self.next, start: self.position, text_bytes: text.len(), quotes };
         self.position.byte += whole.len() as u64;
         self.position.line += newlines as u64;
         self.position.row += u64::from(!text.is_empty());

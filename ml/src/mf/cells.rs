@@ -16,41 +16,50 @@ struct Kept {
     rating: f32,
 }
 
-/// A rating as it is trained: the user's row on this worker, and the value.
+/// A rating as it is trained: the user's row on this worker, the item's place in the cell, and the value.
 #[derive(Clone, Copy)]
 pub(crate) struct Entry {
     pub(crate) user: u32,
+    pub(crate) item: u32,
     pub(crate) rating: f32,
 }
 
-/// The ratings of one user block and one item block, item by item.
+/// The ratings of one user block and one item block, in an order drawn from the seed.
+///
+/// Not item by item: consecutive steps on one item would each wait for the one before, while steps on
+/// different items overlap in the processor.
 #[derive(Default)]
 pub(crate) struct Cell {
+    /// Ids of the items, ascending.
     pub(crate) items: Vec<u64>,
-    /// Entries of item `i` are `entries[starts[i]..starts[i + 1]]`.
-    starts: Vec<u32>,
     entries: Vec<Entry>,
 }
 
+/// Ratings that stay together when the order of an epoch is drawn.
+const CHUNK: usize = 1024;
+
 impl Cell {
     fn new(mut kept: Vec<Kept>) -> Self {
-        kept.sort_unstable_by_key(|rating| (rating.item, rating.order));
-        let mut cell = Cell::default();
-        for (at, rating) in kept.iter().enumerate() {
-            if cell.items.last() != Some(&rating.item) {
-                cell.items.push(rating.item);
-                cell.starts.push(at as u32);
-            }
-        }
-        cell.starts.push(kept.len() as u32);
-        cell.entries = kept.iter().map(|kept| Entry { user: kept.user, rating: kept.rating }).collect();
-        cell
+        let mut items: Vec<u64> = kept.iter().map(|kept| kept.item).collect();
+        items.sort_unstable();
+        items.dedup();
+        let places: FxHashMap<u64, u32> = items.iter().copied().zip(0..).collect();
+        kept.sort_unstable_by_key(|kept| (kept.order, kept.item, kept.rating.to_bits()));
+        let entry =
+            |kept: &Kept| Entry { user: kept.user, item: places[&kept.item], rating: kept.rating };
+        let entries = kept.iter().map(entry).collect();
+        Cell { items, entries }
     }
 
-    /// The ratings of item number `at`.
+    /// Number of chunks.
+    pub(crate) fn chunks(&self) -> usize {
+        self.entries.len().div_ceil(CHUNK)
+    }
+
+    /// The ratings of one chunk.
     #[inline]
-    pub(crate) fn entries(&self, at: usize) -> &[Entry] {
-        &self.entries[self.starts[at] as usize..self.starts[at + 1] as usize]
+    pub(crate) fn chunk(&self, at: usize) -> &[Entry] {
+        &self.entries[at * CHUNK..((at + 1) * CHUNK).min(self.entries.len())]
     }
 
     /// Number of ratings.
@@ -154,8 +163,7 @@ mod tests {
     #[test]
     fn order_in_a_cell_does_not_depend_on_arrival() {
         let ratings = |cells: &Cells| -> Vec<f32> {
-            let cell = cells.cell((0, 0)).unwrap();
-            (0..cell.items.len()).flat_map(|at| cell.entries(at).iter().map(|entry| entry.rating)).collect()
+            cells.cell((0, 0)).unwrap().chunk(0).iter().map(|entry| entry.rating).collect()
         };
         let (forth, back) = (cells(0..20), cells((0..20).rev()));
         assert_eq!(ratings(&forth), ratings(&back));

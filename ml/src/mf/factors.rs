@@ -46,7 +46,7 @@ mod tests {
     fn first_rows_depend_on_seed_side_and_id() {
         let row = |seed, side, id| {
             let mut row = Vec::new();
-            let mf = MfParams::new().seed(seed).init(0.0, 1.0).build().unwrap();
+            let mf = MfParams::new().seed(seed).biases(true).init(0.0, 1.0).build().unwrap();
             init_row(&mf, side, id, &mut row);
             row
         };

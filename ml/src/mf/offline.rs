@@ -52,8 +52,8 @@ pub enum MfOut {
 /// Users and items are each divided into the same number of blocks, which makes a grid of cells. An epoch has
 /// as many strata as there are blocks; in stratum `s` user block `u` is trained on item block `u + s`, so no
 /// two cells of a stratum share a user or an item, and it does not matter which worker trains which cell, or
-/// when. Between strata the workers meet at the clock. Within a cell the items come in an order drawn from
-/// the seed. Hence the model depends on the data, the parameters and the seed, and not on the number of
+/// when. Between strata the workers meet at the clock. Within a cell the ratings come in an order drawn
+/// from the seed. Hence the model depends on the data, the parameters and the seed, and not on the number of
 /// workers: bit for bit. (Gemulla, Nijkamp, Haas and Sismanis, *Large-scale matrix factorization with
 /// distributed stochastic gradient descent*, KDD 2011; here the item rows are pulled from the parameter
 /// server at the beginning of a cell and the differences pushed at its end.)
@@ -131,7 +131,7 @@ impl OfflineMf {
             let Some((cell, users)) = self.cells.cell_and_users(active.at) else {
                 return Err(Error::internal("a cell without ratings became active"));
             };
-            let order = strata::item_order(&self.mf, active.at, self.epoch, cell.items.len());
+            let order = strata::chunk_order(&self.mf, active.at, self.epoch, cell.chunks());
             let before = learns.then(|| active.rows.clone());
             let sum = active.train(cell, users, &order, &self.step, (self.mf.rank(), learns));
             if !sum.is_finite() {

@@ -75,8 +75,7 @@ impl FieldSplitter {
             let field = &line.text[begin..end];
             match field.strip_prefix(b"\"") {
                 Some(quoted) if line.quotes != Quotes::Absent => {
-                    unquote(quoted, &mut self.unquoted);
-                    record.push_field(&self.unquoted);
+                    record.push_field(unquote(quoted, &mut self.unquoted));
                 }
                 _ => record.push_field(field),
             }
@@ -86,20 +85,26 @@ impl FieldSplitter {
     }
 }
 
-/// Sets `out` to what a field says that begins with a quote before `text`. Behind its closing quote, quotes
-/// are text.
-fn unquote(mut text: &[u8], out: &mut Vec<u8>) {
-    out.clear();
+/// What a field says that begins with a quote before `text`, in `memory` if it is not all in one piece.
+/// Behind its closing quote, quotes are text.
+fn unquote<'a>(mut text: &'a [u8], memory: &'a mut Vec<u8>) -> &'a [u8] {
+    if let Some(inner) = text.strip_suffix(b"\"")
+        && !inner.contains(&b'"')
+    {
+        return inner;
+    }
+    memory.clear();
     while let Some(quote) = memchr(b'"', text) {
-        out.extend_from_slice(&text[..quote]);
+        memory.extend_from_slice(&text[..quote]);
         text = &text[quote + 1..];
         match text.strip_prefix(b"\"") {
             Some(rest) => text = rest,
             None => break,
         }
-        out.push(b'"');
+        memory.push(b'"');
     }
-    out.extend_from_slice(text);
+    memory.extend_from_slice(text);
+    memory
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ pub struct MfFit<'s> {
 impl MatrixFactorization {
     /// Trains offline on a bounded stream of ratings, wherever they are.
     ///
-    /// Memory: 16 bytes per rating while training, twice that while loading, and the rows.
+    /// Memory: 12 bytes per rating while training, three times that while loading, and the rows.
     ///
     /// # Errors
     /// While the job runs: a rating that is not finite, no rating at all, or divergence.

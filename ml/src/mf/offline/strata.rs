@@ -102,7 +102,7 @@ impl Stratum {
 }
 
 impl ActiveCell {
-    /// Trains (or only measures) all ratings of the cell, item by item in `order`; returns the sum of
+    /// Trains (or only measures) all ratings of the cell, chunk by chunk in `order`; returns the sum of
     /// squared errors.
     pub(crate) fn train(
         &mut self,
@@ -151,11 +151,10 @@ fn train<const LEARNS: bool>(
 ) -> f64 {
     let mut sum = 0.0f64;
     for at in order {
-        let at = *at as usize;
-        let item = &mut rows[at * width..(at + 1) * width];
-        for entry in cell.entries(at) {
-            let start = entry.user as usize * width;
+        for entry in cell.chunk(*at as usize) {
+            let (start, item_start) = (entry.user as usize * width, entry.item as usize * width);
             let user = &mut users[start..start + width];
+            let item = &mut rows[item_start..item_start + width];
             let error = if LEARNS {
                 step.learn(user, item, rank, entry.rating)
             } else {
@@ -167,9 +166,9 @@ fn train<const LEARNS: bool>(
     sum
 }
 
-/// The order of a cell's items in an epoch: a permutation drawn from the seed, the cell and the epoch
+/// The order of a cell's `n` chunks in an epoch: a permutation drawn from the seed, the cell and the epoch
 /// (Fisher and Yates).
-pub(crate) fn item_order(mf: &MatrixFactorization, at: (u32, u32), epoch: u32, n: usize) -> Vec<u32> {
+pub(crate) fn chunk_order(mf: &MatrixFactorization, at: (u32, u32), epoch: u32, n: usize) -> Vec<u32> {
     let own = sm(mf.seed() ^ 0x6f72_6465_7200, u64::from(at.0) << 32 | u64::from(at.1));
     let draw = sm(own, u64::from(epoch));
     let mut order: Vec<u32> = (0..n as u32).collect();
