@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use timely::scheduling::activate::SyncActivator;
@@ -17,9 +17,13 @@ use crate::runtime::state::{RunState, lock};
 pub(crate) type Lineage = Rc<BTreeSet<usize>>;
 
 /// The valve of one source in one process.
+///
+/// Holds of this process and of others are counted apart: only the former are told to the others.
 #[derive(Default)]
 pub(crate) struct Gate {
-    holds: AtomicUsize,
+    own: AtomicUsize,
+    /// May be below zero for a moment, while notices of different threads overtake each other.
+    remote: AtomicIsize,
     readers: Mutex<Vec<SyncActivator>>,
 }
 
@@ -27,7 +31,7 @@ impl Gate {
     /// Whether some operator holds this source.
     #[inline]
     pub(crate) fn is_held(&self) -> bool {
-        self.holds.load(Ordering::Acquire) > 0
+        self.own.load(Ordering::Acquire) > 0 || self.remote.load(Ordering::Acquire) > 0
     }
 
     /// Adds one reader of the source, to be woken when the last hold ends.
@@ -35,21 +39,31 @@ impl Gate {
         lock(&self.readers).push(reader);
     }
 
-    /// Adds one hold; true if it is the first.
+    /// Adds one hold of this process; true if it is the first, which the others must be told of.
     pub(crate) fn hold(&self) -> bool {
-        self.holds.fetch_add(1, Ordering::AcqRel) == 0
+        self.own.fetch_add(1, Ordering::AcqRel) == 0
     }
 
-    /// Ends one hold and, if it was the last, wakes the readers; true if it was the last.
+    /// Ends one hold of this process; true if it was the last, which the others must be told of.
     pub(crate) fn release(&self) -> bool {
-        let last = self.holds.fetch_sub(1, Ordering::AcqRel) == 1;
-        if last {
+        let last = self.own.fetch_sub(1, Ordering::AcqRel) == 1;
+        self.wake_unless_held();
+        last
+    }
+
+    /// Notes that another process holds, or no longer holds, the source.
+    pub(crate) fn note_remote(&self, held: bool) {
+        self.remote.fetch_add(if held { 1 } else { -1 }, Ordering::AcqRel);
+        self.wake_unless_held();
+    }
+
+    fn wake_unless_held(&self) {
+        if !self.is_held() {
             for reader in lock(&self.readers).iter() {
                 // A reader that has ended can not be woken, and need not be.
                 let _ = reader.activate();
             }
         }
-        last
     }
 }
 
@@ -104,5 +118,33 @@ impl Drop for SourceHold {
 impl std::fmt::Debug for SourceHold {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SourceHold").field("holding", &self.holding).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Holds of two processes were counted together: a release that the other process had never been told of
+    /// the hold for left the source held for ever.
+    #[test]
+    fn holds_of_two_processes_that_overlap_leave_the_source_free() {
+        let (mine, theirs) = (Gate::default(), Gate::default());
+        assert!(mine.hold());
+        theirs.note_remote(true);
+        assert!(theirs.hold());
+        mine.note_remote(true);
+        assert!(mine.release());
+        theirs.note_remote(false);
+        assert!(mine.is_held() && theirs.is_held());
+        assert!(theirs.release());
+        mine.note_remote(false);
+        assert!(!mine.is_held() && !theirs.is_held());
+    }
+
+    #[test]
+    fn only_the_first_hold_and_the_last_release_of_a_process_are_told() {
+        let gate = Gate::default();
+        assert_eq!([gate.hold(), gate.hold(), gate.release(), gate.release()], [true, false, false, true]);
     }
 }

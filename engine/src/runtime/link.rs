@@ -157,12 +157,7 @@ impl Links {
                 Ok(Notice::Hold { source, .. }) if source >= MAX_SOURCES => {
                     run.fail(Error::peer(format!("{peer} names source {source}, at most {MAX_SOURCES}")));
                 }
-                Ok(Notice::Hold { source, held: true }) => {
-                    run.gate(source).hold();
-                }
-                Ok(Notice::Hold { source, held: false }) => {
-                    run.gate(source).release();
-                }
+                Ok(Notice::Hold { source, held }) => run.gate(source).note_remote(held),
                 Ok(Notice::Farewell) => {
                     lock(&self.awaited).retain(|process| *process != peer.process);
                     self.changed.notify_all();

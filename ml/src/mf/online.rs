@@ -1,7 +1,5 @@
 //! Online training: one pass, asynchronous, each rating predicted before it is learned.
 
-use std::collections::VecDeque;
-
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use waterwheel_engine::{DataStream, Error, Result};
@@ -47,7 +45,7 @@ pub struct OnlineMf {
     step: Step,
     users: FxHashMap<u64, Vec<f32>>,
     /// Ratings that wait for their item's row, in order, per item.
-    waiting: FxHashMap<u64, VecDeque<Rating>>,
+    waiting: FxHashMap<u64, Vec<Rating>>,
     item: Vec<f32>,
 }
 
@@ -68,6 +66,21 @@ impl OnlineMf {
             item: Vec::new(),
         }
     }
+
+    /// Predicts the rating, then takes a step on the user's row and the copy of the item's.
+    fn learn(&mut self, rating: &Rating) -> Result<f32> {
+        let mf = &self.mf;
+        let user = self.users.entry(rating.user).or_insert_with(|| {
+            let mut first = Vec::with_capacity(mf.width());
+            init_row(mf, Side::User, rating.user, &mut first);
+            first
+        });
+        let error = self.step.learn(user, &mut self.item, mf.rank(), rating.rating);
+        if !error.is_finite() {
+            return Err(Error::operator("training diverged: lower the learning rate"));
+        }
+        Ok(rating.rating - error)
+    }
 }
 
 impl WorkerLogic for OnlineMf {
@@ -84,31 +97,30 @@ impl WorkerLogic for OnlineMf {
                 "rating of item {item} by user {user}: found {rating}, expected a finite number"
             )));
         }
-        self.waiting.entry(rating.item).or_default().push_back(rating);
+        self.waiting.entry(rating.item).or_default().push(rating);
         ps.pull(rating.item)
     }
 
+    /// Learns all ratings that wait for the item, one after another on this copy of its row, and pushes the
+    /// change as one. The answers to the pulls of the others then find nothing to do: had each rating used
+    /// the row of its own pull, all of them would have moved it from the same old value, and the sum of their
+    /// steps would overshoot on popular items.
     fn on_pull_recv(&mut self, item: &u64, row: &[f32], ps: &mut ParameterServerClient<Self>) -> Result<()> {
-        let Some(rating) = self.waiting.get_mut(item).and_then(VecDeque::pop_front) else {
-            return Err(Error::internal(format!("answer for item {item}, for which no rating waits")));
-        };
-        let mf = &self.mf;
-        let user = self.users.entry(rating.user).or_insert_with(|| {
-            let mut first = Vec::with_capacity(mf.width());
-            init_row(mf, Side::User, rating.user, &mut first);
-            first
-        });
+        let Some(ratings) = self.waiting.remove(item) else { return Ok(()) };
         self.item.clear();
         self.item.extend_from_slice(row);
-        let error = self.step.learn(user, &mut self.item, mf.rank(), rating.rating);
-        if !error.is_finite() {
-            return Err(Error::operator("training diverged: lower the learning rate"));
+        for rating in ratings {
+            let predicted = self.learn(&rating)?;
+            ps.output(OnlineOut::Predicted(Prequential { rating, predicted }));
+            ps.output(OnlineOut::User(rating.user, self.users[&rating.user].clone()));
         }
-        ps.output(OnlineOut::Predicted(Prequential { rating, predicted: rating.rating - error }));
-        ps.output(OnlineOut::User(rating.user, user.clone()));
         ps.push(*item, self.item.iter().zip(row).map(|(new, old)| new - old))
     }
 }
+
+/// Pulls that a worker may have unanswered: how far the rows it learns from can be behind those of the other
+/// workers. On popular items more would make their steps add up to an overshoot.
+const ONLINE_CREDIT: usize = 256;
 
 impl MatrixFactorization {
     /// Trains online, on a stream that may never end: one pass, each rating predicted first. `mean` is the
@@ -146,7 +158,7 @@ impl MatrixFactorization {
             move |item: &u64, row: &mut Vec<f32>| init_row(&mf, Side::Item, *item, row),
             |row: &mut [f32], delta: &[f32]| row.iter_mut().zip(delta).for_each(|(value, d)| *value += d),
         );
-        let config = PsConfig::new().width(self.width());
+        let config = PsConfig::new().width(self.width()).credit(ONLINE_CREDIT);
         let trained = transform(by_user, OnlineMf::new(self, mean), server.emit(Emit::EveryPush), &config)?;
         let predictions = trained.output.clone().flat_map(|out| match out {
             OnlineOut::Predicted(prediction) => Some(prediction),

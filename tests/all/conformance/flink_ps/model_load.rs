@@ -1,0 +1,142 @@
+//! T-FPS-05, T-FPS-06 and T-NEW-08: training that starts from a saved model.
+
+use std::marker::PhantomData;
+
+use waterwheel::prelude::*;
+
+use super::support::{add, run, sorted};
+use crate::cluster::{everywhere, test_path};
+
+/// Pulls each record as a key and pushes 1 to it when the answer comes.
+struct AddOne<K>(PhantomData<K>);
+
+impl<K: Key> WorkerLogic for AddOne<K> {
+    type In = K;
+    type Key = K;
+    type Pull = i64;
+    type Push = i64;
+    type Out = ();
+
+    fn on_recv(&mut self, key: K, ps: &mut ParameterServerClient<Self>) -> Result<()> {
+        ps.pull(key)
+    }
+
+    fn on_pull_recv(&mut self, key: &K, _: &[i64], ps: &mut ParameterServerClient<Self>) -> Result<()> {
+        ps.push(key.clone(), [1])
+    }
+}
+
+type Model<K> = Vec<(K, Vec<i64>)>;
+
+/// Saved parameters and the keys to train on.
+#[derive(Clone)]
+struct Input<K> {
+    saved: Model<K>,
+    keys: Vec<K>,
+}
+
+/// Part `split` of `splits` of some records.
+fn part<D: Clone>(records: &[D], split: usize, splits: usize) -> Vec<D> {
+    records.iter().skip(split).step_by(splits).cloned().collect()
+}
+
+/// Trains on `servers` servers, or as many as there are workers: the model, which must be all the output.
+fn trained<K: Key + Sync>(
+    config: RuntimeConfig,
+    input: &Input<K>,
+    servers: usize,
+    placement: Placement<K>,
+) -> Model<K> {
+    let input = input.clone();
+    let results = run(config, move |env| {
+        let Input { saved, keys } = input.clone();
+        let saved = env.from_splits(2, move |split| part(&saved, split, 2));
+        let data = env.from_splits(3, move |split| part(&keys, split, 3));
+        let server = SimpleServer::new(|_: &K, row: &mut Vec<i64>| row.push(0), add);
+        let config = PsConfig::new().servers(servers.min(env.workers())).placement(placement.clone());
+        let out = ps::transform_with_model_load(saved, data, AddOne(PhantomData), server, &config)?;
+        Ok((out.output.collect(), out.model.collect()))
+    });
+    let (worker_outputs, model): (Vec<_>, Vec<_>) = results.into_iter().unzip();
+    assert!(worker_outputs.concat().is_empty());
+    sorted(model)
+}
+
+/// The numbers 0 to 49, each three times, in a mixed order.
+fn thrice() -> impl Iterator<Item = usize> {
+    (0..150).map(|i| 7 * i % 150 % 50)
+}
+
+/// The original's input: parameters `i -> 10 * i`, and every key three times.
+fn tens<K: Clone>(id: fn(usize) -> K) -> Input<K> {
+    Input { saved: (0..50).map(|i| (id(i), vec![10 * i as i64])).collect(), keys: thrice().map(id).collect() }
+}
+
+fn string_id(i: usize) -> String {
+    format!("id{i}")
+}
+
+#[test]
+fn t_fps_05_loaded_model_with_integer_keys_gets_every_push() {
+    let input = tens(|i| i as i32);
+    let expected: Model<i32> = (0..50).map(|i| (i, vec![10 * i64::from(i) + 3])).collect();
+    everywhere(
+        test_path!(t_fps_05_loaded_model_with_integer_keys_gets_every_push),
+        |config| trained(config, &input, 3, Placement::Hash),
+        |model, shape| assert_eq!(model, expected, "{shape}"),
+    );
+}
+
+#[test]
+fn t_fps_06_loaded_model_with_string_keys_gets_every_push() {
+    let input = tens(string_id);
+    let by_number = Placement::custom(|id: &String, servers| id[2..].parse::<usize>().unwrap() % servers);
+    let expected = sorted([(0..50).map(|i| (string_id(i), vec![10 * i as i64 + 3])).collect()]);
+    everywhere(
+        test_path!(t_fps_06_loaded_model_with_string_keys_gets_every_push),
+        |config| trained(config, &input, 3, by_number.clone()),
+        |model, shape| assert_eq!(model, expected, "{shape}"),
+    );
+}
+
+#[test]
+fn t_new_08_empty_model_is_no_model() {
+    let input = Input { saved: Vec::new(), keys: thrice().collect() };
+    everywhere(
+        test_path!(t_new_08_empty_model_is_no_model),
+        |config| trained(config, &input, 3, Placement::Hash),
+        |model, shape| assert_eq!(model, (0..50).map(|i| (i, vec![3])).collect::<Vec<_>>(), "{shape}"),
+    );
+}
+
+#[test]
+fn t_new_08_model_of_one_parameter_is_loaded() {
+    let input = Input { saved: vec![(7, vec![70])], keys: thrice().collect() };
+    let value = |i| if i == 7 { 73 } else { 3 };
+    everywhere(
+        test_path!(t_new_08_model_of_one_parameter_is_loaded),
+        |config| trained(config, &input, 3, Placement::Hash),
+        |model, shape| assert_eq!(model, (0..50).map(|i| (i, vec![value(i)])).collect::<Vec<_>>(), "{shape}"),
+    );
+}
+
+#[test]
+fn t_new_08_model_without_training_data_comes_out_as_it_was() {
+    let input = Input { keys: Vec::new(), ..tens(|i| i as i32) };
+    everywhere(
+        test_path!(t_new_08_model_without_training_data_comes_out_as_it_was),
+        |config| trained(config, &input, 3, Placement::Hash),
+        |model, shape| assert_eq!(model, input.saved, "{shape}"),
+    );
+}
+
+#[test]
+fn t_new_08_more_servers_than_keys_leave_most_servers_empty() {
+    let input = Input { saved: vec![(0, vec![10])], keys: vec![0; 150] };
+    for workers in [1, 2, 3, 4, 8] {
+        for placement in [Placement::Hash, Placement::Range(1), Placement::custom(|_, servers| servers - 1)] {
+            let model = trained(RuntimeConfig::threads(workers), &input, workers, placement);
+            assert_eq!(model, [(0, vec![160])], "{workers} workers");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Read-your-writes: a pull sees exactly those pushes of its own worker that were issued before it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use waterwheel::prelude::*;
+
+use super::java::Random;
+use super::support::{run, sorted};
+use crate::cluster::{everywhere, test_path};
+
+const KEYS: u64 = 7;
+/// Elements of a row; worker `i` adds to element `i` only.
+const WIDTH: usize = 4;
+
+/// What a worker is told to do.
+type Step = (u64, Option<i64>);
+
+/// Pushes and pulls as told, and checks each answer against what it has pushed before.
+#[derive(Default)]
+struct Reader {
+    index: usize,
+    /// Sum of the worker's own pushes, per key.
+    written: BTreeMap<u64, i64>,
+    /// That sum at each unanswered pull, per key and in order.
+    expected: BTreeMap<u64, VecDeque<i64>>,
+}
+
+impl Reader {
+    fn push(&mut self, key: u64, value: i64, ps: &mut ParameterServerClient<Self>) -> Result<()> {
+        *self.written.entry(key).or_default() += value;
+        let mut row = [0; WIDTH];
+        row[self.index] = value;
+        ps.push(key, row)
+    }
+
+    fn pull(&mut self, key: u64, ps: &mut ParameterServerClient<Self>) -> Result<()> {
+        let written = self.written.get(&key).copied().unwrap_or_default();
+        self.expected.entry(key).or_default().push_back(written);
+        ps.pull(key)
+    }
+}
+
+impl WorkerLogic for Reader {
+    type In = Step;
+    type Key = u64;
+    type Pull = i64;
+    type Push = i64;
+    type Out = (u64, usize, i64);
+
+    fn open(&mut self, context: &ps::WorkerContext) -> Result<()> {
+        self.index = context.index;
+        Ok(())
+    }
+
+    fn on_recv(&mut self, (key, value): Step, ps: &mut ParameterServerClient<Self>) -> Result<()> {
+        match value {
+            Some(value) => self.push(key, value, ps),
+            None => self.pull(key, ps),
+        }
+    }
+
+    fn on_pull_recv(&mut self, key: &u64, row: &[i64], ps: &mut ParameterServerClient<Self>) -> Result<()> {
+        let expected = self.expected.get_mut(key).and_then(VecDeque::pop_front);
+        assert_eq!(expected, Some(row[self.index]), "worker {} key {key}", self.index);
+        // Answers push and pull too, on keys of other servers, but not for ever.
+        match row[self.index] % 4 {
+            1 => self.push((key + 1) % KEYS, 1, ps),
+            2 => {
+                self.push((key + 2) % KEYS, 1, ps)?;
+                self.pull((key + 2) % KEYS, ps)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn close(&mut self, out: &mut Collector<(u64, usize, i64)>) -> Result<()> {
+        let index = self.index;
+        self.written.iter().for_each(|(key, sum)| out.emit((*key, index, *sum)));
+        Ok(())
+    }
+}
+
+/// Random steps: half of them pulls.
+fn steps(seed: usize) -> impl Iterator<Item = Step> {
+    let mut random = Random::new(seed as u64);
+    std::iter::repeat_with(move || {
+        let key = random.next_int(KEYS);
+        (key, (random.next_int(2) == 0).then(|| 1 + random.next_int(5) as i64))
+    })
+    .take(2_000)
+}
+
+/// What the workers have written and what the servers hold, element by element.
+type Written = Vec<(u64, usize, i64)>;
+
+fn written_and_held(config: RuntimeConfig, ps_config: PsConfig<u64>) -> (Written, Written) {
+    let results = run(config, move |env| {
+        let zeros = |_: &u64, row: &mut Vec<i64>| row.extend([0; WIDTH]);
+        let add = |row: &mut [i64], delta: &[i64]| row.iter_mut().zip(delta).for_each(|(v, d)| *v += d);
+        let server = SimpleServer::new(zeros, add);
+        let out = ps::transform(env.from_splits(4, steps), Reader::default(), server, &ps_config)?;
+        let elements = |(key, row): (u64, Vec<i64>)| {
+            row.into_iter().enumerate().map(move |(worker, sum)| (key, worker, sum))
+        };
+        Ok((out.output.collect(), out.model.flat_map(elements).collect()))
+    });
+    let (written, held): (Vec<_>, Vec<_>) = results.into_iter().unzip();
+    let touched = |parts| sorted(parts).into_iter().filter(|(_, _, sum)| *sum > 0).collect();
+    (touched(written), touched(held))
+}
+
+fn assert_same((written, held): (Written, Written), shape: &str) {
+    assert!(!written.is_empty(), "{shape}");
+    assert_eq!(written, held, "{shape}");
+}
+
+fn narrow() -> PsConfig<u64> {
+    PsConfig::new().width(WIDTH)
+}
+
+#[test]
+fn t_fps_order_pull_sees_the_worker_s_own_earlier_pushes_and_no_later_ones() {
+    everywhere(
+        test_path!(t_fps_order_pull_sees_the_worker_s_own_earlier_pushes_and_no_later_ones),
+        |config| written_and_held(config, narrow()),
+        assert_same,
+    );
+}
+
+#[test]
+fn t_fps_order_holds_with_a_credit_of_one() {
+    everywhere(
+        test_path!(t_fps_order_holds_with_a_credit_of_one),
+        |config| written_and_held(config, narrow().credit(1)),
+        assert_same,
+    );
+}
+
+#[test]
+fn t_fps_order_holds_when_pulls_wait_for_credit_in_small_blocks() {
+    everywhere(
+        test_path!(t_fps_order_holds_when_pulls_wait_for_credit_in_small_blocks),
+        |config| written_and_held(config, narrow().credit(7).block_len(3)),
+        assert_same,
+    );
+}
+
+#[test]
+fn t_fps_order_holds_with_send_policies() {
+    let policy = SendPolicy::Any(vec![
+        SendPolicy::Count(5),
+        SendPolicy::Interval(std::time::Duration::from_millis(1)),
+    ]);
+    let ps_config = narrow().credit(64).worker_send(policy.clone()).server_send(policy);
+    everywhere(
+        test_path!(t_fps_order_holds_with_send_policies),
+        |config| written_and_held(config, ps_config.clone()),
+        assert_same,
+    );
+}

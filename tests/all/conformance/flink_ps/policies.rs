@@ -1,0 +1,64 @@
+//! T-FPS-11 from outside: what waits for its batch to fill leaves at the end of the input.
+
+use std::time::Duration;
+
+use waterwheel::prelude::*;
+
+use super::paced::Paced;
+use super::support::{add, sorted, try_run_within, zero};
+use crate::cluster::{everywhere, test_path};
+
+/// Pulls each record as a key and pushes 1 to it when the answer comes.
+struct PullThenPushOne;
+
+impl WorkerLogic for PullThenPushOne {
+    type In = u64;
+    type Key = u64;
+    type Pull = i64;
+    type Push = i64;
+    type Out = ();
+
+    fn on_recv(&mut self, key: u64, ps: &mut ParameterServerClient<Self>) -> Result<()> {
+        ps.pull(key)
+    }
+
+    fn on_pull_recv(&mut self, key: &u64, _: &[i64], ps: &mut ParameterServerClient<Self>) -> Result<()> {
+        ps.push(*key, [1])
+    }
+}
+
+/// Trains on the keys 0 to 9, from an input that ends a moment after the last key has come.
+fn trained_below_the_count(config: RuntimeConfig, ps_config: PsConfig<u64>) -> Vec<(u64, Vec<i64>)> {
+    let models = try_run_within(Duration::from_secs(10), config, move |env| {
+        let items = || {
+            let keys = (0..10).map(|key| (Duration::ZERO, Some(key)));
+            keys.chain([(Duration::from_millis(200), None)])
+        };
+        let data = env.source("paced", 1, move |_split| Ok(Paced::new(items())));
+        let data = data.flat_map(|key| key);
+        Ok(ps::transform(data, PullThenPushOne, SimpleServer::new(zero, add), &ps_config)?.model.collect())
+    });
+    sorted(models.unwrap())
+}
+
+fn assert_one_push_each(model: Vec<(u64, Vec<i64>)>, shape: &str) {
+    assert_eq!(model, (0..10).map(|key| (key, vec![1])).collect::<Vec<_>>(), "{shape}");
+}
+
+#[test]
+fn t_fps_11_operations_below_the_count_of_the_worker_leave_at_the_end_of_the_input() {
+    everywhere(
+        test_path!(t_fps_11_operations_below_the_count_of_the_worker_leave_at_the_end_of_the_input),
+        |config| trained_below_the_count(config, PsConfig::new().worker_send(SendPolicy::Count(100))),
+        assert_one_push_each,
+    );
+}
+
+#[test]
+fn t_fps_11_answers_below_the_count_of_the_server_leave_at_the_end_of_the_input() {
+    everywhere(
+        test_path!(t_fps_11_answers_below_the_count_of_the_server_leave_at_the_end_of_the_input),
+        |config| trained_below_the_count(config, PsConfig::new().server_send(SendPolicy::Count(100))),
+        assert_one_push_each,
+    );
+}

@@ -1,0 +1,292 @@
+//! Mistakes in the functions of stream operators.
+
+use std::cell::Cell;
+
+use waterwheel::prelude::*;
+
+use super::fixture::{Numbered, Trap, boom, data, jobs_that_fail, key_of};
+
+jobs_that_fail! {
+    map_that_panics_ends_the_run: "map", "panicked: boom 1500 (at ", |env, trap| {
+        data(env).map(move |record| trap.panic_at(&record)).sink(|()| Ok(()));
+        Ok(())
+    };
+    map_with_a_name_that_panics_is_named_by_it: "my map", "boom", |env, trap| {
+        data(env).map(move |record| trap.panic_at(&record)).name("my map").collect();
+        Ok(())
+    };
+    map_behind_an_exchange_that_panics_ends_the_run: "map", "boom", |env, trap| {
+        data(env).map(move |record| { trap.panic_at(&record); record }).rebalance().broadcast().collect();
+        Ok(())
+    };
+    map_whose_panic_has_no_text_ends_the_run: "map", "panicked: no message", |env, trap| {
+        data(env).map(move |record| if trap.is_at(&record) { std::panic::panic_any(7u32) }).collect();
+        Ok(())
+    };
+    filter_that_panics_ends_the_run: "filter", "boom", |env, trap| {
+        data(env).filter(move |record| { trap.panic_at(record); true }).collect();
+        Ok(())
+    };
+    try_map_that_panics_ends_the_run: "try_map", "boom", |env, trap| {
+        data(env).try_map(move |record| { trap.panic_at(&record); Ok(record) }).collect();
+        Ok(())
+    };
+    try_map_that_fails_ends_the_run: "try_map", "boom: powder", |env, trap| {
+        data(env).try_map(move |record| trap.fail_at(&record)).collect();
+        Ok(())
+    };
+    flat_map_that_panics_ends_the_run: "flat_map", "boom", |env, trap| {
+        data(env).flat_map(move |record| { trap.panic_at(&record); Some(record) }).collect();
+        Ok(())
+    };
+    flat_map_whose_iterator_panics_ends_the_run: "flat_map", "boom", |env, trap| {
+        data(env).flat_map(move |record| (0..2).map(move |_| trap.panic_at(&record))).collect();
+        Ok(())
+    };
+    inspect_that_panics_ends_the_run: "inspect", "boom", |env, trap| {
+        data(env).inspect(move |record| trap.panic_at(record)).collect();
+        Ok(())
+    };
+    process_that_panics_ends_the_run: "process", "boom", |env, trap| {
+        let checked = move |record, out: &mut Collector<Numbered>| {
+            trap.panic_at(&record);
+            out.emit(record);
+        };
+        data(env).process(checked).collect();
+        Ok(())
+    };
+    process_function_that_panics_ends_the_run: "process", "boom", |env, trap| {
+        data(env).process_function(Faulty::new(env, trap, At::RecordPanics)).collect();
+        Ok(())
+    };
+    process_function_that_fails_ends_the_run: "process", "boom: powder", |env, trap| {
+        data(env).process_function(Faulty::new(env, trap, At::RecordFails)).collect();
+        Ok(())
+    };
+    process_function_that_panics_at_the_end_of_input_ends_the_run: "process", "boom", |env, trap| {
+        data(env).process_function(Faulty::new(env, trap, At::EndPanics)).collect();
+        Ok(())
+    };
+    process_function_that_fails_at_the_end_of_input_ends_the_run: "process", "boom: powder", |env, trap| {
+        data(env).process_function(Faulty::new(env, trap, At::EndFails)).collect();
+        Ok(())
+    };
+    keyed_process_that_panics_ends_the_run: "keyed_process", "boom", |env, trap| {
+        let checked = move |_: &u64, n: &mut u64, record: Numbered, out: &mut Collector<u64>| {
+            trap.panic_at(&record);
+            *n += 1;
+            out.emit(*n);
+        };
+        by_worker(env).process(checked).collect();
+        Ok(())
+    };
+    keyed_function_that_panics_ends_the_run: "keyed_process", "boom", |env, trap| {
+        by_worker(env).process_function(Faulty::new(env, trap, At::RecordPanics)).collect();
+        Ok(())
+    };
+    keyed_function_that_fails_ends_the_run: "keyed_process", "boom: powder", |env, trap| {
+        by_worker(env).process_function(Faulty::new(env, trap, At::RecordFails)).collect();
+        Ok(())
+    };
+    keyed_function_that_panics_at_the_end_of_input_ends_the_run: "keyed_process", "boom", |env, trap| {
+        by_worker(env).process_function(Faulty::new(env, trap, At::EndPanics)).collect();
+        Ok(())
+    };
+    keyed_function_that_fails_at_the_end_of_input_ends_the_run: "keyed_process", "boom: powder", |env, trap| {
+        by_worker(env).process_function(Faulty::new(env, trap, At::EndFails)).collect();
+        Ok(())
+    };
+    keyed_state_whose_default_panics_ends_the_run: "keyed_process", "boom", |env, trap| {
+        let workers = env.workers();
+        let some = data(env).filter(move |record| trap.is_at(record));
+        let keyed = some.key_by(move |record| key_of(record.0, workers));
+        keyed.process(|_, _state: &mut NoDefault, _, _: &mut Collector<()>| ()).collect();
+        Ok(())
+    };
+    key_function_that_panics_on_a_record_ends_the_run: "keyed_process", "boom", |env, trap| {
+        let workers = env.workers();
+        let keyed = data(env).key_by(move |record| { trap.panic_at(record); key_of(record.0, workers) });
+        keyed.process(|_, _: &mut (), _, _: &mut Collector<()>| ()).collect();
+        Ok(())
+    };
+    key_function_that_panics_on_every_record_ends_the_run: "keyed_process", "boom", |env, trap| {
+        let worker = env.worker_index();
+        let key = move |record: &Numbered| -> u64 {
+            if worker == trap.worker { panic!("boom at {record:?}") } else { 0 }
+        };
+        let keyed = data(env).filter(move |_| worker == trap.worker).key_by(key);
+        keyed.process(|_, _: &mut (), _, _: &mut Collector<()>| ()).collect();
+        Ok(())
+    };
+    key_function_without_state_that_panics_ends_the_run: "key_by", "boom", |env, trap| {
+        let workers = env.workers();
+        let keyed = data(env).key_by(move |record| { trap.panic_at(record); key_of(record.0, workers) });
+        keyed.into_stream().collect();
+        Ok(())
+    };
+    partition_function_that_panics_ends_the_run: "partition_custom", "boom", |env, trap| {
+        data(env).partition_custom(move |record, _| { trap.panic_at(record); 0 }).collect();
+        Ok(())
+    };
+    partition_function_that_panics_on_every_record_ends_the_run: "partition_custom", "boom", |env, trap| {
+        let worker = env.worker_index();
+        let here = data(env).filter(move |_| worker == trap.worker);
+        here.partition_custom(|_, _| panic!("boom")).collect();
+        Ok(())
+    };
+    partition_function_with_an_index_out_of_range_ends_the_run:
+        "partition_custom", "of a record, expected 0 to ", |env, trap| {
+        let checked = move |record: &Numbered, workers| if trap.is_at(record) { workers } else { 0 };
+        data(env).partition_custom(checked).collect();
+        Ok(())
+    };
+    sink_that_panics_ends_the_run: "sink", "boom", |env, trap| {
+        data(env).sink(move |record| { trap.panic_at(&record); Ok(()) });
+        Ok(())
+    };
+    sink_that_fails_ends_the_run: "sink", "boom: powder", |env, trap| {
+        data(env).sink(move |record| trap.fail_at(&record));
+        Ok(())
+    };
+    clone_that_panics_in_a_broadcast_ends_the_run: "broadcast", "boom", |env, trap| {
+        let fragile = data(env).map(move |record| Fragile { breaks: trap.is_at(&record) });
+        fragile.broadcast().collect();
+        Ok(())
+    };
+    panic_with_a_very_long_text_ends_the_run: "map", "panicked: xxxxxxxx", |env, trap| {
+        data(env).map(move |record| if trap.is_at(&record) { panic!("{}", "x".repeat(3 << 20)) }).collect();
+        Ok(())
+    };
+    error_with_quotes_and_newlines_ends_the_run: "sink", "a \"b\"", |env, trap| {
+        let checked = move |record| {
+            if trap.is_at(&record) { Err(Error::operator("a \"b\"\n\u{1b}[31m\0é")) } else { Ok(()) }
+        };
+        data(env).sink(checked);
+        Ok(())
+    };
+}
+
+/// The records by their worker, so that each is handled where it was made.
+fn by_worker<'s>(env: &Env<'s>) -> KeyedStream<'s, u64, Numbered> {
+    let workers = env.workers();
+    data(env).key_by(move |record| key_of(record.0, workers))
+}
+
+/// Where a process function makes its mistake.
+#[derive(Clone, Copy, PartialEq)]
+enum At {
+    RecordPanics,
+    RecordFails,
+    EndPanics,
+    EndFails,
+}
+
+/// A process function with a mistake.
+struct Faulty {
+    at: At,
+    trap: Trap,
+    worker: usize,
+}
+
+impl Faulty {
+    fn new(env: &Env<'_>, trap: Trap, at: At) -> Self {
+        Faulty { at, trap, worker: env.worker_index() }
+    }
+
+    fn record(&self, record: &Numbered) -> Result<()> {
+        match self.at {
+            At::RecordPanics => self.trap.panic_at(record),
+            At::RecordFails => return self.trap.fail_at(record),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn end(&self) -> Result<()> {
+        match self.at {
+            At::EndPanics if self.worker == self.trap.worker => panic!("boom"),
+            At::EndFails if self.worker == self.trap.worker => Err(boom()),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl ProcessFunction<Numbered> for Faulty {
+    type Out = Numbered;
+
+    fn process(&mut self, record: Numbered, out: &mut Collector<Numbered>) -> Result<()> {
+        self.record(&record)?;
+        out.emit(record);
+        Ok(())
+    }
+
+    fn end_of_input(&mut self, _out: &mut Collector<Numbered>) -> Result<()> {
+        self.end()
+    }
+}
+
+impl KeyedProcessFunction<u64, Numbered> for Faulty {
+    type State = u64;
+    type Out = Numbered;
+
+    fn process(&mut self, _: &u64, n: &mut u64, record: Numbered, _: &mut Collector<Numbered>) -> Result<()> {
+        *n += 1;
+        self.record(&record)
+    }
+
+    fn end_of_input(&mut self, _: &u64, _: &mut u64, _: &mut Collector<Numbered>) -> Result<()> {
+        self.end()
+    }
+}
+
+/// A state that can not be made.
+struct NoDefault;
+
+impl Default for NoDefault {
+    fn default() -> Self {
+        panic!("boom")
+    }
+}
+
+/// A record that can be told to break when it is cloned.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Fragile {
+    breaks: bool,
+}
+
+impl Clone for Fragile {
+    fn clone(&self) -> Self {
+        assert!(!self.breaks, "boom");
+        Fragile { breaks: self.breaks }
+    }
+}
+
+/// A state that panics when it is dropped at the end of a run, on the last worker.
+struct DropPanics(Cell<bool>);
+
+impl Drop for DropPanics {
+    fn drop(&mut self) {
+        if self.0.get() {
+            panic!("boom in drop");
+        }
+    }
+}
+
+#[test]
+fn state_that_panics_when_it_is_dropped_ends_the_run_with_an_error() {
+    for workers in [1, 2, 4] {
+        let done = super::process::within_limit("a panic in a drop", move || {
+            execute(RuntimeConfig::threads(workers), |env| {
+                let last = env.worker_index() + 1 == env.workers();
+                let state = DropPanics(Cell::new(last));
+                data(env).sink(move |_| {
+                    state.0.set(state.0.get());
+                    Ok(())
+                });
+                Ok(())
+            })
+        });
+        let error = done.expect_err("a panic in a drop");
+        assert!(error.message().contains("boom in drop"), "{workers}: {error}");
+    }
+}
