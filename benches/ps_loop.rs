@@ -40,11 +40,9 @@ impl WorkerLogic for Touch {
 
 /// Pull and push of every key through the parameter server.
 fn ours(keys: &Arc<Vec<u32>>, workers: usize, placement: &Placement<u32>) -> Duration {
-    let keys = Arc::clone(keys);
-    let range = matches!(placement, Placement::Range(_));
+    let (keys, placement) = (Arc::clone(keys), placement.clone());
     let (time, _) = timed(|| {
         execute(RuntimeConfig::threads(workers), move |env| {
-            let placement = if range { Placement::Range(KEYS) } else { Placement::Hash };
             let (keys, splits) = (Arc::clone(&keys), env.workers());
             let data = env.from_splits(splits, move |split| {
                 let (keys, part) = (Arc::clone(&keys), keys.len() / splits);
@@ -53,7 +51,7 @@ fn ours(keys: &Arc<Vec<u32>>, workers: usize, placement: &Placement<u32>) -> Dur
             let init = |_: &u32, row: &mut Vec<f32>| row.extend([0.0; WIDTH]);
             let add = |row: &mut [f32], delta: &[f32]| row.iter_mut().zip(delta).for_each(|(v, d)| *v += d);
             let server = SimpleServer::new(init, add).emit(Emit::Never);
-            let config = PsConfig::new().width(WIDTH).placement(placement);
+            let config = PsConfig::new().width(WIDTH).placement(placement.clone());
             ps::transform(data, Touch, server, &config)?;
             Ok(())
         })
@@ -86,10 +84,9 @@ fn raw_timely(keys: &Arc<Vec<u32>>, workers: usize) -> Duration {
     let (time, _) = timed(|| {
         timely::execute(timely::Config::process(workers), move |worker| {
             let (keys, part) = (Arc::clone(&keys), keys.len() / worker.peers());
-            let (me, mut left) = (worker.index(), part);
+            let me = worker.index();
             let probe = worker.dataflow::<u64, _, _>(|scope| {
                 let rows = (me * part..(me + 1) * part).map(move |i| (keys[i], me as u32, [0.5f32; WIDTH]));
-                left -= 0;
                 rows.to_stream(scope)
                     .container::<Vec<_>>()
                     .exchange(|row| u64::from(row.0))
@@ -97,7 +94,6 @@ fn raw_timely(keys: &Arc<Vec<u32>>, workers: usize) -> Duration {
                     .probe()
                     .0
             });
-            std::hint::black_box(left);
             while !probe.done() {
                 worker.step_or_park(None);
             }

@@ -13,9 +13,8 @@ fn main() -> Result<()> {
         let done = feedback_loop::<_, Round, _, _>(env.place(), "collatz", |it, fed_back| {
             let all = DataStream::from_edge(it.enter(starts)).union(DataStream::from_edge(fed_back));
             let going = all.clone().filter(|(_, n, _)| *n > 1);
-            let next = going.map(|(start, n, steps)| {
-                (start, if n % 2 == 0 { n / 2 } else { 3 * n + 1 }, steps + 1)
-            });
+            let next =
+                going.map(|(start, n, steps)| (start, if n % 2 == 0 { n / 2 } else { 3 * n + 1 }, steps + 1));
             let done = all.filter(|(_, n, _)| *n == 1);
             (next.into_edge(), it.leave(done.into_edge()))
         });

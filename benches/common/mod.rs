@@ -1,5 +1,7 @@
 //! What every benchmark program needs: flags, repetition, figures beside their floor.
 
+#![allow(dead_code, unreachable_pub, reason = "each program includes this module and uses a part of it")]
+
 use std::time::{Duration, Instant};
 
 /// Flags of a benchmark program: `[--quick] [--json]`.
@@ -19,7 +21,9 @@ impl Bench {
                 "--json" => bench.json = true,
                 "--bench" => {}
                 other => {
-                    eprintln!("{name}: unknown argument {other}; usage: cargo bench --bench {name} -- [--quick] [--json]");
+                    eprintln!(
+                        "{name}: unknown argument {other}; usage: cargo bench --bench {name} -- [--quick] [--json]"
+                    );
                     std::process::exit(2);
                 }
             }

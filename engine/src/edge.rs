@@ -94,7 +94,10 @@ impl<'s, T: Clock> Place<'s, T> {
     }
 
     /// An edge of this place that carries what `inner`, an edge of a nested place, sends.
-    pub fn leave<'i, C: Default + Batch, R: LoopCounter>(&self, inner: Edge<'i, C, (T, R)>) -> Edge<'s, C, T> {
+    pub fn leave<'i, C: Default + Batch, R: LoopCounter>(
+        &self,
+        inner: Edge<'i, C, (T, R)>,
+    ) -> Edge<'s, C, T> {
         Edge { stream: inner.stream.leave(self.scope), origin: inner.origin, lineage: inner.lineage }
     }
 }
@@ -108,7 +111,10 @@ impl<'i, T: Clock, R: LoopCounter> Place<'i, (T, R)> {
     /// Opens a feedback edge: what is later sent into it by [`FeedbackEdge::close`] comes out of the returned
     /// edge, one hop later.
     #[track_caller]
-    pub fn feedback<C: Default + Batch>(&self, name: &str) -> (FeedbackEdge<'i, C, (T, R)>, Edge<'i, C, (T, R)>) {
+    pub fn feedback<C: Default + Batch>(
+        &self,
+        name: &str,
+    ) -> (FeedbackEdge<'i, C, (T, R)>, Edge<'i, C, (T, R)>) {
         let location = std::panic::Location::caller();
         let (handle, stream) = self.scope.feedback::<C>((Default::default(), R::feedback_step()));
         let origin = Origin::new(name, location, self.worker_index(), self.run());

@@ -38,8 +38,13 @@ pub trait KeyedProcessFunction<K, D> {
     ///
     /// # Errors
     /// Ends the run, naming this operator.
-    fn process(&mut self, key: &K, state: &mut Self::State, record: D, out: &mut Collector<Self::Out>)
-    -> Result<()>;
+    fn process(
+        &mut self,
+        key: &K,
+        state: &mut Self::State,
+        record: D,
+        out: &mut Collector<Self::Out>,
+    ) -> Result<()>;
 
     /// Called once per key, in order of key, when the input has ended.
     ///
@@ -91,7 +96,10 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
 
     /// Handles records with a [`KeyedProcessFunction`], which is also told of the end of the input.
     #[track_caller]
-    pub fn process_function<F: KeyedProcessFunction<K, D> + 'static>(self, f: F) -> DataStream<'s, F::Out, T> {
+    pub fn process_function<F: KeyedProcessFunction<K, D> + 'static>(
+        self,
+        f: F,
+    ) -> DataStream<'s, F::Out, T> {
         let key = Rc::clone(&self.key);
         let (op, input) = self.partitioned("keyed_process", Location::caller());
         process::run(op, input, Keyed { f, key, states: FxHashMap::default() })
@@ -116,8 +124,8 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
         let workers = self.edge.place().workers();
         let mut op = OperatorBuilder::made_at(&self.edge.place(), name, location);
         let key = self.key;
-        let input =
-            op.input_routed(self.edge, WakeOn::Progress, move |record| key_owner(&key(record), workers) as u64);
+        let input = op
+            .input_routed(self.edge, WakeOn::Progress, move |record| key_owner(&key(record), workers) as u64);
         (op, input)
     }
 }

@@ -83,7 +83,11 @@ fn communication(threads: usize) -> CommunicationConfig {
 }
 
 /// Runs one thread per builder and gathers their values, or the failure of the run.
-fn run_workers<O, F>(run: &Arc<RunState>, builders: Vec<AllocatorBuilder>, job: &Arc<F>) -> Result<Vec<O::Value>>
+fn run_workers<O, F>(
+    run: &Arc<RunState>,
+    builders: Vec<AllocatorBuilder>,
+    job: &Arc<F>,
+) -> Result<Vec<O::Value>>
 where
     O: Outcome,
     F: for<'s> Fn(&Env<'s>) -> Result<O> + Send + Sync + 'static,

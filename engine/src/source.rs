@@ -1,10 +1,8 @@
 //! Sources: where records enter a job.
 
-
 mod csv;
 mod iter;
 mod lines;
-
 
 use std::panic::Location;
 use std::rc::Rc;
@@ -19,7 +17,6 @@ use crate::origin::Origin;
 use crate::stream::DataStream;
 
 pub use self::csv::{BadRecord, BadRecordPolicy, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header};
-
 
 /// What a source has to say after it was asked for records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

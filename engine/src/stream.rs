@@ -11,8 +11,8 @@ use crate::clock::{Clock, Epoch};
 use crate::collect::Collected;
 use crate::edge::Edge;
 use crate::error::Result;
-use crate::keyed::KeyedStream;
 use crate::hash::Key;
+use crate::keyed::KeyedStream;
 use crate::operator::output::RecordOutput;
 use crate::operator::{Input, OperatorBuilder, Token, WakeOn};
 use crate::process::{Collector, ProcessFunction};
@@ -87,10 +87,7 @@ impl<'s, D: 'static, T: Clock> DataStream<'s, D, T> {
 
     /// As [`map`](Self::map), for a function that can fail: its error ends the run.
     #[track_caller]
-    pub fn try_map<E: 'static>(
-        self,
-        mut f: impl FnMut(D) -> Result<E> + 'static,
-    ) -> DataStream<'s, E, T> {
+    pub fn try_map<E: 'static>(self, mut f: impl FnMut(D) -> Result<E> + 'static) -> DataStream<'s, E, T> {
         self.unary("try_map", Location::caller(), move |token, batch, out| {
             let mut failure = None;
             let mut good = |record| f(record).map_err(|error| failure = Some(error)).ok();

@@ -64,10 +64,7 @@ impl<T: Clock, R: LoopCounter> std::fmt::Debug for LoopBody<'_, '_, '_, T, R> {
 pub fn feedback_loop<'s, T: Clock, R: LoopCounter, C: Default + Batch, O>(
     around: &Place<'s, T>,
     name: &str,
-    body: impl for<'a, 'i> FnOnce(
-        &LoopBody<'a, 'i, 's, T, R>,
-        Edge<'i, C, (T, R)>,
-    ) -> (Edge<'i, C, (T, R)>, O),
+    body: impl for<'a, 'i> FnOnce(&LoopBody<'a, 'i, 's, T, R>, Edge<'i, C, (T, R)>) -> (Edge<'i, C, (T, R)>, O),
 ) -> O {
     around.nested(name, |inner, outer| {
         let (open, fed_back) = inner.feedback(name);

@@ -175,7 +175,10 @@ struct Header {
 impl Header {
     fn read(bytes: &[u8]) -> Result<Self> {
         if bytes.len() < HEADER_BYTES {
-            return Err(Error::data(format!("block of {} bytes, expected {HEADER_BYTES} or more", bytes.len())));
+            return Err(Error::data(format!(
+                "block of {} bytes, expected {HEADER_BYTES} or more",
+                bytes.len()
+            )));
         }
         let mut words = [0; HEADER_WORDS];
         for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(4)) {

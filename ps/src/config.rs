@@ -129,7 +129,8 @@ impl<K> PsConfig<K> {
         let (workers, servers) = (self.workers.unwrap_or(peers), self.servers.unwrap_or(peers));
         for (what, n) in [("workers", workers), ("servers", servers)] {
             if n == 0 || n > peers {
-                let text = format!("parameter server: found {n} {what}, expected 1 to {peers}, the job's workers");
+                let text =
+                    format!("parameter server: found {n} {what}, expected 1 to {peers}, the job's workers");
                 return Err(Error::config(text));
             }
         }

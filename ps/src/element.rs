@@ -29,7 +29,8 @@ macro_rules! if_number {
     };
 }
 
-/// The elements as bytes, if they are numbers.
+/// The elements as bytes, if they are numbers. (A slice of unsized type can not be asked for its type.)
+#[expect(clippy::ptr_arg, reason = "`Any` needs a sized type")]
 fn number_bytes<E: 'static>(elements: &Vec<E>) -> Option<&[u8]> {
     let any: &dyn Any = elements;
     if_number!(E, N => return any.downcast_ref::<Vec<N>>().map(|numbers| bytemuck::cast_slice(numbers)));
@@ -77,7 +78,7 @@ fn unserialisable<T>(error: postcard::Error) -> T {
 /// Reads `count` elements from exactly `bytes`.
 pub(crate) fn decode<E: Element>(bytes: &[u8], count: usize) -> Result<Vec<E>> {
     let elements: Vec<E> = if is_number::<E>() {
-        if bytes.len() % count.max(1) != 0 || bytes.len() != count * size_of::<E>() {
+        if count.checked_mul(size_of::<E>()) != Some(bytes.len()) {
             let (len, size) = (bytes.len(), size_of::<E>());
             return Err(Error::data(format!("{len} bytes for {count} numbers of {size} bytes")));
         }

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use waterwheel_engine::{Error, Key, Result};
 use waterwheel_engine::hash::key_owner;
+use waterwheel_engine::{Error, Key, Result};
 
 use crate::dense::dense_index;
 
@@ -59,7 +59,9 @@ impl<K: Key> Placement<K> {
             Placement::Hash => Ok(key_owner(key, servers)),
             Placement::Range(n) => match dense_index(key) {
                 Some(index) if index < *n => Ok((index / n.div_ceil(servers as u64)) as usize),
-                _ => Err(Error::operator(format!("key {key:?} is outside the range 0..{n} of the placement"))),
+                _ => {
+                    Err(Error::operator(format!("key {key:?} is outside the range 0..{n} of the placement")))
+                }
             },
             Placement::Custom(server_of) => match server_of(key, servers) {
                 server if server < servers => Ok(server),

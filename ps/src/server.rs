@@ -4,7 +4,6 @@ use std::marker::PhantomData;
 
 use waterwheel_engine::{Collector, Key, Result};
 
-
 use crate::element::Element;
 use crate::placement::Placement;
 use crate::store::RowStore;

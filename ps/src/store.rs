@@ -18,7 +18,10 @@ pub(crate) struct RowStore<K, E> {
 enum Slots<K> {
     Hashed(FxHashMap<K, u32>),
     /// Keys `first..first + filled.len()`, each at its own place.
-    Dense { first: u64, filled: Vec<bool> },
+    Dense {
+        first: u64,
+        filled: Vec<bool>,
+    },
 }
 
 impl<K: Key, E: Element> RowStore<K, E> {
@@ -44,7 +47,9 @@ impl<K: Key, E: Element> RowStore<K, E> {
             Slots::Dense { first, filled } => {
                 let index = dense_index(key).and_then(|index| index.checked_sub(*first));
                 let Some(index) = index.filter(|index| *index < filled.len() as u64) else {
-                    return Err(Error::operator(format!("key {key:?} does not belong to this server's range")));
+                    return Err(Error::operator(format!(
+                        "key {key:?} does not belong to this server's range"
+                    )));
                 };
                 if !filled[index as usize] {
                     return self.fill_dense(index as usize, key, init);

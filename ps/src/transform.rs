@@ -140,7 +140,8 @@ where
     let (workers, servers) = config.check(peers)?;
     let (pull_width, push_width, placement) =
         (config.pull_width, config.push_width, config.placement.clone());
-    let context = ServerContext { index: me, parallelism: servers, workers, pull_width, push_width, placement };
+    let context =
+        ServerContext { index: me, parallelism: servers, workers, pull_width, push_width, placement };
     if me < servers {
         server.open(&context)?;
     }
@@ -174,8 +175,7 @@ where
         answers: Answers<'i, S, T>,
         worker: L,
     ) -> (Answers<'i, S, T>, Outs<'s, L, S, T>) {
-        let (sources, spared) =
-            (data.sources(), model.as_ref().map(Edge::sources).unwrap_or_default());
+        let (sources, spared) = (data.sources(), model.as_ref().map(Edge::sources).unwrap_or_default());
         let mut op = OperatorBuilder::new(it.place(), "ps worker");
         let hold = op.source_hold(&sources, &spared);
         let data = if self.workers == self.peers {
@@ -218,8 +218,17 @@ where
         op.build(|mut promises, activation| {
             let out = promises.pop();
             let promises = promises.pop().zip(out).filter(|_| takes_part);
-            let parts =
-                WorkerParts { index, logic: worker, client, neighbour, wake_server, ports, hold, activation, servers };
+            let parts = WorkerParts {
+                index,
+                logic: worker,
+                client,
+                neighbour,
+                wake_server,
+                ports,
+                hold,
+                activation,
+                servers,
+            };
             let mut driver = parts.into_driver(self.config, promises);
             move |frontiers| driver.run(frontiers)
         });

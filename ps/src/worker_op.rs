@@ -198,7 +198,11 @@ where
             self.ports.requests.send_promised(requests, &mut remote);
             return Ok(());
         }
-        if remote.is_empty() { Ok(()) } else { Err(Error::internal("a worker that has ended sent a request")) }
+        if remote.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::internal("a worker that has ended sent a request"))
+        }
     }
 
     /// Closes the blocks that the policy lets go; those of the neighbour go at once.

@@ -112,17 +112,22 @@ struct Trained {
 }
 
 /// Runs the job; `None` on processes other than the first.
-fn train(args: &MfArgs, mf: MatrixFactorization, progress: &Arc<Progress>) -> anyhow::Result<Option<Trained>> {
+fn train(
+    args: &MfArgs,
+    mf: MatrixFactorization,
+    progress: &Arc<Progress>,
+) -> anyhow::Result<Option<Trained>> {
     let config = args.runtime.config()?;
     let (args, progress) = (args.clone(), Arc::clone(progress));
     let values = execute(config, move |env| {
         let (ratings, bad) = args.files.read(env, &args.input)?;
         let every = args.holdout_every;
-        let is_test = move |row: u64| every.is_some_and(|every| row % every == 0);
+        let is_test = move |row: u64| every.is_some_and(|every| row.is_multiple_of(every));
         let test = ratings.clone().filter(move |(row, _)| is_test(*row)).map(|(_row, rating)| rating);
         let training = ratings.filter(move |(row, _)| !is_test(*row)).map(|(_row, rating)| rating);
         let mut fit = mf.fit(training)?;
-        let (on_start, on_report, on_bad) = (Arc::clone(&progress), Arc::clone(&progress), Arc::clone(&progress));
+        let (on_start, on_report, on_bad) =
+            (Arc::clone(&progress), Arc::clone(&progress), Arc::clone(&progress));
         fit.mean = fit.mean.inspect(move |_| on_start.training_starts());
         fit.reports = fit.reports.inspect(move |report| on_report.epoch_ends(report));
         let bad = bad.inspect(move |record| on_bad.bad_record(record));
@@ -152,4 +157,3 @@ impl Trained {
         }
     }
 }
-

@@ -2,5 +2,6 @@
 
 mod cluster;
 mod conformance;
+mod failures;
 mod layers;
 mod mf;

@@ -64,7 +64,8 @@ fn offline_training_learns_more_than_the_mean() {
 fn training_without_ratings_is_an_error_everywhere() {
     for workers in [1, 2] {
         let mf = MfParams::new().build().unwrap();
-        let done = execute(RuntimeConfig::threads(workers), move |env| Ok(mf.fit(env.from_iter([]))?.collect()));
+        let done =
+            execute(RuntimeConfig::threads(workers), move |env| Ok(mf.fit(env.from_iter([]))?.collect()));
         let error = done.unwrap_err();
         assert_eq!(error.message(), "there are no ratings to train on");
         assert_eq!(error.site().unwrap().operator, "ps worker");
@@ -85,8 +86,7 @@ fn rating_that_is_no_number_ends_the_run_and_is_named() {
 fn training_that_diverges_is_an_error() {
     let mf = MfParams::new().learning_rate(50.0).build().unwrap();
     let ratings = generated(1_000);
-    let done = execute(RuntimeConfig::threads(1), move |env| {
-        Ok(mf.fit(env.from_iter(ratings.clone()))?.collect())
-    });
+    let done =
+        execute(RuntimeConfig::threads(1), move |env| Ok(mf.fit(env.from_iter(ratings.clone()))?.collect()));
     assert!(done.unwrap_err().message().contains("diverged in epoch"));
 }

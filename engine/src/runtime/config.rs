@@ -295,7 +295,10 @@ mod tests {
 
     #[test]
     fn from_args_names_the_bad_value() {
-        assert_eq!(parse(&["-w", "two"]).unwrap_err().message(), "--threads: found \"two\", expected a number");
+        assert_eq!(
+            parse(&["-w", "two"]).unwrap_err().message(),
+            "--threads: found \"two\", expected a number"
+        );
         assert_eq!(parse(&["-w"]).unwrap_err().message(), "flag -w needs a value");
         assert!(parse(&["-n", "2", "-p", "2"]).unwrap_err().message().contains("expected 0 to 1"));
         assert!(parse(&["-w", "0"]).unwrap_err().message().contains("found 0, expected 1 to 1024"));

@@ -81,7 +81,8 @@ impl Cluster {
 
     /// The sender and channel of a hello, or what is wrong with it.
     fn check(&self, hello: &[u8; HELLO_BYTES]) -> Result<(usize, Channel), String> {
-        let word = |at: usize| u32::from_le_bytes([hello[at], hello[at + 1], hello[at + 2], hello[at + 3]]) as usize;
+        let word =
+            |at: usize| u32::from_le_bytes([hello[at], hello[at + 1], hello[at + 2], hello[at + 3]]) as usize;
         if hello[..8] != MAGIC {
             return Err("it does not speak this protocol version".into());
         }
@@ -123,13 +124,15 @@ impl Cluster {
             while let Ok((stream, from)) = listener.accept() {
                 callers.extend(Caller::new(stream, from));
             }
-            callers.retain_mut(|caller| match caller.hello().map(|hello| self.admit(&hello, caller, &mut peers)) {
-                Ok(Ok(())) => false,
-                Err(Waiting::Yes) => true,
-                Ok(Err(reason)) | Err(Waiting::GaveUp(reason)) => {
-                    last_refusal = format!("refused {}: {reason}", caller.from);
-                    tracing::warn!("{last_refusal}");
-                    false
+            callers.retain_mut(|caller| {
+                match caller.hello().map(|hello| self.admit(&hello, caller, &mut peers)) {
+                    Ok(Ok(())) => false,
+                    Err(Waiting::Yes) => true,
+                    Ok(Err(reason)) | Err(Waiting::GaveUp(reason)) => {
+                        last_refusal = format!("refused {}: {reason}", caller.from);
+                        tracing::warn!("{last_refusal}");
+                        false
+                    }
                 }
             });
             std::thread::park_timeout(RETRY_PAUSE);

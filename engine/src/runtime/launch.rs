@@ -59,7 +59,8 @@ fn by_address(config: &RuntimeConfig, me: usize) -> Result<Membership> {
 }
 
 fn bind_local() -> Result<(TcpListener, String)> {
-    let bound = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr().map(|addr| (l, addr.to_string())));
+    let bound =
+        TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr().map(|addr| (l, addr.to_string())));
     bound.map_err(|error| Error::config("can not listen on 127.0.0.1").caused_by(error))
 }
 
@@ -126,7 +127,11 @@ fn welcome(
     while met.len() + 1 < addresses.len() {
         children.check_alive()?;
         if start.elapsed() > timeout {
-            return Err(Error::peer(format!("only {} of {} processes started", met.len() + 1, addresses.len())));
+            return Err(Error::peer(format!(
+                "only {} of {} processes started",
+                met.len() + 1,
+                addresses.len()
+            )));
         }
         match meeting.accept() {
             Ok((stream, _)) => met.extend(greet(stream, token, addresses)),

@@ -44,7 +44,11 @@ impl<'s> Env<'s> {
     /// # Ok::<(), waterwheel_engine::Error>(())
     /// ```
     #[track_caller]
-    pub fn from_splits<I>(&self, splits: usize, open: impl Fn(usize) -> I + 'static) -> DataStream<'s, I::Item>
+    pub fn from_splits<I>(
+        &self,
+        splits: usize,
+        open: impl Fn(usize) -> I + 'static,
+    ) -> DataStream<'s, I::Item>
     where
         I: IntoIterator<Item: 'static, IntoIter: 'static>,
     {

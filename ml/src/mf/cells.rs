@@ -45,8 +45,7 @@ impl Cell {
         items.dedup();
         let places: FxHashMap<u64, u32> = items.iter().copied().zip(0..).collect();
         kept.sort_unstable_by_key(|kept| (kept.order, kept.item, kept.rating.to_bits()));
-        let entry =
-            |kept: &Kept| Entry { user: kept.user, item: places[&kept.item], rating: kept.rating };
+        let entry = |kept: &Kept| Entry { user: kept.user, item: places[&kept.item], rating: kept.rating };
         let entries = kept.iter().map(entry).collect();
         Cell { items, entries }
     }

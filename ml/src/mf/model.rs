@@ -21,14 +21,18 @@ impl Factors {
     pub fn from_parts(ids: Vec<u64>, rows: Vec<f32>, width: usize) -> Result<Self> {
         if rows.len() != ids.len() * width {
             let (n, found, expected) = (ids.len(), rows.len(), ids.len() * width);
-            return Err(Error::data(format!("{n} rows of width {width}: found {found} values, expected {expected}")));
+            return Err(Error::data(format!(
+                "{n} rows of width {width}: found {found} values, expected {expected}"
+            )));
         }
         if let Some(pair) = ids.windows(2).find(|pair| pair[0] >= pair[1]) {
             return Err(Error::data(format!("ids must ascend: found {} before {}", pair[0], pair[1])));
         }
         if let Some(at) = rows.iter().position(|value| !value.is_finite()) {
             let (id, value) = (ids[at / width], rows[at]);
-            return Err(Error::data(format!("row of id {id} has the value {value}, expected finite numbers")));
+            return Err(Error::data(format!(
+                "row of id {id} has the value {value}, expected finite numbers"
+            )));
         }
         Ok(Factors { ids, rows, width })
     }
@@ -170,7 +174,6 @@ impl MfModel {
         }
         rmse
     }
-
 }
 
 #[cfg(test)]

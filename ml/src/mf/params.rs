@@ -231,6 +231,9 @@ mod tests {
             message(MfParams::new().init(1.0, 0.0)),
             "init: found 1 to 0, expected a finite range, low at most high"
         );
-        assert_eq!(message(MfParams::new().reg(-0.1)), "reg: found -0.1, expected a finite number, 0 or more");
+        assert_eq!(
+            message(MfParams::new().reg(-0.1)),
+            "reg: found -0.1, expected a finite number, 0 or more"
+        );
     }
 }

@@ -74,11 +74,13 @@ impl MfModel {
         let path = directory.join(MANIFEST);
         let text = std::fs::read_to_string(&path).map_err(|error| cannot("read", &path, error))?;
         let invalid = |what: String| Error::data(format!("{}: {what}", path.display()));
-        let manifest: Manifest =
-            serde_json::from_str(&text).map_err(|error| invalid("not a model manifest".into()).caused_by(error))?;
+        let manifest: Manifest = serde_json::from_str(&text)
+            .map_err(|error| invalid("not a model manifest".into()).caused_by(error))?;
         if (manifest.format.as_str(), manifest.version) != (FORMAT, VERSION) {
             let (format, version) = (&manifest.format, manifest.version);
-            return Err(invalid(format!("found {format} version {version}, expected {FORMAT} version {VERSION}")));
+            return Err(invalid(format!(
+                "found {format} version {version}, expected {FORMAT} version {VERSION}"
+            )));
         }
         if manifest.tensors != TENSORS {
             return Err(invalid(format!("names the file \"{}\", expected {TENSORS}", manifest.tensors)));
@@ -116,8 +118,9 @@ impl MfModel {
 
 impl Manifest {
     fn into_model(self, bytes: &[u8], path: &Path) -> Result<MfModel> {
-        let tensors = SafeTensors::deserialize(bytes)
-            .map_err(|error| Error::data(format!("{}: not a tensor file", path.display())).caused_by(error))?;
+        let tensors = SafeTensors::deserialize(bytes).map_err(|error| {
+            Error::data(format!("{}: not a tensor file", path.display())).caused_by(error)
+        })?;
         let n_means = usize::from(self.biases);
         let width = self.rank + n_means;
         let mean = words(tensor(&tensors, "mean", Dtype::F32, &[n_means])?, f32::from_le_bytes).pop();
@@ -169,7 +172,8 @@ mod tests {
     use super::*;
 
     fn model() -> MfModel {
-        let users = Factors::from_rows(vec![(7, vec![0.1, f32::MIN_POSITIVE]), (u64::MAX, vec![3.0, 4.0])], 2);
+        let users =
+            Factors::from_rows(vec![(7, vec![0.1, f32::MIN_POSITIVE]), (u64::MAX, vec![3.0, 4.0])], 2);
         let items = Factors::from_rows(vec![(0, vec![-1.5, 0.25])], 2);
         MfModel::from_parts(1, Some(3.527), users.unwrap(), items.unwrap()).unwrap()
     }

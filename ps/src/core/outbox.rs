@@ -252,7 +252,9 @@ mod tests {
         while let Some(block) = outbox.pop() {
             let mut keys = block.keys.iter();
             for (op, n) in &block.runs {
-                ops.extend(keys.by_ref().take(*n as usize).map(|key| (block.destination as usize, *op, *key)));
+                ops.extend(
+                    keys.by_ref().take(*n as usize).map(|key| (block.destination as usize, *op, *key)),
+                );
             }
         }
         ops

@@ -106,18 +106,14 @@ fn run(config: RuntimeConfig, job: Job, trap: Trap) -> Result<(), String> {
 }
 
 /// What is wrong with the outcome of a run.
-fn complaint(
-    shape: &str,
-    done: &Result<(), String>,
-    expected: Expected,
-    worker: usize,
-) -> Option<String> {
+fn complaint(shape: &str, done: &Result<(), String>, expected: Expected, worker: usize) -> Option<String> {
     let Expected { operator, message } = expected;
     let Err(error) = done else { return Some(format!("{shape}: no error")) };
     let begins = error.starts_with(&format!("operator \"{operator}\" ("));
     let site = error.contains(&format!(", worker {worker}): "));
     let right = begins && site && error.contains(message);
-    (!right).then(|| format!("{shape}: expected {operator:?} on worker {worker} and {message:?}, found {error}"))
+    (!right)
+        .then(|| format!("{shape}: expected {operator:?} on worker {worker} and {message:?}, found {error}"))
 }
 
 /// What marks the outcome in the output of a process.
@@ -177,6 +173,7 @@ fn process_that_was_started_to_run_a_job_runs_it() {
     let me = process.or_else(started_as).unwrap_or(0);
     // One write, so that two processes do not mix their lines.
     let text = done.as_ref().map_or_else(String::as_str, |()| "success").replace('\n', " ");
-    std::io::Write::write_all(&mut std::io::stderr(), format!("\n{OUTCOME}{me}: {text}\n").as_bytes()).unwrap();
+    std::io::Write::write_all(&mut std::io::stderr(), format!("\n{OUTCOME}{me}: {text}\n").as_bytes())
+        .unwrap();
     done.unwrap();
 }

@@ -140,7 +140,12 @@ impl Running {
     /// Waits for the end of this process and of all others that write to its streams.
     pub(crate) fn finish(mut self) -> Finished {
         let closed = |said: &Option<Arc<Said>>| said.as_ref().is_none_or(|said| said.wait_for(None, LIMIT));
-        assert!(closed(&self.out) && closed(&self.err), "{}: no end within {LIMIT:?}\n{}", self.what, self.said());
+        assert!(
+            closed(&self.out) && closed(&self.err),
+            "{}: no end within {LIMIT:?}\n{}",
+            self.what,
+            self.said()
+        );
         let child = &mut self.child;
         let status = wait_until(&self.what, || child.try_wait().unwrap());
         let text = |said: &Option<Arc<Said>>| said.as_ref().map(|said| said.text()).unwrap_or_default();

@@ -2,9 +2,7 @@
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
-use waterwheel_engine::{
-    Collected, Collector, DataStream, Error, Outcome, ProcessFunction, Result,
-};
+use waterwheel_engine::{Collected, Collector, DataStream, Error, Outcome, ProcessFunction, Result};
 use waterwheel_ps::{PsConfig, SimpleServer, transform};
 
 use crate::mf::factors::{Side, block_of, init_row};

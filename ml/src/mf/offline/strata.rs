@@ -113,14 +113,17 @@ impl ActiveCell {
         (rank, learns): (usize, bool),
     ) -> f64 {
         let rows = &mut self.rows;
-        with_constant_rank!(rank, match (learns, step.mean.is_some()) {
-            (true, true) => train::<true>(cell, users, rows, order, step, (rank, rank + 1)),
-            (true, false) => train::<true>(cell, users, rows, order, step, (rank, rank)),
-            (false, _) => {
-                let width = rank + usize::from(step.mean.is_some());
-                train::<false>(cell, users, rows, order, step, (rank, width))
+        with_constant_rank!(
+            rank,
+            match (learns, step.mean.is_some()) {
+                (true, true) => train::<true>(cell, users, rows, order, step, (rank, rank + 1)),
+                (true, false) => train::<true>(cell, users, rows, order, step, (rank, rank)),
+                (false, _) => {
+                    let width = rank + usize::from(step.mean.is_some());
+                    train::<false>(cell, users, rows, order, step, (rank, width))
+                }
             }
-        })
+        )
     }
 
     /// Pushes what training has changed, item by item.
