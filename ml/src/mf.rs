@@ -22,6 +22,7 @@ mod rmse;
 mod save;
 
 use serde::{Deserialize, Serialize};
+use waterwheel_engine::{Error, Result};
 
 pub use model::{Factors, MfModel, Scored};
 pub use offline::{CollectedModel, EpochReport, MfFit, OfflineMf};
@@ -36,9 +37,24 @@ pub struct Rating {
     pub user: u64,
     /// What is rated.
     pub item: u64,
-    /// How much; finite.
+    /// How much; finite, and at most 1e12 either way.
     pub rating: f32,
     /// Position in the data set. It decides the order of training, whatever order the ratings arrive in, so
     /// it must be different for each.
     pub position: u64,
+}
+
+/// Largest absolute rating: sums of ratings stay exact below it.
+const MAX_RATING: f32 = 1e12;
+
+impl Rating {
+    /// Whether it can be trained on.
+    fn check(&self) -> Result<()> {
+        if self.rating.abs() <= MAX_RATING {
+            return Ok(());
+        }
+        let Rating { user, item, rating, .. } = self;
+        let expected = if rating.is_finite() { "at most 1e12 either way" } else { "a finite number" };
+        Err(Error::data(format!("rating of item {item} by user {user}: found {rating}, expected {expected}")))
+    }
 }

@@ -69,6 +69,10 @@ where
 {
     /// One activation: everything that can be done now.
     pub(crate) fn run(&mut self, frontiers: &Frontiers<'_, LoopTime<T>>) -> Result<()> {
+        if self.promises.is_none() {
+            // It has ended, or takes no part: no record and no answer can come.
+            return Ok(());
+        }
         self.read_answers()?;
         self.read_records();
         let mut turns = 0;

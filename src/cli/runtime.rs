@@ -1,7 +1,9 @@
 //! The flags that say where a job runs, and Ctrl-C.
 
+use std::time::Duration;
+
 use clap::Args;
-use waterwheel::prelude::{Result, RuntimeConfig, StopHandle};
+use waterwheel::prelude::{Error, Result, RuntimeConfig, StopHandle};
 
 /// Where the job runs.
 #[derive(Args, Clone, Debug)]
@@ -22,6 +24,10 @@ pub(crate) struct RuntimeArgs {
     /// File with one host:port a line, in order of process index [default: 127.0.0.1, ports from 2101].
     #[arg(long, env = "WATERWHEEL_HOSTFILE", value_name = "FILE")]
     hostfile: Option<String>,
+
+    /// Seconds to wait for the other processes at the start.
+    #[arg(long, default_value_t = 30.0, env = "WATERWHEEL_CONNECT_TIMEOUT", value_name = "SECONDS")]
+    connect_timeout: f64,
 }
 
 impl RuntimeArgs {
@@ -41,8 +47,16 @@ impl RuntimeArgs {
             .processes(self.processes)
             .process(self.process)
             .addresses(addresses)
+            .connect_timeout(self.connect_timeout()?)
             .stop_handle(stop);
         config.validate()?;
         Ok(config)
+    }
+
+    fn connect_timeout(&self) -> Result<Duration> {
+        Duration::try_from_secs_f64(self.connect_timeout).map_err(|_| {
+            let found = self.connect_timeout;
+            Error::config(format!("--connect-timeout: found {found}, expected a number of seconds, 0 or more"))
+        })
     }
 }

@@ -16,7 +16,8 @@ use crate::runtime::state::{RunState, lock};
 /// | file with one `host:port` a line | `--hostfile` | `WATERWHEEL_HOSTFILE` | 127.0.0.1, ports from 2101 | one line a process |
 ///
 /// A flag wins over the environment. With more than one process and no index, [`execute`](crate::execute)
-/// makes this process number 0 and starts the others itself, on this machine, with the same command line.
+/// makes this process number 0 and starts the others itself, on this machine, with the same command line; a
+/// program can do that once.
 #[derive(Clone, Debug)]
 pub struct RuntimeConfig {
     pub(crate) threads: usize,

@@ -7,6 +7,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
@@ -85,8 +86,17 @@ fn exchange_addresses(rendezvous: &str, me: u64, token: u64, address: &str) -> s
     Ok(text.lines().map(String::from).collect())
 }
 
+/// Whether this program has started processes that repeat its command line.
+static STARTED: AtomicBool = AtomicBool::new(false);
+
 /// The side of the first process.
 fn start_children(config: &RuntimeConfig) -> Result<Membership> {
+    if config.child_args.is_none() && STARTED.swap(true, Ordering::SeqCst) {
+        // The new processes would come upon the first job of the program again, not upon this one.
+        return Err(Error::config(
+            "a program can start its processes for one job only; give each process its index for more",
+        ));
+    }
     let (listener, address) = bind_local()?;
     let (meeting, meeting_address) = bind_local()?;
     let token = std::hash::RandomState::new().build_hasher().finish();

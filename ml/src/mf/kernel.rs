@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(error, 2.5);
         let close = |a: f32, b: f32| assert!((a - b).abs() < 1e-6, "{a} {b}");
         close(user[0], 1.0 + 0.1 * (2.5 * 0.5 - 0.5));
-        close(user[1], 2.0 + 0.1 * (2.5 * -1.0 - 1.0));
+        close(user[1], 2.0 + 0.1 * (-2.5 - 1.0));
         close(item[0], 0.5 + 0.1 * (2.5 - 0.25));
         close(item[1], -1.0 + 0.1 * (5.0 + 0.5));
     }

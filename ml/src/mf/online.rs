@@ -91,12 +91,7 @@ impl WorkerLogic for OnlineMf {
     type Out = OnlineOut;
 
     fn on_recv(&mut self, rating: Rating, ps: &mut ParameterServerClient<Self>) -> Result<()> {
-        if !rating.rating.is_finite() {
-            let Rating { user, item, rating, .. } = rating;
-            return Err(Error::data(format!(
-                "rating of item {item} by user {user}: found {rating}, expected a finite number"
-            )));
-        }
+        rating.check()?;
         self.waiting.entry(rating.item).or_default().push(rating);
         ps.pull(rating.item)
     }

@@ -1,5 +1,6 @@
 //! Runs a job that fails on every shape of cluster and checks what each process gets.
 
+use std::io::Write;
 use std::process::Command;
 
 use waterwheel::engine::hash::key_owner;
@@ -7,7 +8,7 @@ use waterwheel::engine::started_as;
 use waterwheel::prelude::*;
 
 use crate::cluster::test_path;
-use crate::failures::process::{LIMIT, Running, free_addresses, within_limit};
+use crate::failures::process::{Running, free_addresses, within_limit};
 
 /// Where a job fails: on the records of one worker.
 #[derive(Clone, Copy, Debug)]
@@ -63,117 +64,173 @@ pub(super) fn key_of(worker: u64, workers: usize) -> u64 {
     (0..).find(|key| key_owner(key, workers) == worker as usize).unwrap()
 }
 
-/// Tests of jobs, each with the operator and the message that its error must have.
+/// Tests of jobs, each with the operator and the message that its error must have. Those behind
+/// `@between_processes` can not go wrong inside one.
 macro_rules! jobs_that_fail {
-    ($($name:ident: $operator:literal, $message:literal, $job:expr;)*) => {
+    ($($name:ident: $operator:literal, $message:literal, $job:expr;)* $(@between_processes
+        $($far:ident: $far_operator:literal, $far_message:literal, $far_job:expr;)*)?) => {
         /// The jobs of this file by name, for processes that are started to run one of them.
-        pub(super) const JOBS: &[(&str, $crate::failures::fixture::Job)] = &[$((stringify!($name), $job)),*];
+        pub(super) const JOBS: &[(&str, $crate::failures::fixture::Job)] =
+            &[$((stringify!($name), $job),)* $($((stringify!($far), $far_job),)*)?];
 
         $(
             #[test]
             fn $name() {
-                let expected =
-                    $crate::failures::fixture::Expected { operator: $operator, message: $message };
-                $crate::failures::fixture::fails_everywhere(stringify!($name), JOBS, expected);
+                use $crate::failures::fixture::{Expected, check, outcomes_in_one_process, outcomes_in_two};
+                let expected = Expected { operator: $operator, message: $message };
+                let mut outcomes = outcomes_in_one_process(stringify!($name));
+                outcomes.extend(outcomes_in_two(stringify!($name)));
+                check(&outcomes, expected);
             }
         )*
+        $($(
+            #[test]
+            fn $far() {
+                use $crate::failures::fixture::{Expected, check, outcomes_in_two};
+                let expected = Expected { operator: $far_operator, message: $far_message };
+                check(&outcomes_in_two(stringify!($far)), expected);
+            }
+        )*)?
     };
 }
 pub(super) use jobs_that_fail;
 
-/// Runs the job called `name` at 1, 2 and 4 workers and at 2 processes, failing on the first and on the
-/// last worker, and checks that everybody gets the error. Reports all shapes that went wrong.
-pub(super) fn fails_everywhere(name: &'static str, jobs: &'static [(&str, Job)], expected: Expected) {
-    let (_, job) = *jobs.iter().find(|(found, _)| *found == name).unwrap();
-    let mut wrong = Vec::new();
-    for (workers, worker) in [(1, 0), (2, 0), (2, 1), (4, 0), (4, 3)] {
-        let shape = format!("{name} at {workers} workers, mistake on worker {worker}");
-        let trap = Trap { worker };
-        let done = within_limit(&shape, move || run(RuntimeConfig::threads(workers), job, trap));
-        wrong.extend(complaint(&shape, &done, expected, worker));
-    }
-    for (worker, explicit) in [(0, true), (1, false)] {
-        for (process, done) in in_two_processes(name, worker, explicit).into_iter().enumerate() {
-            let shape = format!("{name} on 2 processes, mistake on worker {worker}, process {process}");
-            wrong.extend(complaint(&shape, &done, expected, worker));
-        }
-    }
-    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+/// What a process got from a run.
+pub(super) struct Outcome {
+    shape: String,
+    /// The worker that made the mistake.
+    worker: usize,
+    /// The error, or "success".
+    text: String,
 }
 
-fn run(config: RuntimeConfig, job: Job, trap: Trap) -> Result<(), String> {
-    execute(config, move |env| job(env, trap)).map(drop).map_err(|error| error.full_message())
-}
-
-/// What is wrong with the outcome of a run.
-fn complaint(shape: &str, done: &Result<(), String>, expected: Expected, worker: usize) -> Option<String> {
+/// Checks that every outcome is the error that is expected. Reports all that are not.
+pub(super) fn check(outcomes: &[Outcome], expected: Expected) {
     let Expected { operator, message } = expected;
-    let Err(error) = done else { return Some(format!("{shape}: no error")) };
-    let begins = error.starts_with(&format!("operator \"{operator}\" ("));
-    let site = error.contains(&format!(", worker {worker}): "));
-    let right = begins && site && error.contains(message);
-    (!right)
-        .then(|| format!("{shape}: expected {operator:?} on worker {worker} and {message:?}, found {error}"))
+    let is_right = |outcome: &Outcome| {
+        outcome.text.starts_with(&format!("operator \"{operator}\" ("))
+            && outcome.text.contains(&format!(", worker {}): ", outcome.worker))
+            && outcome.text.contains(message)
+    };
+    let wrong = outcomes.iter().filter(|outcome| !is_right(outcome));
+    let complaints: Vec<_> = wrong
+        .map(|Outcome { shape, worker, text }| {
+            let text: String = text.chars().take(300).collect();
+            format!("{shape}: expected {message:?} from {operator:?} on worker {worker}, found: {text}")
+        })
+        .collect();
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
 }
 
-/// What marks the outcome in the output of a process.
-const OUTCOME: &str = "outcome of process ";
+/// Numbers of workers of one process, with the worker that makes the mistake.
+const SHAPES: [(usize, usize); 5] = [(1, 0), (2, 0), (2, 1), (4, 0), (4, 3)];
 
-/// Runs a job in two processes, which are this test binary, and returns what each of them got. They are
-/// started one by one with their addresses, or the second one by the first.
-fn in_two_processes(name: &str, worker: usize, explicit: bool) -> Vec<Result<(), String>> {
-    let (_crate, path) = test_path!(process_that_was_started_to_run_a_job_runs_it).split_once("::").unwrap();
-    let command = |extra: &[String]| {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args([path, "--exact", "--nocapture", "--test-threads=1"]);
-        command.args([format!("job={name}"), format!("worker={worker}")]).args(extra);
-        command
+fn shape_name((workers, worker): (usize, usize)) -> String {
+    format!("{workers} workers, mistake on worker {worker}")
+}
+
+/// Runs a job at 1, 2 and 4 workers of one process, with the mistake on the first and on the last.
+pub(super) fn outcomes_in_one_process(job: &str) -> Vec<Outcome> {
+    let finished = Running::start(&mut command(job, &[])).finish();
+    let outcome = |shape: (usize, usize)| Outcome {
+        worker: shape.1,
+        text: outcome_among(&finished.err, &shape_name(shape))
+            .unwrap_or_else(|| format!("process ended with {}", finished.status)),
+        shape: shape_name(shape),
     };
+    SHAPES.map(outcome).into()
+}
+
+/// Runs a job in two processes: started one by one with the mistake on the first, and the second started by
+/// the first with the mistake on the second.
+pub(super) fn outcomes_in_two(job: &str) -> Vec<Outcome> {
+    let mut outcomes = outcomes_in_processes(job, 2, 0, true);
+    outcomes.extend(outcomes_in_processes(job, 2, 1, false));
+    outcomes
+}
+
+/// Runs a job in processes of one worker each. They are started one by one with their addresses
+/// (`explicit`), or by the first one.
+pub(super) fn outcomes_in_processes(job: &str, n: usize, worker: usize, explicit: bool) -> Vec<Outcome> {
+    let shared = [format!("worker={worker}"), format!("processes={n}")];
     let running: Vec<_> = if explicit {
-        let addresses = free_addresses(2).join(",");
-        let arguments = |process| [format!("process={process}"), format!("addresses={addresses}")];
-        (0..2).map(|process| Running::start(&mut command(&arguments(process)))).collect()
+        let addresses = format!("addresses={}", free_addresses(n as u16).join(","));
+        let own = |process| format!("process={process}");
+        let args = |process| [&shared[..], &[addresses.clone(), own(process)]].concat();
+        (0..n).map(|process| Running::start(&mut command(job, &args(process)))).collect()
     } else {
-        vec![Running::start(&mut command(&[]))]
+        vec![Running::start(&mut command(job, &shared))]
     };
-    let mut said = String::new();
-    for process in running {
-        let finished = process.finish();
-        assert_ne!(finished.code(), Some(0), "{name}: {finished:?}");
-        said += &finished.err;
-    }
+    let finished: Vec<_> = running.into_iter().map(Running::finish).collect();
+    let said: String = finished.iter().map(|finished| finished.err.as_str()).collect();
+    let codes: Vec<_> = finished.iter().map(|finished| finished.status.to_string()).collect();
     let outcome = |process| {
-        let start = format!("{OUTCOME}{process}: ");
-        match said.lines().find_map(|line| line.strip_prefix(&start)) {
-            Some("success") => Ok(()),
-            Some(error) => Err(error.to_string()),
-            None => panic!("{name}: no outcome of process {process}:\n{said}"),
-        }
+        let shape = format!("{n} processes, mistake on worker {worker}, process {process}");
+        let text = outcome_among(&said, &format!("process {process}"));
+        Outcome { shape, worker, text: text.unwrap_or_else(|| format!("processes ended with {codes:?}")) }
     };
-    vec![outcome(0), outcome(1)]
+    let mut outcomes: Vec<_> = (0..n).map(outcome).collect();
+    for (process, finished) in finished.iter().enumerate().filter(|(_, finished)| finished.status.success()) {
+        let shape = format!("{n} processes, exit code of process {process}");
+        outcomes.push(Outcome { shape, worker, text: finished.status.to_string() });
+    }
+    outcomes
+}
+
+/// This test binary, to run a job.
+fn command(job: &str, args: &[String]) -> Command {
+    let (_crate, path) = test_path!(process_that_was_started_to_run_a_job_runs_it).split_once("::").unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args([path, "--exact", "--nocapture", "--test-threads=1"]).arg(format!("job={job}")).args(args);
+    command
+}
+
+/// What marks an outcome in the output of a process.
+const OUTCOME: &str = "outcome of ";
+
+fn print_outcome(shape: &str, done: &Result<(), String>) {
+    let text = done.as_ref().map_or_else(String::as_str, |()| "success").replace('\n', " ");
+    // One write, so that two processes do not mix their lines.
+    let line = format!("\n{OUTCOME}{shape}: {text}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
+}
+
+fn outcome_among(said: &str, shape: &str) -> Option<String> {
+    let start = format!("{OUTCOME}{shape}: ");
+    said.lines().find_map(|line| line.strip_prefix(&start)).map(String::from)
 }
 
 /// The value of `key=value` among the arguments of this process.
 fn argument(key: &str) -> Option<String> {
-    std::env::args().find_map(|argument| argument.strip_prefix(&format!("{key}="))?.to_string().into())
+    std::env::args().find_map(|argument| argument.strip_prefix(&format!("{key}=")).map(String::from))
 }
 
-/// No test by itself: where [`in_two_processes`] enters. Fails when the job does, so that the process does.
+/// No test by itself: where the processes enter that are started to run a job. Fails when the job does, so
+/// that the process does.
 #[test]
 fn process_that_was_started_to_run_a_job_runs_it() {
     let Some(name) = argument("job") else { return };
-    let modules = [super::operators::JOBS, super::sources::JOBS, super::parameter_server::JOBS];
+    let modules =
+        [super::lifecycle::JOBS, super::operators::JOBS, super::sources::JOBS, super::parameter_server::JOBS];
     let (_, job) = *modules.into_iter().flatten().find(|(found, _)| *found == name).unwrap();
+    let Some(processes) = argument("processes") else {
+        for shape in SHAPES {
+            let (config, trap) = (RuntimeConfig::threads(shape.0), Trap { worker: shape.1 });
+            let done = within_limit(&shape_name(shape), move || run(config, job, trap));
+            print_outcome(&shape_name(shape), &done);
+        }
+        return;
+    };
     let trap = Trap { worker: argument("worker").unwrap().parse().unwrap() };
     let process = argument("process").map(|process| process.parse().unwrap());
     let addresses = argument("addresses").map(|all| all.split(',').map(String::from).collect());
-    let config = RuntimeConfig::threads(1).processes(2).process(process).connect_timeout(LIMIT);
+    let config = RuntimeConfig::threads(1).processes(processes.parse().unwrap()).process(process);
     let config = config.addresses(addresses.unwrap_or_default());
     let done = within_limit(&name, move || run(config, job, trap));
-    let me = process.or_else(started_as).unwrap_or(0);
-    // One write, so that two processes do not mix their lines.
-    let text = done.as_ref().map_or_else(String::as_str, |()| "success").replace('\n', " ");
-    std::io::Write::write_all(&mut std::io::stderr(), format!("\n{OUTCOME}{me}: {text}\n").as_bytes())
-        .unwrap();
+    print_outcome(&format!("process {}", process.or_else(started_as).unwrap_or(0)), &done);
     done.unwrap();
+}
+
+fn run(config: RuntimeConfig, job: Job, trap: Trap) -> Result<(), String> {
+    execute(config, move |env| job(env, trap)).map(drop).map_err(|error| error.full_message())
 }

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use waterwheel::prelude::*;
 
 use super::fixture::{Numbered, Trap, boom, data, jobs_that_fail, key_of};
+use super::process::within_limit;
 
 jobs_that_fail! {
     map_that_panics_ends_the_run: "map", "panicked: boom 1500 (at ", |env, trap| {
@@ -164,6 +165,55 @@ jobs_that_fail! {
         data(env).sink(checked);
         Ok(())
     };
+    clone_that_panics_for_the_second_reader_ends_the_run: "map", "boom", |env, trap| {
+        let fragile = data(env).map(move |record| Fragile { breaks: trap.is_at(&record) });
+        fragile.clone().collect_local();
+        fragile.collect_local();
+        Ok(())
+    };
+    clones_that_all_panic_end_the_run: "map", "boom", |env, trap| {
+        let worker = env.worker_index();
+        let fragile = data(env).map(move |_| Fragile { breaks: worker == trap.worker });
+        fragile.clone().collect_local();
+        fragile.collect_local();
+        Ok(())
+    };
+    record_whose_drop_panics_ends_the_run: "sink", "boom in drop", |env, trap| {
+        let breaking = data(env).map(move |record| DropPanics(Cell::new(trap.is_at(&record))));
+        breaking.sink(|_| Ok(()));
+        Ok(())
+    };
+
+    @between_processes
+    record_that_can_not_be_written_ends_the_run: "map", "boom", |env, trap| {
+        let worker = env.worker_index();
+        let odd = data(env).map(move |_| Odd::<true>(worker == trap.worker));
+        odd.partition_custom(move |_, workers| workers - 1 - trap.worker).sink(|_| Ok(()));
+        Ok(())
+    };
+    record_that_can_not_be_read_ends_the_run: "partition_custom", "boom", |env, trap| {
+        let worker = env.worker_index();
+        let odd = data(env).map(move |_| Odd::<false>(worker != trap.worker));
+        odd.partition_custom(move |_, _| trap.worker).sink(|_| Ok(()));
+        Ok(())
+    };
+}
+
+/// A record that may refuse to be written (`WRITING`), or else to be read.
+#[derive(Clone)]
+struct Odd<const WRITING: bool>(bool);
+
+impl<const WRITING: bool> serde::Serialize for Odd<WRITING> {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+        if WRITING && self.0 { Err(serde::ser::Error::custom("boom")) } else { self.0.serialize(to) }
+    }
+}
+
+impl<'de, const WRITING: bool> serde::Deserialize<'de> for Odd<WRITING> {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        let odd = bool::deserialize(from)?;
+        if !WRITING && odd { Err(serde::de::Error::custom("boom")) } else { Ok(Odd(odd)) }
+    }
 }
 
 /// The records by their worker, so that each is handled where it was made.
@@ -275,7 +325,7 @@ impl Drop for DropPanics {
 #[test]
 fn state_that_panics_when_it_is_dropped_ends_the_run_with_an_error() {
     for workers in [1, 2, 4] {
-        let done = super::process::within_limit("a panic in a drop", move || {
+        let done = within_limit("a panic in a drop", move || {
             execute(RuntimeConfig::threads(workers), |env| {
                 let last = env.worker_index() + 1 == env.workers();
                 let state = DropPanics(Cell::new(last));

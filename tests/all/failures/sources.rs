@@ -2,7 +2,7 @@
 
 use waterwheel::prelude::*;
 
-use super::fixture::{Trap, boom, jobs_that_fail};
+use super::fixture::{Expected, Trap, boom, check, jobs_that_fail, outcomes_in_two};
 
 jobs_that_fail! {
     source_that_panics_when_opened_ends_the_run: "numbers", "panicked: boom (at ", |env, trap| {
@@ -53,6 +53,37 @@ jobs_that_fail! {
         env.from_splits(env.workers(), items).collect();
         Ok(())
     };
+    source_that_fails_is_not_taken_for_one_that_has_ended: "numbers", "boom: powder", |env, trap| {
+        let fails = move |split| {
+            if split == trap.worker { Err(boom()) } else { Ok(Numbers::new(split, trap, At::Nowhere)) }
+        };
+        let numbers = env.source("numbers", env.workers(), fails).rebalance();
+        numbers.process_function(Commits).sink(|()| Ok(()));
+        Ok(())
+    };
+}
+
+/// Chance decides whether progress or failure is heard of first.
+#[test]
+fn source_that_fails_in_one_of_two_processes_is_never_taken_for_one_that_has_ended() {
+    let expected = Expected { operator: "numbers", message: "boom: powder" };
+    let outcomes = (0..20).flat_map(|_| outcomes_in_two("source_that_fails_is_not_taken_for_one_that_has_ended"));
+    check(&outcomes.collect::<Vec<_>>(), expected);
+}
+
+/// Stands for what a program does when its input is complete, such as to rename its output into place.
+struct Commits;
+
+impl ProcessFunction<u64> for Commits {
+    type Out = ();
+
+    fn process(&mut self, _record: u64, _out: &mut Collector<()>) -> Result<()> {
+        Ok(())
+    }
+
+    fn end_of_input(&mut self, _out: &mut Collector<()>) -> Result<()> {
+        Err(Error::data("committed half of the input"))
+    }
 }
 
 /// Where a source makes its mistake.

@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
-use waterwheel_engine::{Collected, Collector, DataStream, Error, Outcome, ProcessFunction, Result};
+use waterwheel_engine::{Collected, Collector, DataStream, Outcome, ProcessFunction, Result};
 use waterwheel_ps::{PsConfig, SimpleServer, transform};
 
 use crate::mf::factors::{Side, block_of, init_row};
@@ -101,12 +101,7 @@ impl ProcessFunction<Rating> for Summed {
     type Out = MfEvent;
 
     fn process(&mut self, rating: Rating, out: &mut Collector<MfEvent>) -> Result<()> {
-        if !rating.rating.is_finite() {
-            let Rating { user, item, rating, .. } = rating;
-            return Err(Error::data(format!(
-                "rating of item {item} by user {user}: found {rating}, expected a finite number"
-            )));
-        }
+        rating.check()?;
         self.n += 1;
         self.sum += fixed_point(rating.rating);
         out.emit(MfEvent::Rating(rating));

@@ -140,3 +140,27 @@ fn t_new_08_more_servers_than_keys_leave_most_servers_empty() {
         }
     }
 }
+
+#[test]
+fn t_new_08_model_and_training_data_of_one_source_do_not_wait_for_each_other() {
+    everywhere(
+        test_path!(t_new_08_model_and_training_data_of_one_source_do_not_wait_for_each_other),
+        |config| {
+            run(config, |env| {
+                // Training records come first and find little credit; their source must be read on.
+                let all = env.from_splits(4, |split| (0..10_000).map(move |i| (split, i)));
+                let keys = all.clone().filter(|(_, i)| *i < 9_950).map(|(_, i)| i % 50);
+                let saved = all.filter(|(split, i)| *split == 3 && *i >= 9_950);
+                let saved = saved.map(|(_, i)| (i % 50, vec![10 * i64::from(i % 50)]));
+                let server = SimpleServer::new(|_: &i32, row: &mut Vec<i64>| row.push(0), add);
+                let config = PsConfig::new().credit(8);
+                let out = ps::transform_with_model_load(saved, keys, AddOne(PhantomData), server, &config)?;
+                Ok(out.model.collect())
+            })
+        },
+        |model, shape| {
+            let expected = (0..50).map(|i| (i, vec![10 * i64::from(i) + 4 * 199]));
+            assert!(sorted(model).into_iter().eq(expected), "{shape}");
+        },
+    );
+}

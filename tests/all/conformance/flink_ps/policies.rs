@@ -127,3 +127,19 @@ fn t_fps_11_flood_is_answered_while_the_input_lasts_when_the_count_is_all_of_the
         assert_eq!(n, PULLS, "{workers} workers");
     }
 }
+
+#[test]
+fn t_fps_11_policy_that_lets_nothing_go_is_refused_or_does_no_harm() {
+    let never = || SendPolicy::Any(Vec::new());
+    for ps_config in [PsConfig::new().worker_send(never()), PsConfig::new().server_send(never())] {
+        let ps_config = ps_config.credit(2);
+        let done = try_run_within(Duration::from_secs(10), RuntimeConfig::threads(2), move |env| {
+            let keys = env.from_iter(0..100).rebalance();
+            Ok(ps::transform(keys, PullThenPushOne, SimpleServer::new(zero, add), &ps_config)?
+                .model
+                .collect())
+        });
+        let refused = done.as_ref().is_err_and(|error| error.kind() == ErrorKind::Config);
+        assert!(refused || done.is_ok(), "{done:?}");
+    }
+}
