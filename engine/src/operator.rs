@@ -74,7 +74,11 @@ impl<'s, T: Clock> OperatorBuilder<'s, T> {
         route: impl Fn(&D) -> u64 + 'static,
     ) -> Input<Vec<D>, T> {
         let origin = Rc::clone(&self.origin);
-        let pact = Exchange::new(move |record: &D| origin.blamed(|| route(record)));
+        let pact = Exchange::new(
+            move |record: &D| {
+                if origin.is_broken() { 0 } else { origin.blamed(|| route(record)) }
+            },
+        );
         let input = Input::new(self.builder.new_input(edge.stream, pact));
         self.note_input(&edge.lineage, wake);
         input
@@ -127,6 +131,11 @@ impl<'s, T: Clock> OperatorBuilder<'s, T> {
         Activation { activator: self.place.scope().activator_for(info.address) }
     }
 
+    /// What lets another operator on the same worker run functions of this one.
+    pub fn on_behalf(&self) -> OnBehalf {
+        OnBehalf(Rc::clone(&self.origin))
+    }
+
     /// Finishes the operator. `constructor` gets one promise per output for the first time of all, and
     /// returns the logic, which runs whenever there is work.
     ///
@@ -163,6 +172,27 @@ impl<C: timely::Accountable + 'static> Batch for C {}
 /// The sources that an edge descends from.
 #[derive(Clone, Debug, Default)]
 pub struct SourcesOf(pub(crate) Lineage);
+
+/// Runs functions of one operator inside another: their errors and panics name the one they belong to.
+#[derive(Clone)]
+pub struct OnBehalf(Rc<Origin>);
+
+impl OnBehalf {
+    /// Runs `f`.
+    ///
+    /// # Errors
+    /// Those of `f`, with the operator and the worker.
+    #[inline]
+    pub fn call<R>(&self, f: impl FnOnce() -> Result<R>) -> Result<R> {
+        self.0.blamed(f).map_err(|error| error.at(self.0.site()))
+    }
+}
+
+impl std::fmt::Debug for OnBehalf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("OnBehalf").field(&self.0.site().operator).finish()
+    }
+}
 
 /// Wakes an operator from itself or from others on the same worker.
 #[derive(Clone)]

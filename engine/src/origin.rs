@@ -15,6 +15,9 @@ pub(crate) struct Origin {
     location: &'static Location<'static>,
     worker: usize,
     run: Arc<RunState>,
+    /// A function of this operator that runs inside another one has panicked. It is not called again: what
+    /// still flows while the panic unwinds would make it panic once more, which ends the process.
+    broken: Cell<bool>,
 }
 
 thread_local! {
@@ -30,7 +33,7 @@ impl Origin {
         worker: usize,
         run: Arc<RunState>,
     ) -> Rc<Self> {
-        Rc::new(Origin { name: RefCell::new(name.into()), location, worker, run })
+        Rc::new(Origin { name: RefCell::new(name.into()), location, worker, run, broken: Cell::new(false) })
     }
 
     pub(crate) fn rename(&self, name: &str) {
@@ -63,6 +66,12 @@ impl Origin {
         }
     }
 
+    /// Whether a function of this operator that runs inside another one has panicked.
+    #[inline]
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.get()
+    }
+
     /// Runs `f`, which belongs to this operator, inside another one. Costs nothing unless it panics.
     #[inline]
     pub(crate) fn blamed<R>(&self, f: impl FnOnce() -> R) -> R {
@@ -70,6 +79,7 @@ impl Origin {
         impl Drop for Blame<'_> {
             #[cold]
             fn drop(&mut self) {
+                self.0.broken.set(true);
                 BLAMED.set(Some(self.0.site()));
             }
         }

@@ -144,7 +144,7 @@ struct Network {
 
 impl Network {
     fn connect(config: &RuntimeConfig, run: &Arc<RunState>) -> Result<Self> {
-        let Membership { me, addresses, listener, token, children } = launch::join_cluster(config)?;
+        let Membership { me, addresses, listener, token, children } = launch::join_cluster(config, run)?;
         if addresses.len() != config.processes {
             let (found, n) = (addresses.len(), config.processes);
             return Err(Error::config(format!("joined a cluster of {found} processes, expected {n}")));
@@ -152,7 +152,7 @@ impl Network {
         let timeout = config.connect_timeout;
         let cluster = Cluster { addresses, me, threads: config.threads, token, timeout };
         let (mut data, mut control) = (Vec::new(), Vec::new());
-        for (process, sockets) in cluster.connect(&listener)?.into_iter().enumerate() {
+        for (process, sockets) in cluster.connect(&listener, run)?.into_iter().enumerate() {
             let peer = PeerName { process, address: cluster.addresses[process].clone() };
             control.extend(sockets.control.map(|stream| (peer.clone(), stream)));
             data.push(sockets.data.map(|stream| DataSocket::new(stream, peer, Arc::clone(run))));

@@ -61,7 +61,7 @@ impl<K, E, D> Block<K, E, D> {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.keys.is_empty() && self.applied == 0
+        self.keys.is_empty() && self.applied == 0 && !self.urgent
     }
 
     /// Counts one more operation at the end.

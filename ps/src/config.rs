@@ -12,7 +12,7 @@ use crate::placement::Placement;
 /// | `workers` | all workers of the job | 1 to the workers of the job |
 /// | `servers` | all workers of the job | 1 to the workers of the job |
 /// | `pull_width`, `push_width` | 1 element | 1 or more |
-/// | `credit` | 16,384 operations | 1 or more, and `servers` times the counts of the send policies |
+/// | `credit` | 16,384 operations | 1 or more, and twice the counts of the send policies on each server |
 /// | `block_len` | 1,024 operations | 1 or more |
 /// | `placement` | [`Placement::Hash`] | |
 /// | `worker_send`, `server_send` | [`SendPolicy::Immediate`] | |
@@ -143,13 +143,18 @@ impl<K> PsConfig<K> {
         if let Some((what, _)) = positive.iter().find(|(_, n)| *n == 0) {
             return Err(Error::config(format!("parameter server: {what} is 0, expected 1 or more")));
         }
-        // Batches that wait to be filled hold credit on both sides: enough must be left to fill one.
-        let needed = servers * (self.worker_send.largest_count() + self.server_send.largest_count());
+        if !(self.worker_send.is_possible() && self.server_send.is_possible()) {
+            return Err(Error::config("parameter server: the send policy Any([]) would never send"));
+        }
+        // Batches that wait to be filled hold credit on both sides, and waiting pulls leave in chunks of a
+        // sixteenth of it: twice the batches is enough.
+        let counts = self.worker_send.largest_count().saturating_add(self.server_send.largest_count());
+        let needed = counts.saturating_mul(2 * servers);
         if self.credit < needed {
             let credit = self.credit;
             return Err(Error::config(format!(
-                "parameter server: credit is {credit}, expected {needed} or more for the counts of the \
-                 send policies on {servers} servers"
+                "parameter server: credit is {credit}, expected {needed} or more for the counts of the send \
+                 policies on {servers} servers"
             )));
         }
         Ok((workers, servers))
@@ -162,8 +167,8 @@ mod tests {
 
     #[test]
     fn config_that_would_starve_is_refused() {
-        let config = PsConfig::<u64>::new().credit(7).worker_send(SendPolicy::Count(4));
-        assert!(config.check(2).unwrap_err().message().contains("expected 8 or more"));
+        let config = PsConfig::<u64>::new().credit(15).worker_send(SendPolicy::Count(4));
+        assert!(config.check(2).unwrap_err().message().contains("expected 16 or more"));
         assert_eq!(config.servers(1).check(2).unwrap(), (2, 1));
     }
 

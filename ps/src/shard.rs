@@ -3,7 +3,7 @@
 use waterwheel_engine::{Collector, Error, Result};
 
 use crate::block::{Block, Op};
-use crate::server::ServerLogic;
+use crate::server::{ServerContext, ServerLogic};
 
 /// The block that a server logic's types make.
 pub(crate) type BlockOf<S> =
@@ -12,6 +12,8 @@ pub(crate) type BlockOf<S> =
 /// A server's logic with what it has output and not yet sent.
 pub(crate) struct Shard<S: ServerLogic> {
     logic: S,
+    /// Until the logic is opened.
+    unopened: Option<ServerContext<S::Key>>,
     pub(crate) out: Collector<S::Out>,
     pull_width: usize,
     push_width: usize,
@@ -19,9 +21,9 @@ pub(crate) struct Shard<S: ServerLogic> {
 }
 
 impl<S: ServerLogic> Shard<S> {
-    pub(crate) fn new(logic: S, widths: (usize, usize), ready: bool) -> Self {
-        let (pull_width, push_width) = widths;
-        Shard { logic, out: Collector::default(), pull_width, push_width, ready }
+    pub(crate) fn new(logic: S, context: ServerContext<S::Key>, ready: bool) -> Self {
+        let (pull_width, push_width) = (context.pull_width, context.push_width);
+        Shard { logic, unopened: Some(context), out: Collector::default(), pull_width, push_width, ready }
     }
 
     /// Whether the model is loaded: before, operations wait.
@@ -33,8 +35,17 @@ impl<S: ServerLogic> Shard<S> {
         self.ready = true;
     }
 
+    /// Opens the logic, the first time.
+    fn open(&mut self) -> Result<()> {
+        match self.unopened.take() {
+            Some(context) => self.logic.open(&context),
+            None => Ok(()),
+        }
+    }
+
     /// Takes a parameter of a saved model.
     pub(crate) fn load(&mut self, key: &S::Key, value: &[S::Pull]) -> Result<()> {
+        self.open()?;
         if value.len() != self.pull_width {
             let (found, expected) = (value.len(), self.pull_width);
             return Err(Error::data(format!(
@@ -46,6 +57,7 @@ impl<S: ServerLogic> Shard<S> {
 
     /// Performs the operations of a request in order and turns it into its answer.
     pub(crate) fn serve(&mut self, block: &mut BlockOf<S>, worker: usize) -> Result<()> {
+        self.open()?;
         if let [(op, _)] = block.runs[..] {
             match op {
                 Op::Pull => self.answer_pulls(block, worker, 0..block.keys.len())?,
@@ -126,6 +138,7 @@ impl<S: ServerLogic> Shard<S> {
 
     /// Tells the logic that nothing more will come.
     pub(crate) fn close(&mut self) -> Result<()> {
+        self.open()?;
         self.logic.close(&mut self.out)
     }
 }

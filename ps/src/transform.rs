@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use waterwheel_engine::hash::Key;
-use waterwheel_engine::operator::{Activation, OperatorBuilder, WakeOn};
+use waterwheel_engine::operator::{Activation, OnBehalf, OperatorBuilder, WakeOn};
 use waterwheel_engine::{Clock, ClockHop, DataStream, Edge, Parcel, Record, Result, SourceHold};
 use waterwheel_iteration::{LoopBody, feedback_loop};
 
@@ -125,8 +125,8 @@ struct Plan<'c, L: WorkerLogic, S: ServerLogic> {
 fn build<'s, T, L, S>(
     data: DataStream<'s, L::In, T>,
     model: Option<DataStream<'s, Saved<S>, T>>,
-    mut worker: L,
-    mut server: S,
+    worker: L,
+    server: S,
     config: &PsConfig<L::Key>,
 ) -> Result<Transformed<'s, L::Out, S::Out, T>>
 where
@@ -142,13 +142,7 @@ where
         (config.pull_width, config.push_width, config.placement.clone());
     let context =
         ServerContext { index: me, parallelism: servers, workers, pull_width, push_width, placement };
-    if me < servers {
-        server.open(&context)?;
-    }
-    if me < workers {
-        worker.open(&WorkerContext { index: me, parallelism: workers, servers })?;
-    }
-    let shard = Rc::new(RefCell::new(Shard::new(server, (pull_width, push_width), model.is_none())));
+    let shard = Rc::new(RefCell::new(Shard::new(server, context, model.is_none())));
     let plan = Plan { config, me, peers, workers, servers, shard };
     let model = model.map(DataStream::into_edge);
     let (output, trained) = feedback_loop::<_, ClockHop, _, _>(&place, "parameter server", |it, answers| {
@@ -191,8 +185,8 @@ where
         // Each side wakes the other; the second gets its handle when it is built.
         let wake_worker = op.activation();
         let server_op = OperatorBuilder::new(it.place(), "ps server");
-        let wake_server = server_op.activation();
-        self.build_worker(op, ports, worker, hold, wake_server);
+        let server = (server_op.on_behalf(), server_op.activation());
+        self.build_worker(op, ports, worker, hold, server);
         let (answers, model_edge) = self.build_server(server_op, it, requests_edge, model, wake_worker);
         (answers, (it.leave(out_edge), it.leave(model_edge)))
     }
@@ -203,7 +197,7 @@ where
         ports: WorkerPorts<L, S, T>,
         worker: L,
         hold: SourceHold,
-        wake_server: Activation,
+        (as_server, wake_server): (OnBehalf, Activation),
     ) {
         let outbox = Outbox::new(OutboxConfig {
             servers: self.servers,
@@ -215,14 +209,17 @@ where
         let client = ParameterServerClient::new(outbox);
         let neighbour = (self.me < self.servers).then(|| Rc::clone(&self.shard));
         let (index, servers, takes_part) = (self.me, self.servers, self.me < self.workers);
+        let context = WorkerContext { index, parallelism: self.workers, servers };
         op.build(|mut promises, activation| {
             let out = promises.pop();
             let promises = promises.pop().zip(out).filter(|_| takes_part);
             let parts = WorkerParts {
                 index,
                 logic: worker,
+                context,
                 client,
                 neighbour,
+                as_server,
                 wake_server,
                 ports,
                 hold,

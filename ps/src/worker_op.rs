@@ -5,14 +5,15 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Instant;
 
-use waterwheel_engine::operator::{Activation, Frontiers, Input, Output, Promise};
+use waterwheel_engine::operator::{Activation, Frontiers, Input, OnBehalf, Output, Promise};
 use waterwheel_engine::{Clock, ClockHop, Collector, Epoch, Error, Parcel, Result, SourceHold, machine};
 
+use crate::block::Block;
 use crate::config::PsConfig;
 use crate::core::policy::SendPolicy;
 use crate::server::ServerLogic;
 use crate::shard::{BlockOf, Shard};
-use crate::worker::{ParameterServerClient, WorkerLogic};
+use crate::worker::{ParameterServerClient, WorkerContext, WorkerLogic};
 
 /// The clock inside the loop of a parameter server.
 pub(crate) type LoopTime<T> = (T, ClockHop);
@@ -41,9 +42,13 @@ where
 {
     index: usize,
     logic: L,
+    /// Until the logic is opened.
+    unopened: Option<WorkerContext>,
     client: ParameterServerClient<L>,
     /// The server on the same worker: its blocks take no edge.
     neighbour: Option<Rc<RefCell<Shard<S>>>>,
+    /// Names the server operator in the errors of its logic.
+    as_server: OnBehalf,
     /// Wakes the server operator to send what its logic has output.
     wake_server: Activation,
     ports: WorkerPorts<L, S, T>,
@@ -59,6 +64,8 @@ where
     width: usize,
     input_ended: bool,
     awaits_clock: bool,
+    /// Whether servers may hold answers back.
+    calls_in: bool,
 }
 
 impl<L, S, T> WorkerDriver<L, S, T>
@@ -72,6 +79,9 @@ where
         if self.promises.is_none() {
             // It has ended, or takes no part: no record and no answer can come.
             return Ok(());
+        }
+        if let Some(context) = self.unopened.take() {
+            self.logic.open(&context)?;
         }
         self.read_answers()?;
         self.read_records();
@@ -139,6 +149,7 @@ where
     fn note_progress(&mut self, frontiers: &Frontiers<'_, LoopTime<T>>) -> Result<()> {
         if !self.input_ended && self.backlog.is_empty() && frontiers.is_done(DATA) {
             self.input_ended = true;
+            self.call_in_answers();
             self.logic.on_end_of_input(&mut self.client)?;
         }
         if self.client.wants_clock && !self.awaits_clock && self.client.outbox.is_idle() {
@@ -150,6 +161,18 @@ where
             self.logic.on_clock(clock, &mut self.client)?;
         }
         Ok(())
+    }
+
+    /// Tells the servers to send what they hold back: no more operations will come to fill their batches.
+    fn call_in_answers(&mut self) {
+        let Some((requests, _)) = &self.promises else { return };
+        let mut calls: Vec<_> = (0..self.open_since.len())
+            .filter(|server| self.calls_in && *server != self.index)
+            .map(|server| {
+                Parcel(Block { from: self.index as u32, urgent: true, ..Block::for_server(server) })
+            })
+            .collect();
+        self.ports.requests.send_promised(requests, &mut calls);
     }
 
     /// Gives up the present clock: nothing more will be sent in it.
@@ -183,7 +206,7 @@ where
             match &self.neighbour {
                 Some(shard) if is_neighbour && shard.borrow().is_ready() => {
                     let mut shard = shard.borrow_mut();
-                    shard.serve(&mut block, self.index)?;
+                    self.as_server.call(|| shard.serve(&mut block, self.index))?;
                     if !shard.out.is_empty() {
                         self.wake_server.wake();
                     }
@@ -325,8 +348,10 @@ where
 pub(crate) struct WorkerParts<L: WorkerLogic, S: ServerLogic, T: Clock> {
     pub(crate) index: usize,
     pub(crate) logic: L,
+    pub(crate) context: WorkerContext,
     pub(crate) client: ParameterServerClient<L>,
     pub(crate) neighbour: Option<Rc<RefCell<Shard<S>>>>,
+    pub(crate) as_server: OnBehalf,
     pub(crate) wake_server: Activation,
     pub(crate) ports: WorkerPorts<L, S, T>,
     pub(crate) hold: SourceHold,
@@ -349,8 +374,10 @@ where
         WorkerDriver {
             index: self.index,
             logic: self.logic,
+            unopened: Some(self.context),
             client: self.client,
             neighbour: self.neighbour,
+            as_server: self.as_server,
             wake_server: self.wake_server,
             ports: self.ports,
             backlog: VecDeque::new(),
@@ -362,6 +389,7 @@ where
             width: config.pull_width,
             input_ended: false,
             awaits_clock: false,
+            calls_in: config.server_send != SendPolicy::Immediate,
         }
     }
 }

@@ -56,7 +56,9 @@ impl RuntimeArgs {
     fn connect_timeout(&self) -> Result<Duration> {
         Duration::try_from_secs_f64(self.connect_timeout).map_err(|_| {
             let found = self.connect_timeout;
-            Error::config(format!("--connect-timeout: found {found}, expected a number of seconds, 0 or more"))
+            Error::config(format!(
+                "--connect-timeout: found {found}, expected a number of seconds, 0 or more"
+            ))
         })
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::machine;
+use crate::runtime::state::RunState;
 
 /// First bytes of every connection: name and version of the handshake.
 const MAGIC: [u8; 8] = *b"WWHEEL\x00\x01";
@@ -102,7 +103,7 @@ impl Cluster {
     ///
     /// # Errors
     /// Some process was not reached in time; the message names it and its address.
-    pub(crate) fn connect(&self, listener: &TcpListener) -> Result<Vec<PeerSockets>> {
+    pub(crate) fn connect(&self, listener: &TcpListener, run: &RunState) -> Result<Vec<PeerSockets>> {
         let io = |error| Error::config("can not prepare the listening socket").caused_by(error);
         listener.set_nonblocking(true).map_err(io)?;
         let start = machine::now();
@@ -114,6 +115,9 @@ impl Cluster {
                 (0..peers.len()).filter(|i| *i != self.me && !peers[*i].is_complete()).collect();
             if missing.is_empty() {
                 return Ok(peers);
+            }
+            if run.stopped() {
+                run.outcome()?;
             }
             if start.elapsed() > self.timeout {
                 return Err(self.unreachable(&missing, start, &last_refusal));
@@ -265,7 +269,7 @@ mod tests {
                 .rev()
                 .map(|me| {
                     let (listener, addresses) = (listeners.pop().unwrap(), &addresses);
-                    scope.spawn(move || cluster(me, addresses, 9).connect(&listener))
+                    scope.spawn(move || cluster(me, addresses, 9).connect(&listener, &RunState::default()))
                 })
                 .collect();
             threads.into_iter().map(|thread| thread.join().unwrap().unwrap()).collect()
@@ -281,7 +285,7 @@ mod tests {
         addresses.push("127.0.0.1:9".into());
         let mut alone = cluster(0, &addresses, 1);
         alone.timeout = Duration::from_millis(50);
-        let error = alone.connect(&listeners[0]).unwrap_err();
+        let error = alone.connect(&listeners[0], &RunState::default()).unwrap_err();
         assert!(error.message().starts_with("no connection to process 1 (127.0.0.1:9) within"), "{error}");
     }
 
@@ -292,11 +296,11 @@ mod tests {
             let other = scope.spawn(|| {
                 let mut other = cluster(1, &addresses, 2);
                 other.timeout = Duration::from_millis(300);
-                other.connect(&listeners[1])
+                other.connect(&listeners[1], &RunState::default())
             });
             let mut mine = cluster(0, &addresses, 1);
             mine.timeout = Duration::from_millis(400);
-            let error = mine.connect(&listeners[0]).unwrap_err();
+            let error = mine.connect(&listeners[0], &RunState::default()).unwrap_err();
             assert!(other.join().unwrap().is_err());
             error
         });

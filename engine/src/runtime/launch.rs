@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::machine;
 use crate::runtime::config::RuntimeConfig;
+use crate::runtime::state::RunState;
 
 const RENDEZVOUS_ENV: &str = "WATERWHEEL_RENDEZVOUS";
 const INDEX_ENV: &str = "WATERWHEEL_CHILD_INDEX";
@@ -38,13 +39,13 @@ pub fn started_as() -> Option<usize> {
 }
 
 /// Finds this process's place: given by index, met by rendezvous, or first of those it starts itself.
-pub(crate) fn join_cluster(config: &RuntimeConfig) -> Result<Membership> {
+pub(crate) fn join_cluster(config: &RuntimeConfig, run: &RunState) -> Result<Membership> {
     if let Some(me) = config.process {
         return by_address(config, me);
     }
     match std::env::var(RENDEZVOUS_ENV) {
         Ok(address) => meet(&address),
-        Err(_) => start_children(config),
+        Err(_) => start_children(config, run),
     }
 }
 
@@ -90,7 +91,7 @@ fn exchange_addresses(rendezvous: &str, me: u64, token: u64, address: &str) -> s
 static STARTED: AtomicBool = AtomicBool::new(false);
 
 /// The side of the first process.
-fn start_children(config: &RuntimeConfig) -> Result<Membership> {
+fn start_children(config: &RuntimeConfig, run: &RunState) -> Result<Membership> {
     if config.child_args.is_none() && STARTED.swap(true, Ordering::SeqCst) {
         // The new processes would come upon the first job of the program again, not upon this one.
         return Err(Error::config(
@@ -106,7 +107,8 @@ fn start_children(config: &RuntimeConfig) -> Result<Membership> {
     }
     let mut addresses = vec![address];
     addresses.resize(config.processes, String::new());
-    welcome(&meeting, token, &mut addresses, &mut children, config.connect_timeout)?;
+    let wait = (config.connect_timeout, run);
+    welcome(&meeting, token, &mut addresses, &mut children, wait)?;
     Ok(Membership { me: 0, addresses, listener, token, children })
 }
 
@@ -128,7 +130,7 @@ fn welcome(
     token: u64,
     addresses: &mut [String],
     children: &mut Children,
-    timeout: Duration,
+    (timeout, run): (Duration, &RunState),
 ) -> Result<()> {
     let io = |error| Error::config("can not meet the other processes").caused_by(error);
     meeting.set_nonblocking(true).map_err(io)?;
@@ -136,6 +138,9 @@ fn welcome(
     let mut met = Vec::new();
     while met.len() + 1 < addresses.len() {
         children.check_alive()?;
+        if run.stopped() {
+            run.outcome()?;
+        }
         if start.elapsed() > timeout {
             return Err(Error::peer(format!(
                 "only {} of {} processes started",

@@ -16,6 +16,9 @@ use crate::runtime::state::{RunState, lock};
 /// Longest notice that is accepted, in bytes: an error message with room to spare.
 const MAX_NOTICE_BYTES: usize = 1 << 20;
 
+/// Longest error message that is sent on; the rest is cut.
+const MAX_MESSAGE_BYTES: usize = 16 << 10;
+
 /// Sources that a peer may name: far above any real job.
 const MAX_SOURCES: usize = 1 << 16;
 
@@ -41,9 +44,15 @@ impl Notice {
             ErrorKind::Internal => 5,
         };
         let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        let mut message = format!("{}{cause}", error.message());
+        if message.len() > MAX_MESSAGE_BYTES {
+            let end = (0..=MAX_MESSAGE_BYTES).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);
+            message.truncate(end);
+            message.push_str(" (cut)");
+        }
         Notice::Failed {
             kind,
-            message: format!("{}{cause}", error.message()),
+            message,
             site: error.site().map(|site| (site.operator.clone(), site.location.clone(), site.worker)),
         }
     }
@@ -152,7 +161,8 @@ impl Links {
         loop {
             match read_notice(&mut stream) {
                 Ok(Notice::Failed { kind, message, site }) => {
-                    run.fail_from_peer(Notice::into_error(kind, message, site));
+                    // Told on: whoever sees this process go must have heard why.
+                    run.fail(Notice::into_error(kind, message, site));
                 }
                 Ok(Notice::Hold { source, .. }) if source >= MAX_SOURCES => {
                     run.fail(Error::peer(format!("{peer} names source {source}, at most {MAX_SOURCES}")));

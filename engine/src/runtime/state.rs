@@ -27,21 +27,12 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl RunState {
     /// Ends the run with `error`: the first one wins, workers wake up and stop, peers are told.
     pub(crate) fn fail(&self, error: Error) {
-        self.fail_with(error, true);
-    }
-
-    /// As [`fail`](Self::fail), for a failure that was reported by a peer: it is not reported back.
-    pub(crate) fn fail_from_peer(&self, error: Error) {
-        self.fail_with(error, false);
-    }
-
-    fn fail_with(&self, error: Error, tell_peers: bool) {
         {
             let mut failure = lock(&self.failure);
             if failure.is_some() {
                 return;
             }
-            if tell_peers && let Some(links) = lock(&self.links).as_ref() {
+            if let Some(links) = lock(&self.links).as_ref() {
                 links.send(&Notice::failed(&error));
             }
             *failure = Some(error);

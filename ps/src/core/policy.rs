@@ -41,6 +41,15 @@ impl SendPolicy {
         }
     }
 
+    /// Whether some batch can ever go: a choice of no conditions lets none.
+    pub(crate) fn is_possible(&self) -> bool {
+        match self {
+            SendPolicy::Immediate | SendPolicy::Count(_) | SendPolicy::Interval(_) => true,
+            SendPolicy::All(parts) => parts.iter().all(Self::is_possible),
+            SendPolicy::Any(parts) => parts.iter().any(Self::is_possible),
+        }
+    }
+
     /// The longest time after which the clock alone may let a batch go; `None` if the clock does not matter.
     pub(crate) fn interval(&self) -> Option<Duration> {
         match self {

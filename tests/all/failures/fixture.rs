@@ -177,6 +177,14 @@ pub(super) fn outcomes_in_processes(job: &str, n: usize, worker: usize, explicit
     outcomes
 }
 
+/// What the first process says of a run that succeeds and of one that fails behind it, in one program.
+pub(super) fn outcomes_of_two_runs(job: &str) -> (Option<String>, Option<String>) {
+    let args = ["worker=0", "processes=2", "twice=yes"].map(String::from);
+    let finished = Running::start(&mut command(job, &args)).finish();
+    assert!(!finished.status.success(), "{finished:?}");
+    (outcome_among(&finished.err, "process 0 at first"), outcome_among(&finished.err, "process 0"))
+}
+
 /// This test binary, to run a job.
 fn command(job: &str, args: &[String]) -> Command {
     let (_crate, path) = test_path!(process_that_was_started_to_run_a_job_runs_it).split_once("::").unwrap();
@@ -226,8 +234,15 @@ fn process_that_was_started_to_run_a_job_runs_it() {
     let addresses = argument("addresses").map(|all| all.split(',').map(String::from).collect());
     let config = RuntimeConfig::threads(1).processes(processes.parse().unwrap()).process(process);
     let config = config.addresses(addresses.unwrap_or_default());
+    let me = process.or_else(started_as).unwrap_or(0);
+    if argument("twice").is_some() {
+        let config = config.clone();
+        let first = within_limit(&name, move || run(config, job, Trap { worker: usize::MAX }));
+        print_outcome(&format!("process {me} at first"), &first);
+        first.unwrap();
+    }
     let done = within_limit(&name, move || run(config, job, trap));
-    print_outcome(&format!("process {}", process.or_else(started_as).unwrap_or(0)), &done);
+    print_outcome(&format!("process {me}"), &done);
     done.unwrap();
 }
 

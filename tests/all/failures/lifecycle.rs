@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use waterwheel::prelude::*;
 
-use super::fixture::{Expected, Numbered, Trap, boom, check, data, jobs_that_fail, outcomes_in_processes};
+use super::fixture::{
+    Expected, Numbered, Trap, boom, check, data, jobs_that_fail, outcomes_in_processes, outcomes_of_two_runs,
+};
 use super::process::{free_addresses, report_time, wait_until, within_limit};
 
 use waterwheel::engine::machine;
@@ -28,6 +30,14 @@ fn failure_in_any_of_four_processes_names_the_one_that_failed() {
             check(&outcomes_in_processes(job, 4, worker, explicit), expected);
         }
     }
+}
+
+/// A program that starts its processes can run one job; it has to be told so, and not of a lost process.
+#[test]
+fn second_run_of_a_program_that_starts_its_processes_is_refused_and_the_first_one_stands() {
+    let (first, second) = outcomes_of_two_runs("failure_in_one_of_three_processes_reaches_all");
+    assert_eq!(first.as_deref(), Some("success"));
+    assert!(second.as_ref().is_some_and(|text| text.contains("one job only")), "{second:?}");
 }
 
 /// A source that has something now and then and never ends.
@@ -115,7 +125,8 @@ fn stop_while_other_processes_are_awaited_ends_the_wait() {
             stop.stop();
             machine::now()
         });
-        let done = within_limit("a wait that is stopped", move || execute(config, |env| Ok(data(env).collect())));
+        let done =
+            within_limit("a wait that is stopped", move || execute(config, |env| Ok(data(env).collect())));
         let took = report_time("end of a wait that is stopped", stopper.unwrap().join().unwrap());
         assert_eq!(done.unwrap_err().kind(), ErrorKind::Interrupted);
         assert!(took < Duration::from_secs(5), "{took:?}");

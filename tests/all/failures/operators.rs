@@ -119,12 +119,6 @@ jobs_that_fail! {
         keyed.process(|_, _: &mut (), _, _: &mut Collector<()>| ()).collect();
         Ok(())
     };
-    key_function_without_state_that_panics_ends_the_run: "key_by", "boom", |env, trap| {
-        let workers = env.workers();
-        let keyed = data(env).key_by(move |record| { trap.panic_at(record); key_of(record.0, workers) });
-        keyed.into_stream().collect();
-        Ok(())
-    };
     partition_function_that_panics_ends_the_run: "partition_custom", "boom", |env, trap| {
         data(env).partition_custom(move |record, _| { trap.panic_at(record); 0 }).collect();
         Ok(())

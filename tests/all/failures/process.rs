@@ -188,8 +188,8 @@ fn children_of(pid: u32) -> Vec<u32> {
 /// Sends a signal by name to a process, or to a group when `target` begins with a minus. A target that has
 /// ended is none any more.
 pub(crate) fn send_signal(signal: &str, target: &str) {
-    let kill = format!("kill -{signal} -- {target}");
-    let _ = Command::new("sh").args(["-c", &kill]).stderr(Stdio::null()).status().unwrap();
+    let kill = format!("kill -s {signal} -- {target}");
+    Command::new("sh").args(["-c", &kill]).stderr(Stdio::null()).status().unwrap();
 }
 
 /// `n` addresses on this machine that no other process uses: loopback has more than one host.

@@ -54,10 +54,11 @@ jobs_that_fail! {
         Ok(())
     };
     source_that_fails_is_not_taken_for_one_that_has_ended: "numbers", "boom: powder", |env, trap| {
-        let fails = move |split| {
-            if split == trap.worker { Err(boom()) } else { Ok(Numbers::new(split, trap, At::Nowhere)) }
+        let late_or_short = move |split| {
+            let numbers = Numbers::new(split, trap, At::Fail);
+            Ok(if split == trap.worker { numbers } else { Numbers { next: 99, ..numbers } })
         };
-        let numbers = env.source("numbers", env.workers(), fails).rebalance();
+        let numbers = env.source("numbers", env.workers(), late_or_short).rebalance();
         numbers.process_function(Commits).sink(|()| Ok(()));
         Ok(())
     };
@@ -67,7 +68,8 @@ jobs_that_fail! {
 #[test]
 fn source_that_fails_in_one_of_two_processes_is_never_taken_for_one_that_has_ended() {
     let expected = Expected { operator: "numbers", message: "boom: powder" };
-    let outcomes = (0..20).flat_map(|_| outcomes_in_two("source_that_fails_is_not_taken_for_one_that_has_ended"));
+    let outcomes =
+        (0..20).flat_map(|_| outcomes_in_two("source_that_fails_is_not_taken_for_one_that_has_ended"));
     check(&outcomes.collect::<Vec<_>>(), expected);
 }
 

@@ -1,30 +1,9 @@
 //! T-FPS-05, T-FPS-06 and T-NEW-08: training that starts from a saved model.
 
-use std::marker::PhantomData;
-
 use waterwheel::prelude::*;
 
-use super::support::{add, run, sorted};
+use super::support::{AddOne, add, run, sorted, zero};
 use crate::cluster::{everywhere, test_path};
-
-/// Pulls each record as a key and pushes 1 to it when the answer comes.
-struct AddOne<K>(PhantomData<K>);
-
-impl<K: Key> WorkerLogic for AddOne<K> {
-    type In = K;
-    type Key = K;
-    type Pull = i64;
-    type Push = i64;
-    type Out = ();
-
-    fn on_recv(&mut self, key: K, ps: &mut ParameterServerClient<Self>) -> Result<()> {
-        ps.pull(key)
-    }
-
-    fn on_pull_recv(&mut self, key: &K, _: &[i64], ps: &mut ParameterServerClient<Self>) -> Result<()> {
-        ps.push(key.clone(), [1])
-    }
-}
 
 type Model<K> = Vec<(K, Vec<i64>)>;
 
@@ -52,9 +31,9 @@ fn trained<K: Key + Sync>(
         let Input { saved, keys } = input.clone();
         let saved = env.from_splits(2, move |split| part(&saved, split, 2));
         let data = env.from_splits(3, move |split| part(&keys, split, 3));
-        let server = SimpleServer::new(|_: &K, row: &mut Vec<i64>| row.push(0), add);
+        let server = SimpleServer::new(zero, add);
         let config = PsConfig::new().servers(servers.min(env.workers())).placement(placement.clone());
-        let out = ps::transform_with_model_load(saved, data, AddOne(PhantomData), server, &config)?;
+        let out = ps::transform_with_model_load(saved, data, AddOne::new(), server, &config)?;
         Ok((out.output.collect(), out.model.collect()))
     });
     let (worker_outputs, model): (Vec<_>, Vec<_>) = results.into_iter().unzip();
@@ -152,9 +131,9 @@ fn t_new_08_model_and_training_data_of_one_source_do_not_wait_for_each_other() {
                 let keys = all.clone().filter(|(_, i)| *i < 9_950).map(|(_, i)| i % 50);
                 let saved = all.filter(|(split, i)| *split == 3 && *i >= 9_950);
                 let saved = saved.map(|(_, i)| (i % 50, vec![10 * i64::from(i % 50)]));
-                let server = SimpleServer::new(|_: &i32, row: &mut Vec<i64>| row.push(0), add);
+                let server = SimpleServer::new(zero, add);
                 let config = PsConfig::new().credit(8);
-                let out = ps::transform_with_model_load(saved, keys, AddOne(PhantomData), server, &config)?;
+                let out = ps::transform_with_model_load(saved, keys, AddOne::new(), server, &config)?;
                 Ok(out.model.collect())
             })
         },

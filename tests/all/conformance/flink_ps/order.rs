@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use waterwheel::prelude::*;
 
 use super::java::Random;
+use super::paced::Trickle;
 use super::support::{run, sorted};
 use crate::cluster::{everywhere, test_path};
 
@@ -93,35 +94,17 @@ fn steps(seed: usize) -> impl Iterator<Item = Step> {
 /// What the workers have written and what the servers hold, element by element.
 type Written = Vec<(u64, usize, i64)>;
 
-/// Reads an iterator one item at a time.
-struct Trickle<I>(I);
-
-impl<I: Iterator<Item: 'static> + 'static> Source for Trickle<I> {
-    type Item = I::Item;
-
-    fn read(&mut self, _limit: usize, out: &mut Vec<I::Item>) -> Result<SourceStatus> {
-        let item = self.0.next();
-        let status = if item.is_some() { SourceStatus::Ready } else { SourceStatus::Done };
-        out.extend(item);
-        Ok(status)
-    }
-}
-
-/// Runs the steps; `loaded` are the keys of a saved model of zeros, which comes while the steps begin.
-fn written_and_held(
-    config: RuntimeConfig,
-    ps_config: PsConfig<u64>,
-    loaded: std::ops::Range<u64>,
-) -> (Written, Written) {
+/// Runs the steps, from a saved model of `loaded` parameters, all zero, that comes while the steps begin.
+fn written_and_held(config: RuntimeConfig, ps_config: PsConfig<u64>, loaded: u64) -> (Written, Written) {
     let results = run(config, move |env| {
         let zeros = |_: &u64, row: &mut Vec<i64>| row.extend([0; WIDTH]);
         let add = |row: &mut [i64], delta: &[i64]| row.iter_mut().zip(delta).for_each(|(v, d)| *v += d);
         let server = SimpleServer::new(zeros, add);
-        let out = if loaded.is_empty() {
+        let out = if loaded == 0 {
             ps::transform(env.from_splits(4, steps), Reader::default(), server, &ps_config)?
         } else {
-            let saved = loaded.clone().map(|key| (key, vec![0; WIDTH]));
-            let saved = env.source("model", 4, move |_split| Ok(Trickle(saved.clone())));
+            let saved = move || (0..loaded).map(|key| (key, vec![0; WIDTH]));
+            let saved = env.source("model", 4, move |_split| Ok(Trickle(saved())));
             let data = env.source("data", 4, |split| Ok(Trickle(steps(split))));
             ps::transform_with_model_load(saved, data, Reader::default(), server, &ps_config)?
         };
@@ -140,15 +123,16 @@ fn assert_same((written, held): (Written, Written), shape: &str) {
     assert_eq!(written, held, "{shape}");
 }
 
+/// Settings for the rows of this file.
 fn wide() -> PsConfig<u64> {
     PsConfig::new().width(WIDTH)
 }
 
 #[test]
-fn t_fps_order_pull_sees_the_worker_s_own_earlier_pushes_and_no_later_ones() {
+fn t_fps_order_pull_sees_the_earlier_pushes_of_its_worker_and_no_later_ones() {
     everywhere(
-        test_path!(t_fps_order_pull_sees_the_worker_s_own_earlier_pushes_and_no_later_ones),
-        |config| written_and_held(config, wide(), 0..0),
+        test_path!(t_fps_order_pull_sees_the_earlier_pushes_of_its_worker_and_no_later_ones),
+        |config| written_and_held(config, wide(), 0),
         assert_same,
     );
 }
@@ -157,7 +141,7 @@ fn t_fps_order_pull_sees_the_worker_s_own_earlier_pushes_and_no_later_ones() {
 fn t_fps_order_holds_with_a_credit_of_one() {
     everywhere(
         test_path!(t_fps_order_holds_with_a_credit_of_one),
-        |config| written_and_held(config, wide().credit(1), 0..0),
+        |config| written_and_held(config, wide().credit(1), 0),
         assert_same,
     );
 }
@@ -166,7 +150,7 @@ fn t_fps_order_holds_with_a_credit_of_one() {
 fn t_fps_order_holds_when_pulls_wait_for_credit_in_small_blocks() {
     everywhere(
         test_path!(t_fps_order_holds_when_pulls_wait_for_credit_in_small_blocks),
-        |config| written_and_held(config, wide().credit(7).block_len(3), 0..0),
+        |config| written_and_held(config, wide().credit(7).block_len(3), 0),
         assert_same,
     );
 }
@@ -180,7 +164,7 @@ fn t_fps_order_holds_with_send_policies() {
     let ps_config = wide().credit(64).worker_send(policy.clone()).server_send(policy);
     everywhere(
         test_path!(t_fps_order_holds_with_send_policies),
-        |config| written_and_held(config, ps_config.clone(), 0..0),
+        |config| written_and_held(config, ps_config.clone(), 0),
         assert_same,
     );
 }
@@ -189,7 +173,7 @@ fn t_fps_order_holds_with_send_policies() {
 fn t_fps_order_holds_while_a_model_is_loaded() {
     everywhere(
         test_path!(t_fps_order_holds_while_a_model_is_loaded),
-        |config| written_and_held(config, wide().credit(10_000), 0..1_000),
+        |config| written_and_held(config, wide().credit(10_000), 1_000),
         assert_same,
     );
 }
@@ -198,7 +182,7 @@ fn t_fps_order_holds_while_a_model_is_loaded() {
 fn t_fps_order_holds_while_a_model_is_loaded_and_records_wait() {
     everywhere(
         test_path!(t_fps_order_holds_while_a_model_is_loaded_and_records_wait),
-        |config| written_and_held(config, wide().credit(20), 0..1_000),
+        |config| written_and_held(config, wide().credit(20), 1_000),
         assert_same,
     );
 }

@@ -1,4 +1,4 @@
-//! A source that pauses.
+//! Sources that take their time.
 
 use std::time::{Duration, Instant};
 
@@ -38,5 +38,19 @@ impl<D: 'static, I: Iterator<Item = (Duration, D)> + 'static> Source for Paced<D
             out.extend(self.advance());
         }
         Ok(SourceStatus::Ready)
+    }
+}
+
+/// Reads an iterator one item at a time.
+pub(super) struct Trickle<I>(pub(super) I);
+
+impl<I: Iterator<Item: 'static> + 'static> Source for Trickle<I> {
+    type Item = I::Item;
+
+    fn read(&mut self, _limit: usize, out: &mut Vec<I::Item>) -> Result<SourceStatus> {
+        let item = self.0.next();
+        let status = if item.is_some() { SourceStatus::Ready } else { SourceStatus::Done };
+        out.extend(item);
+        Ok(status)
     }
 }

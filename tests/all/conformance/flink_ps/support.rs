@@ -1,6 +1,7 @@
-//! What the cases share: running a job under a time limit, and a server of counters.
+//! What the cases share: running a job under a time limit, counters, and a worker that counts.
 
 use std::cell::RefCell;
+use std::marker::PhantomData;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use waterwheel::prelude::*;
 use crate::cluster::everywhere;
 
 /// A run that takes longer hangs.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// Runs a job; one that hangs is stopped and fails.
 pub(super) fn try_run<O, F>(config: RuntimeConfig, job: F) -> Result<Vec<O::Value>>
@@ -57,8 +58,8 @@ pub(super) fn everywhere_at_once<R>(
     job: impl Fn(RuntimeConfig) -> R + Sync,
     check: impl Fn(R, &str) + Sync,
 ) {
-    let (configs, shapes) = (RefCell::default(), RefCell::new(Vec::new()));
-    let note_config = |config: RuntimeConfig| RefCell::<Vec<_>>::borrow_mut(&configs).push(config);
+    let (configs, shapes) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
+    let note_config = |config| configs.borrow_mut().push(config);
     everywhere(path, note_config, |(), shape| shapes.borrow_mut().push(shape.to_string()));
     if started_as().is_some() {
         configs.take().into_iter().for_each(|config| drop(job(config)));
@@ -87,4 +88,29 @@ pub(super) fn zero<K>(_key: &K, row: &mut Vec<i64>) {
 /// Adds a push to a counter, as `update` of a [`SimpleServer`].
 pub(super) fn add(row: &mut [i64], delta: &[i64]) {
     row[0] += delta[0];
+}
+
+/// Pulls each record as a key and pushes 1 to it when the answer comes.
+pub(super) struct AddOne<K>(PhantomData<K>);
+
+impl<K> AddOne<K> {
+    pub(super) fn new() -> Self {
+        AddOne(PhantomData)
+    }
+}
+
+impl<K: Key> WorkerLogic for AddOne<K> {
+    type In = K;
+    type Key = K;
+    type Pull = i64;
+    type Push = i64;
+    type Out = ();
+
+    fn on_recv(&mut self, key: K, ps: &mut ParameterServerClient<Self>) -> Result<()> {
+        ps.pull(key)
+    }
+
+    fn on_pull_recv(&mut self, key: &K, _: &[i64], ps: &mut ParameterServerClient<Self>) -> Result<()> {
+        ps.push(key.clone(), [1])
+    }
 }

@@ -1,7 +1,6 @@
 //! T-FPS-07 to T-FPS-09: counting words, with strings as keys.
 
 use std::collections::BTreeMap;
-use std::marker::PhantomData;
 
 use waterwheel::prelude::*;
 
@@ -32,17 +31,18 @@ fn text_has_55_words_of_which_24_are_distinct() {
     assert!(words().all(|word| counts.contains_key(&word)));
 }
 
-/// Pulls each word and pushes `once` when the answer comes; may output "???" at the end.
-struct CountWords<D> {
-    once: D,
-    unknown: Option<&'static str>,
-    kind: PhantomData<D>,
+/// When a [`CountWords`] pushes.
+#[derive(Clone, Copy)]
+enum Pushes {
+    OnAnswer,
+    WithoutPull,
 }
 
-impl<D> CountWords<D> {
-    fn new(once: D, unknown: Option<&'static str>) -> Self {
-        CountWords { once, unknown, kind: PhantomData }
-    }
+/// Pushes `once` for each word; may output "???" at the end.
+struct CountWords<D> {
+    once: D,
+    pushes: Pushes,
+    unknown: Option<&'static str>,
 }
 
 type Count = (String, i64);
@@ -55,7 +55,10 @@ impl<D: ps::Element> WorkerLogic for CountWords<D> {
     type Out = Count;
 
     fn on_recv(&mut self, word: String, ps: &mut ParameterServerClient<Self>) -> Result<()> {
-        ps.pull(word)
+        match self.pushes {
+            Pushes::OnAnswer => ps.pull(word),
+            Pushes::WithoutPull => ps.push(word, [self.once.clone()]),
+        }
     }
 
     fn on_pull_recv(&mut self, word: &String, _: &[i64], ps: &mut ParameterServerClient<Self>) -> Result<()> {
@@ -81,11 +84,11 @@ fn largest(counts: impl IntoIterator<Item = Count>) -> BTreeMap<String, i64> {
 /// Counts the words with a [`SimpleServer`] that outputs every push; `update` adds a push to a count.
 fn counted<D: ps::Element + Sync>(
     config: RuntimeConfig,
-    once: D,
+    (once, pushes): (D, Pushes),
     update: fn(&mut [i64], &[D]),
 ) -> BTreeMap<String, i64> {
     let results = run(config, move |env| {
-        let worker = CountWords::new(once.clone(), Some("???"));
+        let worker = CountWords { once: once.clone(), pushes, unknown: Some("???") };
         let server = SimpleServer::new(zero, update).emit(Emit::EveryPush);
         let out = ps::transform(env.from_iter(words()).rebalance(), worker, server, &PsConfig::new())?;
         Ok((out.output.collect(), out.model.map(|(word, row)| (word, row[0])).collect()))
@@ -97,16 +100,29 @@ fn counted<D: ps::Element + Sync>(
 fn t_fps_07_words_are_counted_with_equal_types_for_pulls_and_pushes() {
     everywhere(
         test_path!(t_fps_07_words_are_counted_with_equal_types_for_pulls_and_pushes),
-        |config| counted(config, 1, add),
+        |config| counted(config, (1, Pushes::OnAnswer), add),
         |counts, shape| assert_eq!(counts, expected(), "{shape}"),
     );
+}
+
+fn add_if(row: &mut [i64], seen: &[bool]) {
+    row[0] += i64::from(seen[0]);
 }
 
 #[test]
 fn t_fps_08_words_are_counted_with_pushes_of_another_type() {
     everywhere(
         test_path!(t_fps_08_words_are_counted_with_pushes_of_another_type),
-        |config| counted(config, true, |row, seen| row[0] += i64::from(seen[0])),
+        |config| counted(config, (true, Pushes::OnAnswer), add_if),
+        |counts, shape| assert_eq!(counts, expected(), "{shape}"),
+    );
+}
+
+#[test]
+fn t_fps_08_push_to_a_word_that_was_never_pulled_is_not_lost() {
+    everywhere(
+        test_path!(t_fps_08_push_to_a_word_that_was_never_pulled_is_not_lost),
+        |config| counted(config, (true, Pushes::WithoutPull), add_if),
         |counts, shape| assert_eq!(counts, expected(), "{shape}"),
     );
 }
@@ -159,8 +175,8 @@ fn t_fps_09_words_are_counted_by_a_server_logic_of_the_user() {
         |config| {
             run(config, |env| {
                 let words = env.from_iter(words()).rebalance();
-                let (worker, server) = (CountWords::new(true, None), CountOnPull::default());
-                Ok(ps::transform(words, worker, server, &PsConfig::new())?.model.collect())
+                let worker = CountWords { once: true, pushes: Pushes::OnAnswer, unknown: None };
+                Ok(ps::transform(words, worker, CountOnPull::default(), &PsConfig::new())?.model.collect())
             })
         },
         |counts, shape| assert_eq!(largest(counts.concat()), expected(), "{shape}"),

@@ -1,0 +1,10 @@
+//! The `waterwheel` command as a user sees it: arguments, files, streams, signals and processes.
+
+mod data;
+mod fixture;
+mod interrupt;
+mod lost_peer;
+mod model;
+mod start;
+mod streams;
+mod usage;
