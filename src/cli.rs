@@ -44,6 +44,8 @@ pub(crate) fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the output has seen enough.
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => report(&error),
     }
 }
@@ -53,11 +55,22 @@ fn report(error: &anyhow::Error) -> ExitCode {
     let kind = error.downcast_ref::<Error>().map(Error::kind);
     let process = waterwheel::engine::started_as().map(|index| format!(" in process {index}"));
     if kind != Some(ErrorKind::Interrupted) || process.is_none() {
-        eprintln!("error{}: {error:#}", process.unwrap_or_default());
+        say(format_args!("error{}: {error:#}", process.unwrap_or_default()));
     }
     match kind {
         Some(ErrorKind::Interrupted) => ExitCode::from(130),
         Some(ErrorKind::Config) => ExitCode::from(2),
         _ => ExitCode::FAILURE,
     }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// Prints a line for a person; that nobody reads it any more stops nothing.
+fn say(line: std::fmt::Arguments<'_>) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }

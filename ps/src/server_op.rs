@@ -95,11 +95,18 @@ impl<S: ServerLogic, T: Clock> ServerDriver<S, T> {
         let (parked, waiting) = (&mut self.parked, &mut self.waiting);
         requests.try_for_each(|token, parcel| {
             let mut block = std::mem::take(&mut parcel.0);
-            if !ready {
+            if !ready && !block.keys.is_empty() {
                 parked.push((token.promise(ANSWERS_PORT), block));
                 return Ok(());
             }
             let urgent = block.urgent;
+            if block.keys.is_empty() {
+                // A call for what is held back. It has no answer of its own: the worker may have ended.
+                if let Some(held) = &mut waiting[block.from as usize] {
+                    held.block.urgent = true;
+                }
+                return Ok(());
+            }
             serve(&mut shard.borrow_mut(), &mut block, *index)?;
             let held = &mut waiting[block.destination as usize];
             if *send == SendPolicy::Immediate || (urgent && held.is_none()) {

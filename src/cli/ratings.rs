@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use waterwheel::ml::mf::Rating;
 use waterwheel::prelude::{
-    BadRecord, BadRecordPolicy, CsvOptions, CsvRecord, DataStream, Delimiter, Env, Header, Result,
+    BadRecord, BadRecordPolicy, CsvOptions, CsvRecord, DataStream, Delimiter, Env, Error, Header, Result,
 };
 
 /// How files of ratings are read.
@@ -56,8 +56,17 @@ pub(crate) struct Row {
         alias = "MovieID"
     )]
     item: u64,
-    #[serde(alias = "Rating", alias = "stars", alias = "score")]
+    #[serde(alias = "Rating", alias = "stars", alias = "score", deserialize_with = "finite")]
     rating: f32,
+}
+
+/// A number that can be trained on.
+fn finite<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<f32, D::Error> {
+    let rating = f32::deserialize(deserializer)?;
+    if rating.is_finite() {
+        return Ok(rating);
+    }
+    Err(serde::de::Error::custom(format!("rating: found {rating}, expected a finite number")))
 }
 
 impl RatingFileArgs {
@@ -82,6 +91,9 @@ impl RatingFileArgs {
         env: &Env<'s>,
         paths: &[PathBuf],
     ) -> Result<(DataStream<'s, (u64, Rating)>, DataStream<'s, BadRecord>)> {
+        if paths.iter().any(|path| path.as_os_str() == "-") {
+            return Err(Error::config("ratings can not be read from standard input: they are read in parts"));
+        }
         let (rows, bad) = env.read_csv::<Row>(paths.to_vec(), self.options())?;
         Ok((rows.map(to_rating).name("ratings"), bad))
     }

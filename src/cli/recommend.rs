@@ -9,6 +9,7 @@ use waterwheel::ml::mf::MfModel;
 use waterwheel::prelude::{RuntimeConfig, execute};
 
 use crate::cli::ratings::RatingFileArgs;
+use crate::cli::say;
 
 /// Flags of `recommend`.
 #[derive(Args, Debug)]
@@ -64,7 +65,11 @@ fn seen_items(args: &RecommendArgs) -> anyhow::Result<BTreeSet<u64>> {
     }
     let (user, paths, files) = (args.user, args.seen.clone(), args.files.clone());
     let items = execute(RuntimeConfig::default(), move |env| {
-        let (ratings, _bad) = files.read(env, &paths)?;
+        let (ratings, bad) = files.read(env, &paths)?;
+        bad.sink(|record| {
+            say(format_args!("skipped {record}"));
+            Ok(())
+        });
         let own = ratings.filter(move |(_row, rating)| rating.user == user);
         Ok(own.map(|(_row, rating)| rating.item).collect())
     })?;

@@ -26,7 +26,13 @@ pub(crate) struct RuntimeArgs {
     hostfile: Option<String>,
 
     /// Seconds to wait for the other processes at the start.
-    #[arg(long, default_value_t = 30.0, env = "WATERWHEEL_CONNECT_TIMEOUT", value_name = "SECONDS")]
+    #[arg(
+        long,
+        default_value_t = 30.0,
+        allow_negative_numbers = true,
+        env = "WATERWHEEL_CONNECT_TIMEOUT",
+        value_name = "SECONDS"
+    )]
     connect_timeout: f64,
 }
 

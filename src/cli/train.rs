@@ -38,11 +38,11 @@ pub(crate) struct MfArgs {
     epochs: u32,
 
     /// Step size.
-    #[arg(long, default_value_t = MfParams::LEARNING_RATE, value_name = "X")]
+    #[arg(long, default_value_t = MfParams::LEARNING_RATE, allow_negative_numbers = true, value_name = "X")]
     learning_rate: f32,
 
     /// L2 regularisation of factors and biases.
-    #[arg(long, default_value_t = MfParams::REG, value_name = "X")]
+    #[arg(long, default_value_t = MfParams::REG, allow_negative_numbers = true, value_name = "X")]
     reg: f32,
 
     /// Learn the mean and a bias per user and item as well.
@@ -88,6 +88,11 @@ pub(crate) fn run(command: TrainCommand) -> anyhow::Result<()> {
         .seed(args.seed)
         .blocks(args.blocks)
         .build()?;
+    if let Some(directory) = &args.output {
+        // Found out before the training rather than after.
+        std::fs::create_dir_all(directory)
+            .with_context(|| format!("can not create the directory {}", directory.display()))?;
+    }
     let progress = Arc::new(Progress::new(args.epochs, args.json));
     let trained = train(&args, mf, &progress);
     progress.clear();
@@ -95,8 +100,7 @@ pub(crate) fn run(command: TrainCommand) -> anyhow::Result<()> {
     if let Some(directory) = &args.output {
         save(&trained.model, directory)?;
     }
-    progress.finish(&trained.summary(&progress));
-    Ok(())
+    Ok(progress.finish(&trained.summary(&progress))?)
 }
 
 fn save(model: &MfModel, directory: &Path) -> anyhow::Result<()> {

@@ -146,12 +146,26 @@ impl RuntimeConfig {
     /// are skipped.
     ///
     /// # Errors
-    /// The file can not be read.
+    /// The file can not be read, has no line, or a line that is no `host:port`.
     pub fn read_hostfile(path: &str) -> Result<Vec<String>> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| Error::config(format!("can not read hostfile {path}")).caused_by(error))?;
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        Ok(lines.map(String::from).collect())
+        let addresses: Vec<String> = lines.map(String::from).collect();
+        if addresses.is_empty() {
+            return Err(Error::config(format!(
+                "hostfile {path} has no address, expected one host:port a line"
+            )));
+        }
+        let is_address = |line: &&String| {
+            line.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+        };
+        match addresses.iter().find(|line| !is_address(line)) {
+            Some(line) => {
+                Err(Error::config(format!("hostfile {path}: found \"{line}\", expected host:port")))
+            }
+            None => Ok(addresses),
+        }
     }
 
     /// Checks the settings against each other.
@@ -169,7 +183,11 @@ impl RuntimeConfig {
             && index >= self.processes
         {
             let n = self.processes;
-            return Err(Error::config(format!("process index: found {index}, expected 0 to {}", n - 1)));
+            let text = format!("process index: found {index}, expected 0 to {}; -n sets the number", n - 1);
+            return Err(Error::config(text));
+        }
+        if !self.addresses.is_empty() && self.process.is_none() && self.processes > 1 {
+            return Err(Error::config("addresses are given: expected the index of this process too (-p)"));
         }
         if !self.addresses.is_empty() && self.addresses.len() < self.processes {
             let (found, n) = (self.addresses.len(), self.processes);

@@ -10,6 +10,8 @@ use waterwheel::engine::machine;
 use waterwheel::ml::mf::EpochReport;
 use waterwheel::prelude::BadRecord;
 
+use crate::cli::say;
+
 /// Bad records that are shown one by one; the rest is counted.
 const BAD_RECORDS_SHOWN: usize = 10;
 
@@ -106,7 +108,7 @@ impl Progress {
             bar.set_message(format!("rmse {:.4}  {}", report.rmse, per_second(rate)));
             bar.set_position(u64::from(epoch));
         } else {
-            eprintln!("epoch {epoch:>3}  rmse {:.4}  {}", report.rmse, per_second(rate));
+            say(format_args!("epoch {epoch:>3}  rmse {:.4}  {}", report.rmse, per_second(rate)));
         }
     }
 
@@ -118,8 +120,8 @@ impl Progress {
             state.bad_records
         };
         let show = |text: String| match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(bar) => bar.suspend(|| say(format_args!("{text}"))),
+            None => say(format_args!("{text}")),
         };
         if n <= BAD_RECORDS_SHOWN {
             show(format!("skipped {record}"));
@@ -143,15 +145,14 @@ impl Progress {
     }
 
     /// Prints the results.
-    pub(crate) fn finish(&self, summary: &Summary) {
+    pub(crate) fn finish(&self, summary: &Summary) -> std::io::Result<()> {
+        let mut out = std::io::stdout().lock();
         if self.json {
-            print_json(summary);
-            return;
+            writeln!(out, "{}", serde_json::to_string(summary)?)?;
+            return out.flush();
         }
         let number = |value: Option<f64>| value.map_or("none".into(), |value| format!("{value:.4}"));
-        let mut out = std::io::stdout().lock();
-        // A reader that has gone away does not undo the training.
-        let _ = writeln!(
+        writeln!(
             out,
             "trained on {} ratings of {} users and {} items: train rmse {}, test rmse {} ({} ratings), {}",
             summary.ratings,
@@ -161,10 +162,11 @@ impl Progress {
             number(summary.test_rmse),
             summary.test_ratings,
             per_second(summary.ratings_per_second.unwrap_or(0.0)),
-        );
+        )?;
         if summary.bad_records > 0 {
-            let _ = writeln!(out, "skipped {} lines that are no ratings", summary.bad_records);
+            writeln!(out, "skipped {} lines that are no ratings", summary.bad_records)?;
         }
+        out.flush()
     }
 }
 

@@ -119,35 +119,7 @@ fn two_processes_with_one_index_are_an_error_of_the_second() {
     drop(first);
 }
 
-#[test]
-fn processes_with_different_numbers_of_threads_are_told_and_do_not_wait_in_vain() {
-    let dir = dir();
-    let start = machine::now();
-    let both = run_both(&dir, ["-w 1", "-w 2"]);
-    let took = report_time("two processes with different numbers of threads", start);
-    for finished in &both {
-        assert_refused(finished, 1, &["threads"]);
-        assert!(finished.err.lines().count() < 10, "{} lines of messages", finished.err.lines().count());
-    }
-    assert!(took < Duration::from_secs(5), "waited {took:?}");
-}
-
 /// Each process has its own command line, so they can be different by mistake.
-#[test]
-fn processes_with_different_parameters_are_an_error() {
-    let dir = dir();
-    dir.write("other.csv", "1,2,3\n2,3,4\n");
-    let cases = ["--rank 3", "--seed 9", "--blocks 3", "--reg 0.5", "--holdout-every 7", "--input other.csv"];
-    for other in cases {
-        let both = run_both(&dir, ["", other]);
-        assert!(
-            both.iter().all(|finished| !finished.status.success()),
-            "{other}: trained all the same\n{both:?}"
-        );
-        both.iter().for_each(assert_no_panic);
-    }
-}
-
 #[test]
 fn failure_in_a_child_is_an_error_of_the_parent_with_its_reason() {
     let dir = dir();

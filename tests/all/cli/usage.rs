@@ -133,17 +133,6 @@ fn environment_with_garbage_is_refused_with_the_value() {
 
 /// As [`RuntimeConfig::from_args`](waterwheel::prelude::RuntimeConfig::from_args) has it.
 #[test]
-fn environment_that_is_empty_counts_as_not_set() {
-    let dir = Dir::new();
-    dir.generate_ratings(100);
-    for name in ["WATERWHEEL_THREADS", "WATERWHEEL_PROCESSES", "WATERWHEEL_PROCESS", "WATERWHEEL_HOSTFILE"] {
-        let mut command = dir.command("train mf --input ratings.csv --epochs 1");
-        let finished = crate::failures::process::Running::start(command.env(name, "")).finish();
-        assert_eq!(finished.code(), Some(0), "{name}: {finished:?}");
-    }
-}
-
-#[test]
 fn flag_wins_over_the_environment() {
     let dir = Dir::new();
     dir.generate_ratings(100);

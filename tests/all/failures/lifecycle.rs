@@ -134,26 +134,6 @@ fn stop_while_other_processes_are_awaited_ends_the_wait() {
 }
 
 #[test]
-fn processes_of_different_shapes_are_told_why_and_do_not_wait_in_vain() {
-    let addresses = free_addresses(2);
-    let threads: Vec<_> = (0..2)
-        .map(|me| {
-            let config = RuntimeConfig::threads(1 + me).processes(2).process(Some(me));
-            let config = config.addresses(addresses.clone()).connect_timeout(Duration::from_secs(10));
-            let run = move || execute(config, |env| Ok(data(env).collect())).unwrap_err();
-            std::thread::Builder::new().spawn(run).unwrap()
-        })
-        .collect();
-    let start = machine::now();
-    let errors: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
-    let took = report_time("end of two processes that do not fit", start);
-    for (me, error) in errors.iter().enumerate() {
-        assert!(error.message().contains("threads"), "process {me} is not told why: {error}");
-    }
-    assert!(took < Duration::from_secs(5), "both waited in vain for {took:?}");
-}
-
-#[test]
 fn address_that_is_taken_is_an_error_that_names_it() {
     let addresses = free_addresses(2);
     let _taken = std::net::TcpListener::bind(&addresses[0]).unwrap();

@@ -62,15 +62,31 @@ jobs_that_fail! {
         numbers.process_function(Commits).sink(|()| Ok(()));
         Ok(())
     };
+    operator_that_fails_on_the_last_record_is_not_taken_for_one_that_has_ended:
+        "try_map", "boom: powder", |env, trap| {
+        let numbers = move |split| 0..if split == trap.worker { 3000 } else { 1 };
+        let numbers = env.from_splits(env.workers(), numbers);
+        let checked = numbers.try_map(|number: u64| if number == 2999 { Err(boom()) } else { Ok(number) });
+        checked.rebalance().process_function(Commits).sink(|()| Ok(()));
+        Ok(())
+    };
 }
 
 /// Chance decides whether progress or failure is heard of first.
+#[track_caller]
+fn never_commits(job: &str, operator: &'static str) {
+    let outcomes: Vec<_> = (0..20).flat_map(|_| outcomes_in_two(job)).collect();
+    check(&outcomes, Expected { operator, message: "boom: powder" });
+}
+
 #[test]
 fn source_that_fails_in_one_of_two_processes_is_never_taken_for_one_that_has_ended() {
-    let expected = Expected { operator: "numbers", message: "boom: powder" };
-    let outcomes =
-        (0..20).flat_map(|_| outcomes_in_two("source_that_fails_is_not_taken_for_one_that_has_ended"));
-    check(&outcomes.collect::<Vec<_>>(), expected);
+    never_commits("source_that_fails_is_not_taken_for_one_that_has_ended", "numbers");
+}
+
+#[test]
+fn operator_that_fails_in_one_of_two_processes_is_never_taken_for_one_that_has_ended() {
+    never_commits("operator_that_fails_on_the_last_record_is_not_taken_for_one_that_has_ended", "try_map");
 }
 
 /// Stands for what a program does when its input is complete, such as to rename its output into place.

@@ -161,7 +161,7 @@ fn t_fps_order_holds_with_send_policies() {
         SendPolicy::Count(5),
         SendPolicy::Interval(std::time::Duration::from_millis(1)),
     ]);
-    let ps_config = wide().credit(64).worker_send(policy.clone()).server_send(policy);
+    let ps_config = wide().credit(80).worker_send(policy.clone()).server_send(policy);
     everywhere(
         test_path!(t_fps_order_holds_with_send_policies),
         |config| written_and_held(config, ps_config.clone(), 0),
