@@ -47,6 +47,9 @@ where
     client: ParameterServerClient<L>,
     /// The server on the same worker: its blocks take no edge.
     neighbour: Option<Rc<RefCell<Shard<S>>>>,
+    /// Blocks for the neighbour that wait until it has loaded its model: taking the edge instead, they could be
+    /// overtaken by later ones.
+    parked: Vec<BlockOf<S>>,
     /// Names the server operator in the errors of its logic.
     as_server: OnBehalf,
     /// Wakes the server operator to send what its logic has output.
@@ -201,24 +204,21 @@ where
     fn send_blocks(&mut self, turns: &mut usize) -> Result<()> {
         self.close_blocks();
         let mut remote = Vec::new();
+        if self.neighbour_is_ready() {
+            for block in std::mem::take(&mut self.parked) {
+                self.serve_neighbour(block)?;
+            }
+        }
         while let Some(mut block) = self.client.outbox.pop() {
-            let is_neighbour = block.destination as usize == self.index;
-            match &self.neighbour {
-                Some(shard) if is_neighbour && shard.borrow().is_ready() => {
-                    let mut shard = shard.borrow_mut();
-                    self.as_server.call(|| shard.serve(&mut block, self.index))?;
-                    if !shard.out.is_empty() {
-                        self.wake_server.wake();
-                    }
-                    drop(shard);
-                    *turns += 1;
-                    deliver::<L, S>(&mut self.logic, &mut self.client, block, self.width)?;
-                }
-                _ => {
-                    block.from = self.index as u32;
-                    block.urgent = self.input_ended;
-                    remote.push(Parcel(block));
-                }
+            if self.neighbour.is_none() || block.destination as usize != self.index {
+                block.from = self.index as u32;
+                block.urgent = self.input_ended;
+                remote.push(Parcel(block));
+            } else if self.neighbour_is_ready() {
+                *turns += 1;
+                self.serve_neighbour(block)?;
+            } else {
+                self.parked.push(block);
             }
         }
         if let Some((requests, _)) = &self.promises {
@@ -230,6 +230,22 @@ where
         } else {
             Err(Error::internal("a worker that has ended sent a request"))
         }
+    }
+
+    fn neighbour_is_ready(&self) -> bool {
+        self.neighbour.as_ref().is_some_and(|shard| shard.borrow().is_ready())
+    }
+
+    /// Has a block served by the server beside this worker.
+    fn serve_neighbour(&mut self, mut block: BlockOf<S>) -> Result<()> {
+        if let Some(shard) = &self.neighbour {
+            let mut shard = shard.borrow_mut();
+            self.as_server.call(|| shard.serve(&mut block, self.index))?;
+            if !shard.out.is_empty() {
+                self.wake_server.wake();
+            }
+        }
+        deliver::<L, S>(&mut self.logic, &mut self.client, block, self.width)
     }
 
     /// Closes the blocks that the policy lets go; those of the neighbour go at once.
@@ -377,6 +393,7 @@ where
             unopened: Some(self.context),
             client: self.client,
             neighbour: self.neighbour,
+            parked: Vec::new(),
             as_server: self.as_server,
             wake_server: self.wake_server,
             ports: self.ports,

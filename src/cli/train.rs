@@ -88,6 +88,7 @@ pub(crate) fn run(command: TrainCommand) -> anyhow::Result<()> {
         .seed(args.seed)
         .blocks(args.blocks)
         .build()?;
+    let made_here = args.output.as_ref().filter(|directory| !directory.exists());
     if let Some(directory) = &args.output {
         // Found out before the training rather than after.
         std::fs::create_dir_all(directory)
@@ -96,6 +97,10 @@ pub(crate) fn run(command: TrainCommand) -> anyhow::Result<()> {
     let progress = Arc::new(Progress::new(args.epochs, args.json));
     let trained = train(&args, mf, &progress);
     progress.clear();
+    if let (Err(_), Some(directory)) = (&trained, made_here) {
+        // Empty unless another process was faster.
+        let _ = std::fs::remove_dir(directory);
+    }
     let Some(trained) = trained? else { return Ok(()) };
     if let Some(directory) = &args.output {
         save(&trained.model, directory)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use waterwheel::engine::machine;
 
 use super::fixture::{Dir, assert_no_panic, assert_refused};
-use crate::failures::process::{Finished, free_addresses, report_time};
+use crate::failures::process::{Finished, free_addresses};
 
 fn dir() -> Dir {
     let dir = Dir::new();

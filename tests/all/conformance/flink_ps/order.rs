@@ -1,6 +1,7 @@
 //! Read-your-writes: a pull sees exactly those pushes of its own worker that were issued before it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use waterwheel::prelude::*;
 
@@ -155,16 +156,37 @@ fn t_fps_order_holds_when_pulls_wait_for_credit_in_small_blocks() {
     );
 }
 
+/// Settings with which both sides wait for five operations or for a millisecond.
+fn batched() -> PsConfig<u64> {
+    let parts = vec![SendPolicy::Count(5), SendPolicy::Interval(Duration::from_millis(1))];
+    let policy = SendPolicy::Any(parts);
+    wide().credit(80).worker_send(policy.clone()).server_send(policy)
+}
+
 #[test]
 fn t_fps_order_holds_with_send_policies() {
-    let policy = SendPolicy::Any(vec![
-        SendPolicy::Count(5),
-        SendPolicy::Interval(std::time::Duration::from_millis(1)),
-    ]);
-    let ps_config = wide().credit(80).worker_send(policy.clone()).server_send(policy);
     everywhere(
         test_path!(t_fps_order_holds_with_send_policies),
-        |config| written_and_held(config, ps_config.clone(), 0),
+        |config| written_and_held(config, batched(), 0),
+        assert_same,
+    );
+}
+
+#[test]
+fn t_fps_order_holds_with_send_policies_while_a_model_is_loaded() {
+    everywhere(
+        test_path!(t_fps_order_holds_with_send_policies_while_a_model_is_loaded),
+        |config| written_and_held(config, batched(), 1_000),
+        assert_same,
+    );
+}
+
+#[test]
+fn t_fps_order_holds_when_answers_wait_for_their_count_while_a_model_is_loaded() {
+    let ps_config = || wide().server_send(SendPolicy::Count(1_000));
+    everywhere(
+        test_path!(t_fps_order_holds_when_answers_wait_for_their_count_while_a_model_is_loaded),
+        |config| written_and_held(config, ps_config(), 1_000),
         assert_same,
     );
 }
