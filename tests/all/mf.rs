@@ -47,7 +47,7 @@ fn offline_model_depends_on_the_seed_and_not_on_the_order_of_arrival() {
     let model = fit(RuntimeConfig::threads(1), &params, &ratings);
     ratings.reverse();
     assert_eq!(model, fit(RuntimeConfig::threads(2), &params, &ratings));
-    assert_ne!(model, fit(RuntimeConfig::threads(1), &params.clone().seed(2), &ratings));
+    assert_ne!(model, fit(RuntimeConfig::threads(1), &params.seed(2), &ratings));
 }
 
 #[test]

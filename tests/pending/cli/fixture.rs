@@ -35,8 +35,12 @@ impl Dir {
         std::fs::write(self.path(name), text).unwrap();
     }
 
-    pub(super) fn exists(&self, name: &str) -> bool {
-        self.path(name).exists()
+    /// Checks that no run has left a model here, nor a part of one.
+    #[track_caller]
+    pub(super) fn assert_no_model(&self, name: &str) {
+        let files = std::fs::read_dir(self.path(name)).into_iter().flatten().flatten();
+        let names: Vec<_> = files.map(|file| file.file_name()).collect();
+        assert!(names.is_empty(), "{names:?}");
     }
 
     /// The command with arguments, to be run here.

@@ -30,7 +30,7 @@ fn assert_interrupted(dir: &Dir, finished: &Finished) {
     assert_eq!(finished.err.lines().count(), 1, "{finished:?}");
     assert!(!finished.out.contains("train_rmse\":null"), "{finished:?}");
     assert_no_panic(finished);
-    assert!(!dir.exists("model"));
+    dir.assert_no_model("model");
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn interrupt_at_any_moment_leaves_nobody_behind() {
         let ended = finished.code() == Some(130) || finished.signal() == Some(2);
         assert!(ended, "{shape}: Ctrl-C {pause:?} after the start: {finished:?}");
         assert_no_panic(&finished);
-        assert!(!dir.exists("model"));
+        dir.assert_no_model("model");
     }
 }
 

@@ -50,7 +50,7 @@ fn process_that_was_started_by_hand_and_is_killed_is_named_by_the_survivors() {
             assert!(finished.err.contains(&lost), "expected {lost}: {finished:?}");
             assert_no_panic(&finished);
         }
-        assert!(!dir.exists("model"));
+        dir.assert_no_model("model");
     }
 }
 
@@ -71,7 +71,7 @@ fn child_that_is_killed_is_named_by_its_parent() {
         let error = finished.err.lines().find(|line| line.starts_with("error: ")).unwrap();
         assert!(error.contains("lost process ") && error.contains(" (127.0.0.1:"), "{finished:?}");
         assert_no_panic(&finished);
-        assert!(!dir.exists("model"));
+        dir.assert_no_model("model");
     }
 }
 
@@ -129,6 +129,6 @@ fn process_that_is_terminated_is_lost_to_the_others() {
     running.signal("TERM");
     let finished = running.finish();
     assert!(!finished.status.success());
-    assert!(!dir.exists("model"));
+    dir.assert_no_model("model");
     assert_no_panic(&finished);
 }

@@ -53,7 +53,7 @@ fn assert_wrong(args: &str, parts: &[&str]) {
     let dir = Dir::new();
     dir.generate_ratings(100);
     assert_refused(&dir.run(&format!("train mf --input ratings.csv --output model {args}")), 2, parts);
-    assert!(!dir.exists("model"));
+    dir.assert_no_model("model");
 }
 
 #[test]

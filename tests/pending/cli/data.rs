@@ -104,7 +104,7 @@ fn assert_bad_line(line: &str, reason: &str) {
     for workers in ["-w 1", "-w 3", "-n 2"] {
         let args = format!("train mf --input bad.csv --epochs 1 --output model {workers}");
         assert_refused(&dir.run(&args), 1, &["bad.csv:3: ", reason]);
-        assert!(!dir.exists("model"));
+        dir.assert_no_model("model");
         let args = format!("train mf --input bad.csv --epochs 1 --json --on-bad-record skip {workers}");
         let finished = dir.run(&args);
         assert_eq!(finished.code(), Some(0), "{line:?} {workers}: {finished:?}");
@@ -188,7 +188,7 @@ fn file_without_ratings_is_an_error() {
         for shape in ["-w 1", "-w 4", "-n 2"] {
             let finished = dir.run(&format!("train mf --input empty.csv --output model {shape}"));
             assert_refused(&finished, 1, &["there are no ratings"]);
-            assert!(!dir.exists("model"), "{text:?}");
+            dir.assert_no_model("model");
         }
     }
     dir.write("bad.csv", "user,item,rating\nx,y,z\n");
@@ -247,7 +247,7 @@ fn training_that_diverges_is_an_error_and_saves_nothing() {
     for shape in ["-w 1", "-w 4", "-n 2"] {
         let args = format!("train mf --input ratings.csv --learning-rate 50 --output model {shape}");
         assert_refused(&dir.run(&args), 1, &["diverged", "lower the learning rate"]);
-        assert!(!dir.exists("model"));
+        dir.assert_no_model("model");
     }
 }
 
@@ -325,7 +325,7 @@ fn ratings_from_a_pipe_are_trained_on_or_refused_with_a_reason() {
 fn ratings_from_standard_input_are_refused_with_a_reason() {
     let dir = Dir::new();
     let finished = dir.shell("$W generate ratings --count 1000 | $W train mf --input - --epochs 1");
-    assert_refused(&finished, 1, &["standard input"]);
+    assert_refused(&finished, 2, &["standard input"]);
 }
 
 #[test]

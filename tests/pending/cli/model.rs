@@ -111,7 +111,7 @@ fn output_that_can_not_be_written_is_named() {
     dir.write("file", "");
     for (output, shape) in [("/proc/none/model", "-w 1"), ("file", "-w 2"), ("file/model", "-n 2")] {
         let finished = dir.run(&format!("train mf --input ratings.csv --epochs 1 --output {output} {shape}"));
-        assert_refused(&finished, 1, &[output, "not saved"]);
+        assert_refused(&finished, 1, &[output]);
     }
 }
 
