@@ -6,6 +6,7 @@ mod recommend;
 mod runtime;
 mod train;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -36,7 +37,9 @@ enum Command {
 /// Runs the command line and reports its error.
 pub(crate) fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
+    log.with_writer(std::io::stderr).init();
     let done = match Cli::parse().command {
         Command::Train(args) => train::run(args),
         Command::Recommend(args) => recommend::run(&args),

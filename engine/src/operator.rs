@@ -149,12 +149,7 @@ impl<'s, T: Clock> OperatorBuilder<'s, T> {
         self.builder.build(move |capabilities| {
             let promises = capabilities.into_iter().map(Promise::new).collect();
             let mut logic = constructor(promises, activation);
-            let mut alive = true;
-            move |frontiers| {
-                if alive {
-                    alive = origin.guard(|| logic(&Frontiers(frontiers)));
-                }
-            }
+            move |frontiers| origin.guard(|| logic(&Frontiers(frontiers)))
         });
     }
 }

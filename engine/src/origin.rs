@@ -54,15 +54,16 @@ impl Origin {
     }
 
     /// Runs one activation of the operator; an error or a panic ends the run and names the operator.
+    ///
+    /// A failure leaves the worker's whole step: finishing it would publish that the operator has consumed
+    /// its input and wants to send no more, and a peer that hears of this before it hears of the failure
+    /// would take the input for complete.
     #[inline]
-    pub(crate) fn guard(&self, logic: impl FnOnce() -> Result<()>) -> bool {
-        match panics::catch(logic).and_then(|result| result) {
-            Ok(()) => true,
-            Err(error) => {
-                let site = BLAMED.take().unwrap_or_else(|| self.site());
-                self.run.fail(error.at(site));
-                false
-            }
+    pub(crate) fn guard(&self, logic: impl FnOnce() -> Result<()>) {
+        if let Err(error) = panics::catch(logic).and_then(|result| result) {
+            let site = BLAMED.take().unwrap_or_else(|| self.site());
+            self.run.fail(error.at(site));
+            panics::leave_step();
         }
     }
 

@@ -26,7 +26,7 @@ use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::machine;
 use connect::Cluster;
-use launch::{Children, Membership};
+use launch::{Membership, Relatives};
 use link::{Links, PeerName};
 use socket::DataSocket;
 use state::RunState;
@@ -110,7 +110,8 @@ where
 {
     run.register_worker();
     panics::mark_worker_thread();
-    // Nested: dropping a worker whose dataflow was cut short runs user destructors, which may panic too.
+    // Nested: dropping a worker whose dataflow was cut short runs user destructors, which may panic too. The
+    // first failure is the one that counts; what comes after it changes nothing.
     let value = panics::catch(|| {
         let mut worker = Worker::new(timely::WorkerConfig::default(), allocator, Some(machine::now()));
         panics::catch(|| drive(run, &mut worker, job)).and_then(|value| value)
@@ -139,20 +140,21 @@ struct Network {
     builders: Vec<AllocatorBuilder>,
     comms: CommsGuard,
     links: Arc<Links>,
-    children: Children,
+    relatives: Relatives,
 }
 
 impl Network {
     fn connect(config: &RuntimeConfig, run: &Arc<RunState>) -> Result<Self> {
-        let Membership { me, addresses, listener, token, children } = launch::join_cluster(config, run)?;
+        let Membership { me, addresses, listener, token, mut relatives } = launch::join_cluster(config, run)?;
         if addresses.len() != config.processes {
             let (found, n) = (addresses.len(), config.processes);
             return Err(Error::config(format!("joined a cluster of {found} processes, expected {n}")));
         }
         let timeout = config.connect_timeout;
         let cluster = Cluster { addresses, me, threads: config.threads, token, timeout };
+        let sockets = cluster.connect(&listener, run, || relatives.check_alive())?;
         let (mut data, mut control) = (Vec::new(), Vec::new());
-        for (process, sockets) in cluster.connect(&listener, run)?.into_iter().enumerate() {
+        for (process, sockets) in sockets.into_iter().enumerate() {
             let peer = PeerName { process, address: cluster.addresses[process].clone() };
             control.extend(sockets.control.map(|stream| (peer.clone(), stream)));
             data.push(sockets.data.map(|stream| DataSocket::new(stream, peer, Arc::clone(run))));
@@ -166,7 +168,7 @@ impl Network {
             initialize_networking_from_sockets(inside, data, me, config.threads, hooks)
                 .map_err(|error| Error::internal("can not start the network threads").caused_by(error))?;
         let builders = builders.into_iter().map(AllocatorBuilder::Tcp).collect();
-        Ok(Network { builders, comms, links, children })
+        Ok(Network { builders, comms, links, relatives })
     }
 
     /// Parts from the other processes: in good order after a good run, at once after a failure.
@@ -185,7 +187,7 @@ impl Network {
             return Err(error);
         }
         drain(self.comms, run)?;
-        self.children.wait()?;
+        self.relatives.wait()?;
         Ok(values)
     }
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::Args;
-use waterwheel::ml::mf::MfModel;
+use waterwheel::ml::mf::{MfModel, Scored};
 use waterwheel::prelude::{RuntimeConfig, execute};
 
 use crate::cli::ratings::RatingFileArgs;
@@ -43,6 +44,10 @@ pub(crate) fn run(args: &RecommendArgs) -> anyhow::Result<()> {
     let model = MfModel::load(&args.model)?;
     let seen = seen_items(args)?;
     let best = model.recommend(args.user, args.top, |item| seen.contains(&item))?;
+    print(args, &best).context("can not write to standard output")
+}
+
+fn print(args: &RecommendArgs, best: &[Scored]) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     if !args.json {
         writeln!(out, "rank\titem\tprediction")?;
@@ -56,7 +61,7 @@ pub(crate) fn run(args: &RecommendArgs) -> anyhow::Result<()> {
             writeln!(out, "{rank}\t{item}\t{score:.3}")?;
         }
     }
-    Ok(())
+    out.flush()
 }
 
 fn seen_items(args: &RecommendArgs) -> anyhow::Result<BTreeSet<u64>> {

@@ -105,7 +105,7 @@ pub(crate) fn run(command: TrainCommand) -> anyhow::Result<()> {
     if let Some(directory) = &args.output {
         save(&trained.model, directory)?;
     }
-    Ok(progress.finish(&trained.summary(&progress))?)
+    progress.finish(&trained.summary(&progress))
 }
 
 fn save(model: &MfModel, directory: &Path) -> anyhow::Result<()> {

@@ -13,6 +13,12 @@ use crate::runtime::state::RunState;
 
 /// First bytes of every connection: name and version of the handshake.
 const MAGIC: [u8; 8] = *b"WWHEEL\x00\x01";
+/// Answer to a hello of this protocol that can not be accepted; the reason follows.
+const REFUSAL: [u8; 8] = *b"WWREFUSE";
+/// Longest reason that is read.
+const MAX_REASON_BYTES: u64 = 1000;
+/// How a refusal is told from errors of the connection.
+const REFUSED: ErrorKind = ErrorKind::PermissionDenied;
 /// How long a caller may take to say hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a process may take to answer a hello: longer than one round of its other work at the start.
@@ -102,8 +108,14 @@ impl Cluster {
     /// Connects to every other process.
     ///
     /// # Errors
-    /// Some process was not reached in time; the message names it and its address.
-    pub(crate) fn connect(&self, listener: &TcpListener, run: &RunState) -> Result<Vec<PeerSockets>> {
+    /// Some process was not reached in time, or has refused this one; the message names it and its address.
+    /// And what `check_alive` finds.
+    pub(crate) fn connect(
+        &self,
+        listener: &TcpListener,
+        run: &RunState,
+        mut check_alive: impl FnMut() -> Result<()>,
+    ) -> Result<Vec<PeerSockets>> {
         let io = |error| Error::config("can not prepare the listening socket").caused_by(error);
         listener.set_nonblocking(true).map_err(io)?;
         let start = machine::now();
@@ -119,11 +131,12 @@ impl Cluster {
             if run.stopped() {
                 run.outcome()?;
             }
+            check_alive()?;
             if start.elapsed() > self.timeout {
                 return Err(self.unreachable(&missing, start, &last_refusal));
             }
             for peer in missing.into_iter().filter(|peer| *peer < self.me) {
-                self.call(peer, &mut peers[peer]);
+                self.call(peer, &mut peers[peer])?;
             }
             while let Ok((stream, from)) = listener.accept() {
                 callers.extend(Caller::new(stream, from));
@@ -133,6 +146,7 @@ impl Cluster {
                     Ok(Ok(())) => false,
                     Err(Waiting::Yes) => true,
                     Ok(Err(reason)) | Err(Waiting::GaveUp(reason)) => {
+                        caller.refuse(&reason);
                         last_refusal = format!("refused {}: {reason}", caller.from);
                         tracing::warn!("{last_refusal}");
                         false
@@ -153,13 +167,21 @@ impl Cluster {
     }
 
     /// Tries to make the connections to a process of lower index that are still missing.
-    fn call(&self, peer: usize, sockets: &mut PeerSockets) {
+    fn call(&self, peer: usize, sockets: &mut PeerSockets) -> Result<()> {
         for channel in Channel::ALL {
             if sockets.slot(channel).is_none() {
-                // A peer that is not there yet, or hangs up, is tried again until the deadline.
-                *sockets.slot(channel) = self.call_once(peer, channel).ok();
+                match self.call_once(peer, channel) {
+                    Ok(stream) => *sockets.slot(channel) = Some(stream),
+                    Err(error) if error.kind() == REFUSED => {
+                        let address = &self.addresses[peer];
+                        return Err(Error::config(format!("refused by process {peer} ({address}): {error}")));
+                    }
+                    // A peer that is not there yet, or hangs up, is tried again until the deadline.
+                    Err(_) => {}
+                }
             }
         }
+        Ok(())
     }
 
     fn call_once(&self, peer: usize, channel: Channel) -> std::io::Result<TcpStream> {
@@ -168,6 +190,11 @@ impl Cluster {
         stream.write_all(&self.hello(channel))?;
         let mut answer = [0; 8];
         stream.read_exact(&mut answer)?;
+        if answer == REFUSAL {
+            let mut reason = String::new();
+            stream.take(MAX_REASON_BYTES).read_to_string(&mut reason)?;
+            return Err(std::io::Error::new(REFUSED, reason));
+        }
         if answer != MAGIC {
             return Err(std::io::Error::other("not a waterwheel process"));
         }
@@ -217,6 +244,15 @@ impl Caller {
     fn new(stream: TcpStream, from: SocketAddr) -> Option<Self> {
         stream.set_nonblocking(true).ok()?;
         Some(Caller { stream, from, since: machine::now(), bytes: [0; HELLO_BYTES], read: 0 })
+    }
+
+    /// Tells a caller that speaks this protocol why it is refused; it may try again with other settings.
+    fn refuse(&mut self, reason: &str) {
+        if self.read == HELLO_BYTES && self.bytes[..8] == MAGIC {
+            let answer = [&REFUSAL, reason.as_bytes()].concat();
+            // One that has hung up does not want to know.
+            let _ = self.stream.write_all(&answer);
+        }
     }
 
     fn hello(&mut self) -> Result<[u8; HELLO_BYTES], Waiting> {
@@ -269,7 +305,9 @@ mod tests {
                 .rev()
                 .map(|me| {
                     let (listener, addresses) = (listeners.pop().unwrap(), &addresses);
-                    scope.spawn(move || cluster(me, addresses, 9).connect(&listener, &RunState::default()))
+                    scope.spawn(move || {
+                        cluster(me, addresses, 9).connect(&listener, &RunState::default(), || Ok(()))
+                    })
                 })
                 .collect();
             threads.into_iter().map(|thread| thread.join().unwrap().unwrap()).collect()
@@ -285,7 +323,7 @@ mod tests {
         addresses.push("127.0.0.1:9".into());
         let mut alone = cluster(0, &addresses, 1);
         alone.timeout = Duration::from_millis(50);
-        let error = alone.connect(&listeners[0], &RunState::default()).unwrap_err();
+        let error = alone.connect(&listeners[0], &RunState::default(), || Ok(())).unwrap_err();
         assert!(error.message().starts_with("no connection to process 1 (127.0.0.1:9) within"), "{error}");
     }
 
@@ -293,15 +331,14 @@ mod tests {
     fn process_of_another_run_is_refused_by_name() {
         let (listeners, addresses) = listeners(2);
         let error = std::thread::scope(|scope| {
-            let other = scope.spawn(|| {
-                let mut other = cluster(1, &addresses, 2);
-                other.timeout = Duration::from_millis(300);
-                other.connect(&listeners[1], &RunState::default())
-            });
+            let other = scope
+                .spawn(|| cluster(1, &addresses, 2).connect(&listeners[1], &RunState::default(), || Ok(())));
             let mut mine = cluster(0, &addresses, 1);
             mine.timeout = Duration::from_millis(400);
-            let error = mine.connect(&listeners[0], &RunState::default()).unwrap_err();
-            assert!(other.join().unwrap().is_err());
+            let error = mine.connect(&listeners[0], &RunState::default(), || Ok(())).unwrap_err();
+            let refused = other.join().unwrap().unwrap_err();
+            let expected = format!("refused by process 0 ({}): it belongs to another run", addresses[0]);
+            assert_eq!(refused.message(), expected);
             error
         });
         assert!(error.message().contains("it belongs to another run"), "{error}");

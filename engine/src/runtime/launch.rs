@@ -4,7 +4,7 @@
 //! where to meet. Every process binds a port of its own choosing, so that nothing can take it in between.
 
 use std::hash::{BuildHasher, Hasher};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +29,7 @@ pub(crate) struct Membership {
     pub(crate) addresses: Vec<String>,
     pub(crate) listener: TcpListener,
     pub(crate) token: u64,
-    pub(crate) children: Children,
+    pub(crate) relatives: Relatives,
 }
 
 /// Index of this process, if another one has started it to run a job together.
@@ -42,6 +42,9 @@ pub fn started_as() -> Option<usize> {
 pub(crate) fn join_cluster(config: &RuntimeConfig, run: &RunState) -> Result<Membership> {
     if let Some(me) = config.process {
         return by_address(config, me);
+    }
+    if config.child_args.is_none() {
+        only_once()?;
     }
     match std::env::var(RENDEZVOUS_ENV) {
         Ok(address) => meet(&address),
@@ -57,7 +60,7 @@ fn by_address(config: &RuntimeConfig, me: usize) -> Result<Membership> {
     };
     let listener = TcpListener::bind(&addresses[me])
         .map_err(|error| Error::config(format!("can not listen on {}", addresses[me])).caused_by(error))?;
-    Ok(Membership { me, addresses, listener, token: 0, children: Children::default() })
+    Ok(Membership { me, addresses, listener, token: 0, relatives: Relatives::default() })
 }
 
 fn bind_local() -> Result<(TcpListener, String)> {
@@ -73,43 +76,60 @@ fn meet(rendezvous: &str) -> Result<Membership> {
         return Err(Error::config(format!("{RENDEZVOUS_ENV} is set without {INDEX_ENV} and {TOKEN_ENV}")));
     };
     let (listener, address) = bind_local()?;
-    let addresses = exchange_addresses(rendezvous, me, token, &address)
+    let (addresses, parent) = exchange_addresses(rendezvous, me, token, &address)
         .map_err(|error| Error::peer(format!("lost process 0 ({rendezvous}) at start")).caused_by(error))?;
-    Ok(Membership { me: me as usize, addresses, listener, token, children: Children::default() })
+    let relatives = Relatives { parent: Some(parent), children: Vec::new(), met: Vec::new() };
+    Ok(Membership { me: me as usize, addresses, listener, token, relatives })
 }
 
-fn exchange_addresses(rendezvous: &str, me: u64, token: u64, address: &str) -> std::io::Result<Vec<String>> {
+/// Says where this process listens and hears where all do; the connection tells later when process 0 goes.
+fn exchange_addresses(
+    rendezvous: &str,
+    me: u64,
+    token: u64,
+    address: &str,
+) -> std::io::Result<(Vec<String>, TcpStream)> {
     let mut stream = TcpStream::connect(rendezvous)?;
     stream.write_all(&token.to_le_bytes())?;
     stream.write_all(format!("{me} {address}\n").as_bytes())?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text)?;
-    Ok(text.lines().map(String::from).collect())
+    let mut lines = BufReader::new(&stream).lines();
+    let count = lines.next().ok_or(ErrorKind::UnexpectedEof)??;
+    let count: usize = count.parse().map_err(std::io::Error::other)?;
+    let addresses: Vec<String> = lines.take(count).collect::<Result<_, _>>()?;
+    if addresses.len() < count {
+        return Err(ErrorKind::UnexpectedEof.into());
+    }
+    stream.set_nonblocking(true)?;
+    Ok((addresses, stream))
 }
 
-/// Whether this program has started processes that repeat its command line.
+/// Whether this program has run a job with processes that repeat its command line.
 static STARTED: AtomicBool = AtomicBool::new(false);
+
+/// Refuses a second job: its new processes would come upon the first job of the program again.
+fn only_once() -> Result<()> {
+    match STARTED.swap(true, Ordering::SeqCst) {
+        false => Ok(()),
+        true => Err(Error::config(
+            "a program can start its processes for one job only; give each process its index for more",
+        )),
+    }
+}
 
 /// The side of the first process.
 fn start_children(config: &RuntimeConfig, run: &RunState) -> Result<Membership> {
-    if config.child_args.is_none() && STARTED.swap(true, Ordering::SeqCst) {
-        // The new processes would come upon the first job of the program again, not upon this one.
-        return Err(Error::config(
-            "a program can start its processes for one job only; give each process its index for more",
-        ));
-    }
     let (listener, address) = bind_local()?;
     let (meeting, meeting_address) = bind_local()?;
     let token = std::hash::RandomState::new().build_hasher().finish();
-    let mut children = Children::default();
+    let mut relatives = Relatives::default();
     for index in 1..config.processes {
-        children.running.push((index, spawn(config, index, &meeting_address, token)?));
+        relatives.children.push((index, spawn(config, index, &meeting_address, token)?));
     }
     let mut addresses = vec![address];
     addresses.resize(config.processes, String::new());
     let wait = (config.connect_timeout, run);
-    welcome(&meeting, token, &mut addresses, &mut children, wait)?;
-    Ok(Membership { me: 0, addresses, listener, token, children })
+    welcome(&meeting, token, &mut addresses, &mut relatives, wait)?;
+    Ok(Membership { me: 0, addresses, listener, token, relatives })
 }
 
 fn spawn(config: &RuntimeConfig, index: usize, meeting: &str, token: u64) -> Result<Child> {
@@ -129,15 +149,15 @@ fn welcome(
     meeting: &TcpListener,
     token: u64,
     addresses: &mut [String],
-    children: &mut Children,
+    relatives: &mut Relatives,
     (timeout, run): (Duration, &RunState),
 ) -> Result<()> {
     let io = |error| Error::config("can not meet the other processes").caused_by(error);
     meeting.set_nonblocking(true).map_err(io)?;
     let start = machine::now();
-    let mut met = Vec::new();
+    let met = &mut relatives.met;
     while met.len() + 1 < addresses.len() {
-        children.check_alive()?;
+        check_alive(&mut relatives.children)?;
         if run.stopped() {
             run.outcome()?;
         }
@@ -153,8 +173,8 @@ fn welcome(
             Err(_) => std::thread::park_timeout(POLL),
         }
     }
-    let list = addresses.join("\n");
-    for mut stream in met {
+    let list = format!("{}\n{}\n", addresses.len(), addresses.join("\n"));
+    for stream in met {
         stream.write_all(list.as_bytes()).map_err(io)?;
     }
     Ok(())
@@ -185,25 +205,35 @@ fn greet(mut stream: TcpStream, token: u64, addresses: &mut [String]) -> Option<
     Some(stream)
 }
 
-/// The processes that this one has started. Killed when dropped before they ended.
+/// The process that has started this one, and those that this one has started; the latter are killed when
+/// they have not ended soon after this is dropped.
 #[derive(Debug, Default)]
-pub(crate) struct Children {
-    running: Vec<(usize, Child)>,
+pub(crate) struct Relatives {
+    children: Vec<(usize, Child)>,
+    /// The children's connections: each sees the end of its own when this process goes.
+    met: Vec<TcpStream>,
+    parent: Option<TcpStream>,
 }
 
-impl Children {
-    fn check_alive(&mut self) -> Result<()> {
-        for (index, child) in &mut self.running {
-            if let Ok(Some(status)) = child.try_wait() {
-                return Err(ended(*index, status, "before it joined"));
+impl Relatives {
+    /// Finds out whether one of them has gone before all were connected: nothing else would tell.
+    ///
+    /// # Errors
+    /// Names the process that has gone.
+    pub(crate) fn check_alive(&mut self) -> Result<()> {
+        check_alive(&mut self.children)?;
+        match self.parent.as_mut().map(|parent| parent.read(&mut [0])) {
+            Some(Ok(_)) => Err(Error::peer("lost process 0 at start")),
+            Some(Err(error)) if error.kind() != ErrorKind::WouldBlock => {
+                Err(Error::peer("lost process 0 at start").caused_by(error))
             }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
-    /// Waits for all to end after a run that went well.
+    /// Waits for all children to end after a run that went well.
     pub(crate) fn wait(&mut self) -> Result<()> {
-        for (index, mut child) in std::mem::take(&mut self.running) {
+        for (index, mut child) in std::mem::take(&mut self.children) {
             let status = child
                 .wait()
                 .map_err(|error| Error::peer(format!("can not wait for process {index}")).caused_by(error))?;
@@ -215,14 +245,36 @@ impl Children {
     }
 }
 
-fn ended(index: usize, status: ExitStatus, when: &str) -> Error {
-    Error::peer(format!("process {index} ended {when} with {status}"))
+fn check_alive(children: &mut [(usize, Child)]) -> Result<()> {
+    for (index, child) in children {
+        if let Ok(Some(status)) = child.try_wait() {
+            return Err(ended(*index, status, "before it joined"));
+        }
+    }
+    Ok(())
 }
 
-impl Drop for Children {
+fn ended(index: usize, status: ExitStatus, when: &str) -> Error {
+    // Ctrl-C reaches all processes of a terminal, and a child perhaps before it can tell anybody.
+    let kind = if interrupted(status) { crate::ErrorKind::Interrupted } else { crate::ErrorKind::Peer };
+    Error::new(kind, format!("process {index} ended {when} with {status}"))
+}
+
+#[cfg(unix)]
+fn interrupted(status: ExitStatus) -> bool {
+    const SIGINT: i32 = 2;
+    std::os::unix::process::ExitStatusExt::signal(&status) == Some(SIGINT)
+}
+
+#[cfg(not(unix))]
+fn interrupted(_status: ExitStatus) -> bool {
+    false
+}
+
+impl Drop for Relatives {
     fn drop(&mut self) {
         let start = machine::now();
-        for (_, child) in &mut self.running {
+        for (_, child) in &mut self.children {
             while start.elapsed() < GRACE && matches!(child.try_wait(), Ok(None)) {
                 std::thread::park_timeout(POLL);
             }

@@ -174,6 +174,8 @@ impl Links {
                     return;
                 }
                 Err(error) => {
+                    // A peer that has ended because of another's failure may be seen before the reason.
+                    run.await_reason();
                     run.fail(Error::peer(format!("lost {peer}")).caused_by(error));
                     self.changed.notify_all();
                     return;

@@ -39,6 +39,12 @@ pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Error> {
     })
 }
 
+/// Leaves the worker's step after the run was told of a failure. Unwinds to where the worker is driven, past
+/// nothing but timely's own frames, which hold no lock then.
+pub(crate) fn leave_step() -> ! {
+    panic::resume_unwind(Box::new("the run has failed"))
+}
+
 fn describe(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")

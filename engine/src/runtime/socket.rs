@@ -4,20 +4,15 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
 
 use timely::communication::allocator::zero_copy::stream::Stream;
 
 use crate::error::Error;
-use crate::machine;
 use crate::runtime::link::PeerName;
 use crate::runtime::state::RunState;
 
 /// Length of the all-zero header with which timely ends a connection in good order.
 const END_HEADER_BYTES: usize = 48;
-
-/// How long the control link may take to tell why a data connection has broken.
-const REASON_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A data connection to one peer.
 pub(crate) struct DataSocket {
@@ -35,13 +30,8 @@ impl DataSocket {
 
     /// Ends the run and parks the calling communication thread for good. timely would panic on an error,
     /// with workers of this process none the wiser; they are woken here and leave by themselves.
-    ///
-    /// A peer that fails says why on the control link; that is given a moment to arrive.
     fn lost(&self, error: io::Error) -> ! {
-        let since = machine::now();
-        while !self.run.stopped() && since.elapsed() < REASON_TIMEOUT {
-            std::thread::park_timeout(REASON_TIMEOUT / 50);
-        }
+        self.run.await_reason();
         self.run.fail(Error::peer(format!("lost {}", self.peer)).caused_by(error));
         loop {
             std::thread::park();

@@ -4,10 +4,15 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
+use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::Gate;
+use crate::machine;
 use crate::runtime::link::{Links, Notice};
+
+/// How long the reason of a broken connection may take to arrive.
+const REASON_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Shared state of one run in one process.
 #[derive(Default)]
@@ -46,6 +51,15 @@ impl RunState {
     /// Whether the run has to end early.
     pub(crate) fn stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// Gives the reason of a broken connection a moment to arrive: a peer that fails tells all others why
+    /// before it goes, on connections of its own to each.
+    pub(crate) fn await_reason(&self) {
+        let since = machine::now();
+        while !self.stopped() && since.elapsed() < REASON_TIMEOUT {
+            std::thread::park_timeout(REASON_TIMEOUT / 100);
+        }
     }
 
     /// Takes the failure, if there was one.

@@ -131,15 +131,15 @@ impl MatrixFactorization {
     /// use waterwheel_engine::{RuntimeConfig, execute};
     /// use waterwheel_ml::mf::{MfParams, Rating, WindowedRmse};
     ///
-    /// let mf = MfParams::new().rank(2).learning_rate(0.1).build()?;
+    /// let mf = MfParams::new().rank(2).learning_rate(0.05).build()?;
     /// let predicted = execute(RuntimeConfig::threads(1), move |env| {
-    ///     let ratings = (0..200).map(|position| {
+    ///     let ratings = (0..1000).map(|position| {
     ///         let (user, item) = (position % 5, position % 6);
     ///         Rating { user, item, rating: (user % 2 + item % 3) as f32, position }
     ///     });
     ///     Ok(mf.fit_online(env.from_iter(ratings), 1.5)?.predictions.collect())
     /// })?;
-    /// let mut curve = WindowedRmse::new(50);
+    /// let mut curve = WindowedRmse::new(250);
     /// let errors = predicted.concat().into_iter().map(|p| f64::from(p.rating.rating - p.predicted));
     /// let windows: Vec<f64> = errors.filter_map(|error| curve.add(error)).collect();
     /// assert!(windows[3] < 0.7 * windows[0], "{windows:?}");

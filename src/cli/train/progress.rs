@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use waterwheel::engine::machine;
@@ -145,7 +146,11 @@ impl Progress {
     }
 
     /// Prints the results.
-    pub(crate) fn finish(&self, summary: &Summary) -> std::io::Result<()> {
+    pub(crate) fn finish(&self, summary: &Summary) -> anyhow::Result<()> {
+        self.write(summary).context("can not write to standard output")
+    }
+
+    fn write(&self, summary: &Summary) -> std::io::Result<()> {
         let mut out = std::io::stdout().lock();
         if self.json {
             writeln!(out, "{}", serde_json::to_string(summary)?)?;

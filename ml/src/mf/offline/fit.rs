@@ -47,7 +47,7 @@ impl MatrixFactorization {
     /// use waterwheel_engine::{RuntimeConfig, execute};
     /// use waterwheel_ml::mf::{MfParams, Rating};
     ///
-    /// let mf = MfParams::new().rank(2).epochs(50).reg(0.0).learning_rate(0.05).build()?;
+    /// let mf = MfParams::new().rank(2).epochs(200).reg(0.0).learning_rate(0.05).build()?;
     /// let models = execute(RuntimeConfig::threads(2), move |env| {
     ///     let ratings = env.from_iter((0..30).map(|position| {
     ///         let (user, item) = (position % 5, position % 6);

@@ -19,9 +19,7 @@ const TRAIN: &str = "train mf --input ratings.csv --epochs 2 --biases";
 /// Runs two processes, started by hand, each with arguments of its own.
 fn run_both(dir: &Dir, args: [&str; 2]) -> [Finished; 2] {
     dir.hostfile(&free_addresses(2));
-    let start = |me: usize| {
-        dir.start(&format!("{TRAIN} -n 2 -p {me} --hostfile hosts --connect-timeout 10 {}", args[me]))
-    };
+    let start = |me: usize| dir.start(&format!("{TRAIN} -n 2 -p {me} --hostfile hosts {}", args[me]));
     [start(0), start(1)].map(|running| running.finish())
 }
 
@@ -130,4 +128,12 @@ fn failure_in_a_child_is_an_error_of_the_parent_with_its_reason() {
         let finished = dir.run("train mf --input bad.csv --epochs 1 -n 2");
         assert_refused(&finished, 1, &["error: operator \"read_csv\"", "worker 1): bad.csv:991: "]);
     }
+}
+
+#[test]
+fn process_with_another_number_of_threads_is_told_so() {
+    let dir = dir();
+    let [first, second] = run_both(&dir, ["-w 1 --connect-timeout 1", "-w 2"]);
+    assert_refused(&second, 2, &["refused by process 0", "2 processes of 2 threads, expected 2 of 1"]);
+    assert_refused(&first, 1, &["no connection to process 1", "2 processes of 2 threads, expected 2 of 1"]);
 }
