@@ -8,7 +8,7 @@ mod common;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use common::{Bench, Figure};
+use common::{Bench, Figure, medians};
 use waterwheel::ml::mf::{MfParams, Rating};
 use waterwheel::prelude::*;
 
@@ -19,7 +19,7 @@ const RATE: f32 = 0.01;
 const REG: f32 = 0.05;
 
 /// Median time per rating of epochs 2 and later, in nanoseconds.
-fn median_ns(ends: &[Instant], n: usize) -> f64 {
+fn per_rating(ends: &[Instant], n: usize) -> f64 {
     let mut epochs: Vec<_> = ends.windows(2).map(|pair| pair[1] - pair[0]).collect();
     epochs.sort();
     epochs[epochs.len() / 2].as_nanos() as f64 / n as f64
@@ -52,7 +52,7 @@ fn ours(ratings: &generate::Ratings, workers: usize, rank: usize) -> f64 {
         Ok(())
     })
     .unwrap();
-    median_ns(&ends.lock().unwrap(), n)
+    per_rating(&ends.lock().unwrap(), n)
 }
 
 /// One step on one rating. `RANK` is a constant, so the loops unroll; four sums let them vectorise.
@@ -93,7 +93,7 @@ fn by_hand<const RANK: usize>(rows: &[generate::RatingRow]) -> f64 {
         std::hint::black_box(sum);
         ends.push(Instant::now());
     }
-    median_ns(&ends, rows.len())
+    per_rating(&ends, rows.len())
 }
 
 fn main() {
@@ -102,9 +102,14 @@ fn main() {
     let ratings = generate::Ratings::new(USERS, ITEMS, n).unwrap();
     let rows: Vec<_> = ratings.iter().collect();
     for rank in [10, 32] {
-        let by_hand = if rank == 10 { by_hand::<10>(&rows) } else { by_hand::<32>(&rows) };
-        let one = ours(&ratings, 1, rank);
-        let two = ours(&ratings, 2, rank);
+        let [by_hand, one, two] = medians(
+            if bench.quick { 3 } else { 7 },
+            [
+                &mut || if rank == 10 { by_hand::<10>(&rows) } else { by_hand::<32>(&rows) },
+                &mut || ours(&ratings, 1, rank),
+                &mut || ours(&ratings, 2, rank),
+            ],
+        );
         let case = &format!("rank {rank}");
         let (processes, unit) = (1, "ns/rating");
         let figures = [

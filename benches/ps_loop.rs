@@ -6,9 +6,8 @@
 mod common;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use common::{Bench, Figure, median_ns, timed};
+use common::{Bench, Figure, medians, ns_per};
 use waterwheel::prelude::*;
 
 const KEYS: u64 = 1_000_000;
@@ -39,9 +38,9 @@ impl WorkerLogic for Touch {
 }
 
 /// Pull and push of every key through the parameter server.
-fn ours(keys: &Arc<Vec<u32>>, workers: usize, placement: &Placement<u32>) -> Duration {
+fn ours(keys: &Arc<Vec<u32>>, workers: usize, placement: &Placement<u32>) -> f64 {
     let (keys, placement) = (Arc::clone(keys), placement.clone());
-    let (time, _) = timed(|| {
+    ns_per(keys.len(), || {
         execute(RuntimeConfig::threads(workers), move |env| {
             let (keys, splits) = (Arc::clone(&keys), env.workers());
             let data = env.from_splits(splits, move |split| {
@@ -56,13 +55,12 @@ fn ours(keys: &Arc<Vec<u32>>, workers: usize, placement: &Placement<u32>) -> Dur
             Ok(())
         })
         .unwrap()
-    });
-    time
+    })
 }
 
 /// The same updates on one array, by one thread.
-fn direct(keys: &[u32]) -> Duration {
-    let (time, sum) = timed(|| {
+fn direct(keys: &[u32]) -> f64 {
+    ns_per(keys.len(), || {
         let mut table = vec![0.0f32; KEYS as usize * WIDTH];
         for key in keys {
             let at = *key as usize * WIDTH;
@@ -71,17 +69,15 @@ fn direct(keys: &[u32]) -> Duration {
             }
         }
         table[7]
-    });
-    std::hint::black_box(sum);
-    time
+    })
 }
 
 /// Key and row of every operation to the worker of the key and back, on raw timely.
-fn raw_timely(keys: &Arc<Vec<u32>>, workers: usize) -> Duration {
+fn raw_timely(keys: &Arc<Vec<u32>>, workers: usize) -> f64 {
     use timely::dataflow::operators::{Exchange, Probe, ToStream};
 
     let keys = Arc::clone(keys);
-    let (time, _) = timed(|| {
+    ns_per(keys.len(), || {
         timely::execute(timely::Config::process(workers), move |worker| {
             let (keys, part) = (Arc::clone(&keys), keys.len() / worker.peers());
             let me = worker.index();
@@ -100,8 +96,7 @@ fn raw_timely(keys: &Arc<Vec<u32>>, workers: usize) -> Duration {
         })
         .unwrap()
         .join()
-    });
-    time
+    })
 }
 
 fn uniform(n: u64) -> Vec<u32> {
@@ -124,16 +119,30 @@ fn main() {
     let (n, runs) = if bench.quick { (1_000_000, 3) } else { (10_000_000, 5) };
     for (name, keys) in [("uniform", uniform(n)), ("zipf(1.1)", zipf(n))] {
         let keys = Arc::new(keys);
-        let array = median_ns(runs, n, || direct(&keys));
-        for workers in [1, 2] {
-            let raw = median_ns(runs, n, || raw_timely(&keys, workers));
-            for (storage, placement) in [("range", Placement::Range(KEYS)), ("hash", Placement::Hash)] {
-                let ours = median_ns(runs, n, || ours(&keys, workers, &placement));
-                for (floor_name, floor) in [("direct array", array), ("raw timely", raw)] {
-                    let case = &format!("{name} {storage}");
-                    let unit = "ns/pull+push";
-                    bench.report(&Figure { case, workers, processes: 1, ours, floor, floor_name, unit });
-                }
+        let (range, hash) = (Placement::Range(KEYS), Placement::Hash);
+        let [array, raw1, raw2, range1, range2, hash1, hash2] = medians(
+            runs,
+            [
+                &mut || direct(&keys),
+                &mut || raw_timely(&keys, 1),
+                &mut || raw_timely(&keys, 2),
+                &mut || ours(&keys, 1, &range),
+                &mut || ours(&keys, 2, &range),
+                &mut || ours(&keys, 1, &hash),
+                &mut || ours(&keys, 2, &hash),
+            ],
+        );
+        let all = [
+            ("range", 1, range1, raw1),
+            ("range", 2, range2, raw2),
+            ("hash", 1, hash1, raw1),
+            ("hash", 2, hash2, raw2),
+        ];
+        for (storage, workers, ours, raw) in all {
+            for (floor_name, floor) in [("direct array", array), ("raw timely", raw)] {
+                let case = &format!("{name} {storage}");
+                let unit = "ns/pull+push";
+                bench.report(&Figure { case, workers, processes: 1, ours, floor, floor_name, unit });
             }
         }
     }

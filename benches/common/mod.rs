@@ -2,7 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each program includes this module and uses a part of it")]
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Flags of a benchmark program: `[--quick] [--json]`.
 pub struct Bench {
@@ -62,16 +62,24 @@ pub struct Figure<'a> {
     pub unit: &'a str,
 }
 
-/// The median of `runs` calls of `f`, in nanoseconds per operation of `n`.
-pub fn median_ns(runs: usize, n: u64, mut f: impl FnMut() -> Duration) -> f64 {
-    let mut times: Vec<Duration> = (0..runs).map(|_| f()).collect();
-    times.sort();
-    times[times.len() / 2].as_nanos() as f64 / n as f64
+/// The median over `runs` rounds of what each of `cases` measures. They take turns, so that whatever else the
+/// machine does meets all of them.
+pub fn medians<const N: usize>(runs: usize, mut cases: [&mut dyn FnMut() -> f64; N]) -> [f64; N] {
+    let mut figures: [Vec<f64>; N] = std::array::from_fn(|_| Vec::new());
+    for _ in 0..runs {
+        for (case, figures) in cases.iter_mut().zip(&mut figures) {
+            figures.push(case());
+        }
+    }
+    figures.map(|mut figures| {
+        figures.sort_by(f64::total_cmp);
+        figures[figures.len() / 2]
+    })
 }
 
-/// How long `f` takes.
-pub fn timed<R>(f: impl FnOnce() -> R) -> (Duration, R) {
+/// How long `f` takes, in nanoseconds per operation of `n`.
+pub fn ns_per<R>(n: usize, f: impl FnOnce() -> R) -> f64 {
     let start = Instant::now();
-    let result = f();
-    (start.elapsed(), result)
+    std::hint::black_box(f());
+    start.elapsed().as_nanos() as f64 / n as f64
 }

@@ -14,6 +14,7 @@ mod core;
 mod dense;
 mod element;
 mod placement;
+mod prefetch;
 mod server;
 mod server_op;
 mod shard;

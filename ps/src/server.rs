@@ -47,6 +47,10 @@ pub trait ServerLogic: 'static {
         Ok(())
     }
 
+    /// Called with keys that are pulled or pushed next, for a logic that can bring their rows near: a hint,
+    /// which changes nothing.
+    fn prefetch(&mut self, _keys: &[Self::Key]) {}
+
     /// Answers a pull: appends the row of `key`, exactly `pull_width` elements, to `answer`.
     ///
     /// # Errors
@@ -167,6 +171,10 @@ where
             }
         }
         Ok(())
+    }
+
+    fn prefetch(&mut self, keys: &[K]) {
+        self.store.prefetch(keys);
     }
 
     #[inline]

@@ -9,6 +9,9 @@ use crate::server::{ServerContext, ServerLogic};
 pub(crate) type BlockOf<S> =
     Block<<S as ServerLogic>::Key, <S as ServerLogic>::Pull, <S as ServerLogic>::Push>;
 
+/// Keys that are announced to the logic at a time: few enough for their rows to stay in the first cache.
+const PREFETCHED: usize = 64;
+
 /// A server's logic with what it has output and not yet sent.
 pub(crate) struct Shard<S: ServerLogic> {
     logic: S,
@@ -103,15 +106,18 @@ impl<S: ServerLogic> Shard<S> {
         range: std::ops::Range<usize>,
     ) -> Result<()> {
         block.values.reserve(range.len() * self.pull_width);
-        for key in &block.keys[range] {
-            let before = block.values.len();
-            self.logic.on_pull(key, worker, &mut block.values, &mut self.out)?;
-            let found = block.values.len() - before;
-            if found != self.pull_width {
-                let expected = self.pull_width;
-                return Err(Error::operator(format!(
-                    "answer to a pull of {key:?} has {found} elements, expected {expected}"
-                )));
+        for keys in block.keys[range].chunks(PREFETCHED) {
+            self.logic.prefetch(keys);
+            for key in keys {
+                let before = block.values.len();
+                self.logic.on_pull(key, worker, &mut block.values, &mut self.out)?;
+                let found = block.values.len() - before;
+                if found != self.pull_width {
+                    let expected = self.pull_width;
+                    return Err(Error::operator(format!(
+                        "answer to a pull of {key:?} has {found} elements, expected {expected}"
+                    )));
+                }
             }
         }
         Ok(())
@@ -130,10 +136,14 @@ impl<S: ServerLogic> Shard<S> {
             return Err(Error::internal("block with fewer deltas than pushes"));
         };
         let mut rows = deltas.chunks_exact(width);
-        block.keys[range].iter().try_for_each(|key| {
-            let delta = rows.next().unwrap_or_default();
-            self.logic.on_push(key, delta, &mut self.out)
-        })
+        for keys in block.keys[range].chunks(PREFETCHED) {
+            self.logic.prefetch(keys);
+            for key in keys {
+                let delta = rows.next().unwrap_or_default();
+                self.logic.on_push(key, delta, &mut self.out)?;
+            }
+        }
+        Ok(())
     }
 
     /// Tells the logic that nothing more will come.

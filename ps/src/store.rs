@@ -5,6 +5,7 @@ use waterwheel_engine::{Error, Key, Result};
 
 use crate::dense::dense_index;
 use crate::element::Element;
+use crate::prefetch;
 
 /// Rows of `width` elements in one contiguous slab, made on first touch.
 pub(crate) struct RowStore<K, E> {
@@ -13,27 +14,47 @@ pub(crate) struct RowStore<K, E> {
     /// Key of each row, in order of first touch.
     keys: Vec<K>,
     slab: Vec<E>,
+    /// The row that is being made.
+    fresh: Vec<E>,
 }
 
 enum Slots<K> {
     Hashed(FxHashMap<K, u32>),
-    /// Keys `first..first + filled.len()`, each at its own place.
+    /// Keys `first..first + n`, each at its own place.
     Dense {
         first: u64,
-        filled: Vec<bool>,
+        n: u64,
+        /// A bit per key: whether its row was made.
+        filled: Vec<u64>,
     },
 }
 
 impl<K: Key, E: Element> RowStore<K, E> {
     pub(crate) fn hashed(width: usize) -> Self {
-        RowStore { width, slots: Slots::Hashed(FxHashMap::default()), keys: Vec::new(), slab: Vec::new() }
+        Self::with_slots(width, Slots::Hashed(FxHashMap::default()), Vec::new())
     }
 
     /// For the keys `first..first + n`; `blank` fills rows that were not touched yet.
     pub(crate) fn dense(width: usize, first: u64, n: u64, blank: E) -> Self {
-        let filled = vec![false; n as usize];
-        let slab = vec![blank; n as usize * width];
-        RowStore { width, slots: Slots::Dense { first, filled }, keys: Vec::new(), slab }
+        let filled = vec![0; n.div_ceil(64) as usize];
+        Self::with_slots(width, Slots::Dense { first, n, filled }, vec![blank; n as usize * width])
+    }
+
+    fn with_slots(width: usize, slots: Slots<K>, slab: Vec<E>) -> Self {
+        RowStore { width, slots, keys: Vec::new(), slab, fresh: Vec::new() }
+    }
+
+    /// Brings the rows of `keys` near, those that exist: many at once cost little more than one.
+    pub(crate) fn prefetch(&self, keys: &[K]) {
+        for key in keys {
+            let place = match &self.slots {
+                Slots::Hashed(map) => map.get(key).map(|slot| *slot as usize),
+                Slots::Dense { first, n, .. } => position(key, *first, *n),
+            };
+            if let Some(row) = place.and_then(|place| self.slab.get(place * self.width..)) {
+                prefetch::read(&row[..self.width.min(row.len())]);
+            }
+        }
     }
 
     /// The row of `key`; `init` appends its elements on first touch.
@@ -44,17 +65,16 @@ impl<K: Key, E: Element> RowStore<K, E> {
                 Some(slot) => *slot as usize * self.width,
                 None => return self.insert_hashed(key, init),
             },
-            Slots::Dense { first, filled } => {
-                let index = dense_index(key).and_then(|index| index.checked_sub(*first));
-                let Some(index) = index.filter(|index| *index < filled.len() as u64) else {
+            Slots::Dense { first, n, filled } => {
+                let Some(index) = position(key, *first, *n) else {
                     return Err(Error::operator(format!(
                         "key {key:?} does not belong to this server's range"
                     )));
                 };
-                if !filled[index as usize] {
-                    return self.fill_dense(index as usize, key, init);
+                if filled[index / 64] & (1 << (index % 64)) == 0 {
+                    return self.fill_dense(index, key, init);
                 }
-                index as usize * self.width
+                index * self.width
             }
         };
         Ok(&mut self.slab[start..start + self.width])
@@ -80,17 +100,17 @@ impl<K: Key, E: Element> RowStore<K, E> {
 
     #[cold]
     fn fill_dense(&mut self, index: usize, key: &K, init: impl FnOnce(&mut Vec<E>)) -> Result<&mut [E]> {
-        let mut row = Vec::with_capacity(self.width);
-        init(&mut row);
-        if row.len() != self.width {
-            return Err(wrong_width(key, row.len(), self.width));
+        self.fresh.clear();
+        init(&mut self.fresh);
+        if self.fresh.len() != self.width {
+            return Err(wrong_width(key, self.fresh.len(), self.width));
         }
         if let Slots::Dense { filled, .. } = &mut self.slots {
-            filled[index] = true;
+            filled[index / 64] |= 1 << (index % 64);
         }
         self.keys.push(key.clone());
         let place = &mut self.slab[index * self.width..(index + 1) * self.width];
-        place.clone_from_slice(&row);
+        place.clone_from_slice(&self.fresh);
         Ok(place)
     }
 
@@ -102,11 +122,18 @@ impl<K: Key, E: Element> RowStore<K, E> {
             let key = &self.keys[touched];
             let place = match &self.slots {
                 Slots::Hashed(_) => touched,
-                Slots::Dense { first, .. } => dense_index(key).map_or(0, |index| (index - first) as usize),
+                Slots::Dense { first, n, .. } => position(key, *first, *n).unwrap_or_default(),
             };
             visit(key, &self.slab[place * self.width..(place + 1) * self.width]);
         }
     }
+}
+
+/// Position of `key` among `first..first + n`.
+#[inline]
+fn position<K: 'static>(key: &K, first: u64, n: u64) -> Option<usize> {
+    let index = dense_index(key)?.checked_sub(first)?;
+    (index < n).then_some(index as usize)
 }
 
 fn wrong_width<K: std::fmt::Debug>(key: &K, found: usize, expected: usize) -> Error {
