@@ -72,8 +72,9 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
     io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-/// Prints a line for a person; that nobody reads it any more stops nothing.
+/// Prints a line for a person; that nobody reads it any more stops nothing. One write, so that the lines of
+/// several processes do not mix.
 fn say(line: std::fmt::Arguments<'_>) {
     use std::io::Write;
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    let _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }
