@@ -2,7 +2,7 @@
 
 use std::panic::Location;
 
-use crate::clock::Clock;
+use crate::clock::{AnyClock, Clock};
 use crate::edge::Edge;
 use crate::error::Result;
 use crate::operator::{Input, OperatorBuilder, Output, Promise, Token, WakeOn};
@@ -51,7 +51,7 @@ impl<E> Collector<E> {
 impl<E: 'static> Collector<E> {
     /// Sends what waits if it is a full batch.
     #[inline]
-    pub(crate) fn send_full<T: Clock>(&mut self, token: &Token<T>, out: &mut Output<Vec<E>, T>) {
+    pub(crate) fn send_full<T: AnyClock>(&mut self, token: &Token<T>, out: &mut Output<Vec<E>, T>) {
         if self.waiting.len() >= SEND_AT {
             out.send(token, [&mut self.waiting]);
             self.waiting.clear();
@@ -60,13 +60,13 @@ impl<E: 'static> Collector<E> {
 
     /// Sends all that waits.
     #[inline]
-    pub(crate) fn send<T: Clock>(&mut self, token: &Token<T>, out: &mut Output<Vec<E>, T>) {
+    pub(crate) fn send<T: AnyClock>(&mut self, token: &Token<T>, out: &mut Output<Vec<E>, T>) {
         out.send(token, [&mut self.waiting]);
         self.waiting.clear();
     }
 
     /// Sends all that waits at the promise's time.
-    pub(crate) fn send_promised<T: Clock>(&mut self, promise: &Promise<T>, out: &mut Output<Vec<E>, T>) {
+    pub(crate) fn send_promised<T: AnyClock>(&mut self, promise: &Promise<T>, out: &mut Output<Vec<E>, T>) {
         out.send_promised(promise, [&mut self.waiting]);
         self.waiting.clear();
     }
