@@ -113,6 +113,13 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         (Output::new(output), self.edge_of(stream))
     }
 
+    /// As [`output`](Self::output), for an operator that sends with promises of its own alone: what may still
+    /// arrive does not hold time back behind this output.
+    pub(crate) fn detached_output<C: Default + Batch>(&mut self) -> (Output<C, T>, Edge<'s, C, T>) {
+        let (output, stream) = self.builder.new_output_connection::<C, _>([]);
+        (Output::new(output), self.edge_of(stream))
+    }
+
     /// As [`output`](Self::output), for records that are sent one by one.
     pub(crate) fn record_output<D: 'static>(&mut self) -> (RecordOutput<D, T>, Edge<'s, Vec<D>, T>) {
         let (output, stream) = self.builder.new_output::<Vec<D>>();

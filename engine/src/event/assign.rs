@@ -45,7 +45,8 @@ impl<'s, D: 'static> DataStream<'s, D, Epoch> {
         };
         let mut op = OperatorBuilder::made_at(&events, "assign_timestamps_and_watermarks", location);
         let input = op.input(events.enter_event_time(outer), WakeOn::Progress);
-        let (out, edge) = op.output();
+        // The clock of what enters stands at the beginning of event time; the watermark is this operator's word.
+        let (out, edge) = op.detached_output();
         op.build(move |mut promises, _activation| {
             let promise = promises.pop();
             let mut assigner = Assigner { input, out, promise, strategy, highest: None };
