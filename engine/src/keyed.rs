@@ -1,9 +1,10 @@
 //! Keyed streams: state per key, on the worker that owns the key.
 
+mod aggregate;
+mod states;
+
 use std::panic::Location;
 use std::rc::Rc;
-
-use rustc_hash::FxHashMap;
 
 use crate::clock::{Clock, Epoch};
 use crate::edge::Edge;
@@ -14,10 +15,15 @@ use crate::process::{self, Collector, ProcessFunction};
 use crate::record::Record;
 use crate::stream::DataStream;
 
+pub use aggregate::{AggregateFunction, KeyedAtEnd};
+pub(crate) use states::KeyStates;
+pub use states::StateTtl;
+
 /// A stream partitioned by key; see [`DataStream::key_by`].
 pub struct KeyedStream<'s, K, D, T: Clock = Epoch> {
-    edge: Edge<'s, Vec<D>, T>,
-    key: Rc<dyn Fn(&D) -> K>,
+    pub(crate) edge: Edge<'s, Vec<D>, T>,
+    pub(crate) key: Rc<dyn Fn(&D) -> K>,
+    pub(crate) ttl: Option<StateTtl>,
     location: &'static Location<'static>,
 }
 
@@ -66,7 +72,7 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
         key: Rc<dyn Fn(&D) -> K>,
         location: &'static Location<'static>,
     ) -> Self {
-        KeyedStream { edge, key, location }
+        KeyedStream { edge, key, ttl: None, location }
     }
 
     /// Handles each record with its key's state and a [`Collector`] for any number of results.
@@ -100,9 +106,24 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
         self,
         f: F,
     ) -> DataStream<'s, F::Out, T> {
-        let key = Rc::clone(&self.key);
-        let (op, input) = self.partitioned("keyed_process", Location::caller());
-        process::run(op, input, Keyed { f, key, states: FxHashMap::default() })
+        self.run("keyed_process", Location::caller(), f)
+    }
+
+    /// Drops the state of a key that has had no record for so long, by the clock of the machine; the key's
+    /// next record finds a new one, made by `Default`.
+    ///
+    /// State that has timed out is never seen again, not even by
+    /// [`end_of_input`](KeyedProcessFunction::end_of_input). Its memory is given back while other records
+    /// arrive, about one time to live later. Default: state is kept to the end. Valid: above zero; zero ends
+    /// the run with an [`ErrorKind::Config`](crate::ErrorKind::Config) error.
+    #[must_use]
+    pub fn state_ttl(mut self, ttl: impl Into<StateTtl>) -> Self {
+        let ttl = ttl.into();
+        if let Err(error) = ttl.check() {
+            self.edge.origin.refuse(error);
+        }
+        self.ttl = Some(ttl);
+        self
     }
 
     /// The records, each on the worker that owns its key, without state.
@@ -116,17 +137,39 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
         })
     }
 
-    fn partitioned(
+    /// Runs `f` with the states of this worker's keys.
+    pub(crate) fn run<F: KeyedProcessFunction<K, D> + 'static>(
+        self,
+        name: &str,
+        location: &'static Location<'static>,
+        f: F,
+    ) -> DataStream<'s, F::Out, T> {
+        let logic = Keyed::new(f, Rc::clone(&self.key), self.ttl.clone());
+        let (op, input) = self.partitioned(name, location);
+        process::run(op, input, logic)
+    }
+
+    pub(crate) fn partitioned(
         self,
         name: &str,
         location: &'static Location<'static>,
     ) -> (OperatorBuilder<'s, T>, Input<Vec<D>, T>) {
-        let workers = self.edge.place().workers();
+        let n = self.parallelism();
         let mut op = OperatorBuilder::made_at(&self.edge.place(), name, location);
-        let key = self.key;
-        let input = op
-            .input_routed(self.edge, WakeOn::Progress, move |record| key_owner(&key(record), workers) as u64);
+        let input = self.routed_input(&mut op, n);
+        op.set_parallelism(n);
         (op, input)
+    }
+
+    /// Adds an input of `op` that brings each record to the owner of its key among the first `n` workers.
+    pub(crate) fn routed_input(self, op: &mut OperatorBuilder<'s, T>, n: usize) -> Input<Vec<D>, T> {
+        let key = self.key;
+        op.input_routed(self.edge, WakeOn::Progress, move |record| key_owner(&key(record), n) as u64)
+    }
+
+    /// Number of workers, from the first, that own keys.
+    pub(crate) fn parallelism(&self) -> usize {
+        self.edge.origin.parallelism().min(self.edge.place().workers())
     }
 }
 
@@ -149,10 +192,16 @@ where
 }
 
 /// Runs a keyed function with the states of this worker's keys.
-struct Keyed<F: KeyedProcessFunction<K, D>, K, D> {
+pub(crate) struct Keyed<F: KeyedProcessFunction<K, D>, K, D> {
     f: F,
     key: Rc<dyn Fn(&D) -> K>,
-    states: FxHashMap<K, F::State>,
+    states: KeyStates<K, F::State>,
+}
+
+impl<K: Key, D, F: KeyedProcessFunction<K, D>> Keyed<F, K, D> {
+    pub(crate) fn new(f: F, key: Rc<dyn Fn(&D) -> K>, ttl: Option<StateTtl>) -> Self {
+        Keyed { f, key, states: KeyStates::new(ttl) }
+    }
 }
 
 impl<K: Key, D, F: KeyedProcessFunction<K, D>> ProcessFunction<D> for Keyed<F, K, D> {
@@ -160,16 +209,12 @@ impl<K: Key, D, F: KeyedProcessFunction<K, D>> ProcessFunction<D> for Keyed<F, K
 
     fn process(&mut self, record: D, out: &mut Collector<F::Out>) -> Result<()> {
         let key = (self.key)(&record);
-        if let Some(state) = self.states.get_mut(&key) {
-            return self.f.process(&key, state, record, out);
-        }
-        let state = self.states.entry(key.clone()).or_default();
-        self.f.process(&key, state, record, out)
+        self.states.with(&key, |state, _is_new| self.f.process(&key, state, record, out))
     }
 
     fn end_of_input(&mut self, out: &mut Collector<F::Out>) -> Result<()> {
-        let mut entries: Vec<_> = std::mem::take(&mut self.states).into_iter().collect();
-        entries.sort_by(|a, b| a.0.cmp(&b.0));
-        entries.iter_mut().try_for_each(|(key, state)| self.f.end_of_input(key, state, out))
+        let outcome = self.states.for_each(|key, state| self.f.end_of_input(key, state, out));
+        self.states.clear();
+        outcome
     }
 }

@@ -16,6 +16,7 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder as TimelyB
 use timely::progress::frontier::MutableAntichain;
 use timely::progress::operate::FrontierInterest;
 use timely::scheduling::Activator;
+use timely::scheduling::activate::SyncActivator;
 
 use crate::clock::{AnyClock, Clock, EventClock};
 use crate::edge::{Edge, Place};
@@ -63,6 +64,7 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
     /// Adds an input that takes batches as they are, from the same worker.
     pub fn input<C: Default + Batch>(&mut self, edge: Edge<'s, C, T>, wake: WakeOn) -> Input<C, T> {
         let input = Input::new(self.builder.new_input(edge.stream, Pipeline));
+        self.inherit_parallelism(edge.origin.parallelism());
         self.note_input(&edge.lineage, wake);
         input
     }
@@ -81,6 +83,7 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
             },
         );
         let input = Input::new(self.builder.new_input(edge.stream, pact));
+        self.inherit_parallelism(usize::MAX);
         self.note_input(&edge.lineage, wake);
         input
     }
@@ -93,8 +96,38 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
     ) -> Input<Parcel<P>, T> {
         let pact = DistributorPact(|_workers| ByDestination);
         let input = Input::new(self.builder.new_input(edge.stream, pact));
+        self.inherit_parallelism(usize::MAX);
         self.note_input(&edge.lineage, wake);
         input
+    }
+
+    /// An operator has records wherever one of its inputs has; called before the input is counted.
+    fn inherit_parallelism(&self, input: usize) {
+        let others = if self.inputs == 0 { 0 } else { self.origin.parallelism() };
+        self.origin.set_parallelism(others.max(input));
+    }
+
+    /// Says that the routes of this operator's inputs end at the first `workers` workers.
+    pub(crate) fn set_parallelism(&self, workers: usize) {
+        self.origin.set_parallelism(workers);
+    }
+
+    /// Whether records can come to this worker.
+    pub(crate) fn takes_part(&self) -> bool {
+        self.origin.worker() < self.origin.parallelism()
+    }
+
+    /// Ends the run if `check` found something wrong with the graph at this operator.
+    pub(crate) fn refuse_unless(&self, check: Result<()>) {
+        if let Err(error) = check {
+            self.origin.refuse(error);
+        }
+    }
+
+    /// Wakes this operator from any thread.
+    pub(crate) fn sync_activator(&self) -> SyncActivator {
+        let address = self.builder.operator_info().address;
+        self.place.scope().worker().sync_activator_for(address.to_vec())
     }
 
     fn note_input(&mut self, lineage: &Lineage, wake: WakeOn) {

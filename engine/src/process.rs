@@ -49,6 +49,23 @@ impl<E> Collector<E> {
 }
 
 impl<E: 'static> Collector<E> {
+    /// Runs `f` on each record of `batch`, and sends what it emits.
+    #[inline]
+    pub(crate) fn send_each<D, T: Clock>(
+        &mut self,
+        token: &Token<T>,
+        out: &mut Output<Vec<E>, T>,
+        batch: &mut Vec<D>,
+        mut f: impl FnMut(D, &mut Self) -> Result<()>,
+    ) -> Result<()> {
+        for record in batch.drain(..) {
+            f(record, self)?;
+            self.send_full(token, out);
+        }
+        self.send(token, out);
+        Ok(())
+    }
+
     /// Sends what waits if it is a full batch.
     #[inline]
     pub(crate) fn send_full<T: AnyClock>(&mut self, token: &Token<T>, out: &mut Output<Vec<E>, T>) {
@@ -83,7 +100,8 @@ pub trait ProcessFunction<D> {
     /// Ends the run, naming this operator.
     fn process(&mut self, record: D, out: &mut Collector<Self::Out>) -> Result<()>;
 
-    /// Called once per worker when the input has ended, even if this worker saw no record.
+    /// Called once per worker when the input has ended, even if this worker saw no record; not on workers
+    /// beyond the stream's [`parallelism`](DataStream::set_parallelism).
     ///
     /// # Errors
     /// Ends the run, naming this operator.
@@ -104,35 +122,95 @@ pub(crate) fn build<'s, D: 'static, T: Clock, F: ProcessFunction<D> + 'static>(
 
 /// Finishes an operator that runs `f` on every record of `input`.
 pub(crate) fn run<'s, D: 'static, T: Clock, F: ProcessFunction<D> + 'static>(
+    op: OperatorBuilder<'s, T>,
+    input: Input<Vec<D>, T>,
+    f: F,
+) -> DataStream<'s, F::Out, T> {
+    run_beside(op, input, f, ())
+}
+
+/// What an operator sends beside its results, batch by batch; `()` is nothing.
+pub(crate) trait Beside<T: Clock>: 'static {
+    /// Sends all that waits at the token's time.
+    fn send(&mut self, token: &Token<T>);
+
+    /// Sends all that waits at the promise's time.
+    fn send_promised(&mut self, promise: &Promise<T>);
+}
+
+impl<T: Clock> Beside<T> for () {
+    #[inline]
+    fn send(&mut self, _token: &Token<T>) {}
+
+    fn send_promised(&mut self, _promise: &Promise<T>) {}
+}
+
+/// As [`run`], for an operator that sends on one more output, added to it before.
+pub(crate) fn run_beside<'s, D, T, F, B>(
     mut op: OperatorBuilder<'s, T>,
     mut input: Input<Vec<D>, T>,
     mut f: F,
-) -> DataStream<'s, F::Out, T> {
+    mut beside: B,
+) -> DataStream<'s, F::Out, T>
+where
+    D: 'static,
+    T: Clock,
+    F: ProcessFunction<D> + 'static,
+    B: Beside<T>,
+{
     let (mut out, edge) = op.output::<Vec<F::Out>>();
-    op.build(move |mut promises, _activation| {
-        // Kept until the end of the input, at the time that may still arrive: the last call sends with it.
-        let mut last = promises.pop();
+    let takes_part = op.takes_part();
+    op.build(move |promises, _activation| {
+        let mut last = LastWord::new(promises);
         let mut collector = Collector::default();
         move |frontiers| {
             input.try_for_each(|token, batch| {
-                for record in batch.drain(..) {
-                    f.process(record, &mut collector)?;
-                    collector.send_full(&token, &mut out);
-                }
-                collector.send(&token, &mut out);
+                collector.send_each(&token, &mut out, batch, |record, out| f.process(record, out))?;
+                beside.send(&token);
                 Ok(())
             })?;
-            match (frontiers.next(0), &mut last) {
-                (Some(time), Some(promise)) if time != *promise.time() => promise.advance_to(&time)?,
-                (None, Some(promise)) => {
-                    f.end_of_input(&mut collector)?;
-                    collector.send_promised(promise, &mut out);
-                    last = None;
-                }
-                _ => {}
+            if let Some(time) = frontiers.next(0) {
+                return last.wait_until(&time);
             }
+            // What is sent beside goes to the first output, results to the last; often they are one.
+            let (Some(first), Some(main)) = (last.promises().first(), last.promises().last()) else {
+                return Ok(());
+            };
+            if takes_part {
+                f.end_of_input(&mut collector)?;
+                collector.send_promised(main, &mut out);
+                beside.send_promised(first);
+            }
+            last.say_no_more();
             Ok(())
         }
     });
     DataStream::from_edge(edge)
+}
+
+/// The promises of an operator that has something to send when its input has ended: kept until then, at the
+/// time that may still arrive.
+pub(crate) struct LastWord<T: Clock>(Vec<Promise<T>>);
+
+impl<T: Clock> LastWord<T> {
+    pub(crate) fn new(promises: Vec<Promise<T>>) -> Self {
+        LastWord(promises)
+    }
+
+    /// Moves on to `time`, the first that may still arrive.
+    #[inline]
+    pub(crate) fn wait_until(&mut self, time: &T) -> Result<()> {
+        let behind = self.0.iter_mut().filter(|promise| promise.time() != time);
+        behind.map(|promise| promise.advance_to(time)).collect()
+    }
+
+    /// One promise per output, in order; none after [`say_no_more`](Self::say_no_more).
+    pub(crate) fn promises(&self) -> &[Promise<T>] {
+        &self.0
+    }
+
+    /// Drops the promises.
+    pub(crate) fn say_no_more(&mut self) {
+        self.0.clear();
+    }
 }

@@ -65,6 +65,7 @@ where
     config.validate()?;
     let job = Arc::new(job);
     let run = Arc::new(RunState::default());
+    run.set_threads(config.threads);
     config.stop.watch(&run);
     if config.processes == 1 {
         let (builders, _nothing) = communication(config.threads)

@@ -1,10 +1,13 @@
 //! What all worker threads of one process share while a job runs: the first failure, the threads to wake,
 //! the gates of the sources, and the links to the other processes.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::panic::Location;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
+
+use rustc_hash::FxHashMap;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::Gate;
@@ -22,6 +25,8 @@ pub(crate) struct RunState {
     workers: Mutex<Vec<Thread>>,
     gates: Mutex<Vec<Arc<Gate>>>,
     links: Mutex<Option<Arc<Links>>>,
+    threads: AtomicUsize,
+    uids: Mutex<FxHashMap<(usize, String), &'static Location<'static>>>,
 }
 
 /// Locks even when another thread panicked: every critical section here leaves its data whole.
@@ -84,6 +89,42 @@ impl RunState {
             gates.push(Arc::default());
         }
         Arc::clone(&gates[source])
+    }
+
+    /// Sets the number of worker threads of each process.
+    pub(crate) fn set_threads(&self, threads: usize) {
+        self.threads.store(threads, Ordering::Relaxed);
+    }
+
+    /// Number of worker threads of each process.
+    pub(crate) fn threads(&self) -> usize {
+        self.threads.load(Ordering::Relaxed).max(1)
+    }
+
+    /// Notes that an operator on `worker` is called `uid`, and no longer `before`.
+    ///
+    /// # Errors
+    /// Another operator has it: names both source lines.
+    pub(crate) fn claim_uid(
+        &self,
+        worker: usize,
+        uid: &str,
+        location: &'static Location<'static>,
+        before: Option<&str>,
+    ) -> Result<()> {
+        if uid.is_empty() {
+            return Err(Error::config("uid is empty, expected a name that no other operator of the job has"));
+        }
+        let mut uids = lock(&self.uids);
+        if let Some(before) = before {
+            uids.remove(&(worker, before.to_string()));
+        }
+        match uids.insert((worker, uid.to_string()), location) {
+            None => Ok(()),
+            Some(first) => Err(Error::config(format!(
+                "uid \"{uid}\" is used twice, by the operators made at {first} and at {location}"
+            ))),
+        }
     }
 
     /// Sets the links to the other processes.
