@@ -5,6 +5,7 @@
 
 mod clock;
 mod collect;
+mod dead_letter;
 mod edge;
 mod env;
 mod error;
@@ -23,6 +24,7 @@ mod stream;
 
 pub use clock::{Clock, ClockHop, Epoch, LoopCounter, Round};
 pub use collect::{Collected, Outcome};
+pub use dead_letter::{DeadLetter, MappedStreams};
 pub use edge::{Edge, FeedbackEdge, Place};
 pub use env::Env;
 pub use error::{Error, ErrorKind, Result, Site};
@@ -32,7 +34,7 @@ pub use keyed::{KeyedProcessFunction, KeyedStream};
 pub use parcel::{Packet, Parcel};
 pub use process::{Collector, ProcessFunction};
 pub use record::Record;
-pub use runtime::{RuntimeConfig, StopHandle, execute, started_as};
+pub use runtime::{Meeting, RuntimeConfig, StopHandle, execute, started_as};
 pub use source::{
     BadRecord, BadRecordPolicy, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header, Source, SourceStatus,
 };
