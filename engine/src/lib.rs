@@ -7,6 +7,7 @@ mod async_map;
 mod clock;
 mod collect;
 mod connect;
+mod dead_letter;
 mod edge;
 mod env;
 mod error;
@@ -34,6 +35,7 @@ pub use connect::{
     KeyedBroadcastConnectedStreams, KeyedBroadcastProcessFunction, KeyedCoProcessFunction,
     KeyedConnectedStreams,
 };
+pub use dead_letter::{DeadLetter, MappedStreams};
 pub use edge::{Edge, FeedbackEdge, Place};
 pub use env::Env;
 pub use error::{Error, ErrorKind, Result, Site};
@@ -49,7 +51,7 @@ pub use keyed::{AggregateFunction, KeyedAtEnd, KeyedProcessFunction, KeyedStream
 pub use parcel::{Packet, Parcel};
 pub use process::{Collector, ProcessFunction};
 pub use record::Record;
-pub use runtime::{RuntimeConfig, StopHandle, execute, started_as};
+pub use runtime::{Meeting, RuntimeConfig, StopHandle, execute, started_as};
 pub use side_output::{OutputTag, SideOutputStream, SideOutputs};
 pub use source::{
     BadRecord, BadRecordPolicy, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header, Source, SourceStatus,

@@ -37,6 +37,7 @@ impl Origin {
         worker: usize,
         run: Arc<RunState>,
     ) -> Rc<Self> {
+        run.agreement().note(worker, name, location);
         Rc::new(Origin {
             name: RefCell::new(name.into()),
             location,

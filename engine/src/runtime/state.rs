@@ -12,7 +12,8 @@ use rustc_hash::FxHashMap;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::Gate;
 use crate::machine;
-use crate::runtime::link::{Links, Notice};
+use crate::runtime::graph::{Agreement, Graph};
+use crate::runtime::link::{Links, Notice, PeerName};
 
 /// How long the reason of a broken connection may take to arrive.
 const REASON_TIMEOUT: Duration = Duration::from_secs(1);
@@ -27,6 +28,7 @@ pub(crate) struct RunState {
     links: Mutex<Option<Arc<Links>>>,
     threads: AtomicUsize,
     uids: Mutex<FxHashMap<(usize, String), &'static Location<'static>>>,
+    agreement: Agreement,
 }
 
 /// Locks even when another thread panicked: every critical section here leaves its data whole.
@@ -48,6 +50,10 @@ impl RunState {
             *failure = Some(error);
         }
         self.stopped.store(true, Ordering::SeqCst);
+        self.wake_workers();
+    }
+
+    fn wake_workers(&self) {
         for worker in lock(&self.workers).iter() {
             worker.unpark();
         }
@@ -132,9 +138,63 @@ impl RunState {
         *lock(&self.links) = Some(links);
     }
 
+    fn links(&self) -> Option<Arc<Links>> {
+        lock(&self.links).clone()
+    }
+
+    /// The graphs of the workers, to be compared.
+    pub(crate) fn agreement(&self) -> &Agreement {
+        &self.agreement
+    }
+
+    /// Waits until all workers of all processes have built the graph that this one has built, or until the
+    /// run fails.
+    ///
+    /// # Errors
+    /// The graphs differ.
+    pub(crate) fn agree_on_graph(&self, worker: usize, threads: usize) -> Result<()> {
+        if let Some(graph) = self.agreement.worker_has_built(worker, threads)? {
+            match self.links() {
+                None => self.graphs_agree(),
+                Some(links) if worker >= threads => links.send_to(0, &Notice::Built(graph)),
+                Some(links) => {
+                    if self.agreement.expect(graph, links.n_peers())? {
+                        self.announce_agreement();
+                    }
+                }
+            }
+        }
+        while !self.agreement.is_reached() && !self.stopped() {
+            std::thread::park();
+        }
+        Ok(())
+    }
+
+    /// Notes, at process 0, what another process has built.
+    pub(crate) fn peer_has_built(&self, peer: &PeerName, graph: Graph) {
+        match self.agreement.peer_has_built(peer, graph) {
+            Ok(true) => self.announce_agreement(),
+            Ok(false) => {}
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn announce_agreement(&self) {
+        if let Some(links) = self.links() {
+            links.send(&Notice::SameGraph);
+        }
+        self.graphs_agree();
+    }
+
+    /// Lets the workers go on: all have built the same graph.
+    pub(crate) fn graphs_agree(&self) {
+        self.agreement.reach();
+        self.wake_workers();
+    }
+
     /// Tells the other processes that this one holds (or no longer holds) a source.
     pub(crate) fn tell_hold(&self, source: usize, held: bool) {
-        if let Some(links) = lock(&self.links).as_ref() {
+        if let Some(links) = self.links() {
             links.send(&Notice::Hold { source, held });
         }
     }
