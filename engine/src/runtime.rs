@@ -24,6 +24,7 @@ pub use launch::started_as;
 use crate::collect::Outcome;
 use crate::env::Env;
 use crate::error::{Error, Result};
+use crate::flow::Ledger;
 use crate::machine;
 use connect::Cluster;
 use launch::{Membership, Relatives};
@@ -64,7 +65,9 @@ where
 {
     config.validate()?;
     let job = Arc::new(job);
-    let run = Arc::new(RunState::default());
+    let ledger = Ledger::new(config.max_in_flight_records, config.threads, config.processes);
+    let run = Arc::new(RunState::with_ledger(ledger));
+    config.flow_state.watch(run.ledger());
     config.stop.watch(&run);
     if config.processes == 1 {
         let (builders, _nothing) = communication(config.threads)
@@ -126,6 +129,7 @@ where
     F: for<'s> Fn(&Env<'s>) -> Result<O>,
 {
     let outcome = worker.dataflow(|scope| job(&Env::new(scope, Arc::clone(run))))?;
+    run.ledger().set_built(run);
     while worker.has_dataflows() {
         if run.stopped() {
             return Ok(None);

@@ -11,6 +11,7 @@ use crate::clock::{Clock, Epoch};
 use crate::collect::Collected;
 use crate::edge::Edge;
 use crate::error::Result;
+use crate::flow;
 use crate::hash::Key;
 use crate::keyed::KeyedStream;
 use crate::operator::output::RecordOutput;
@@ -145,9 +146,9 @@ impl<'s, D: 'static, T: Clock> DataStream<'s, D, T> {
     /// All records of both streams. Without order between them.
     #[must_use]
     pub fn union(self, other: Self) -> Self {
-        let lineage = self.edge.lineage.union(&other.edge.lineage).copied().collect();
+        let lineage = flow::both(&self.edge.lineage, &other.edge.lineage);
         let stream = self.edge.stream.concat(other.edge.stream);
-        DataStream { edge: Edge { stream, origin: self.edge.origin, lineage: Rc::new(lineage) } }
+        DataStream { edge: Edge { stream, origin: self.edge.origin, lineage } }
     }
 
     /// Hands each record to `write`, for its effect; an error ends the run.

@@ -22,6 +22,9 @@ const MAX_MESSAGE_BYTES: usize = 16 << 10;
 /// Sources that a peer may name: far above any real job.
 const MAX_SOURCES: usize = 1 << 16;
 
+/// Exchanges that a peer may name: far above any real job.
+const MAX_EXCHANGES: usize = 1 << 16;
+
 /// What one process tells the others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Notice {
@@ -31,6 +34,8 @@ pub(crate) enum Notice {
     Hold { source: usize, held: bool },
     /// All workers of the sender have finished in good order.
     Farewell,
+    /// The sender's workers have sent so many records into an exchange more than they have read from it.
+    InFlight { exchange: usize, sum: i64 },
 }
 
 impl Notice {
@@ -168,6 +173,13 @@ impl Links {
                     run.fail(Error::peer(format!("{peer} names source {source}, at most {MAX_SOURCES}")));
                 }
                 Ok(Notice::Hold { source, held }) => run.gate(source).note_remote(held),
+                Ok(Notice::InFlight { exchange, .. }) if exchange >= MAX_EXCHANGES => {
+                    let text = format!("{peer} names exchange {exchange}, at most {MAX_EXCHANGES}");
+                    run.fail(Error::peer(text));
+                }
+                Ok(Notice::InFlight { exchange, sum }) => {
+                    run.ledger().account(exchange).note_remote(peer.process, sum, run);
+                }
                 Ok(Notice::Farewell) => {
                     lock(&self.awaited).retain(|process| *process != peer.process);
                     self.changed.notify_all();
