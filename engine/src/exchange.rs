@@ -23,7 +23,17 @@ pub(crate) struct Counted<P> {
     pub(crate) lineage: Lineage,
     /// Whether the reader may leave it unread until another input has ended.
     pub(crate) may_wait: bool,
-    pub(crate) turn: usize,
+    pub(crate) channel: Channel,
+}
+
+/// What a counted channel is part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Channel {
+    /// An exchange between workers. What has been read is not counted any more.
+    Exchange,
+    /// The feedback edge of a loop. What has been read is counted until its worker has had the time to send it
+    /// round: taken for gone, it would release the sources just before it is back.
+    Feedback,
 }
 
 impl<T, C, P> ParallelizationContract<T, C> for Counted<P>
@@ -47,9 +57,10 @@ where
         let tally = ledger.counts().then(|| {
             let account = ledger.account(identifier);
             account.set_lineage(&self.lineage, self.may_wait);
-            Rc::new(Tally::new(account, Rc::clone(&self.reader)))
+            Rc::new(Tally::new(account, Rc::clone(&self.reader), self.channel))
         });
-        let reader = Reader { again: worker.activator_for(address), turn: self.turn, left: self.turn };
+        let turn = if self.channel == Channel::Feedback { usize::MAX } else { ledger.turn() };
+        let reader = Reader { again: worker.activator_for(address), turn, left: turn };
         (
             CountedPusher { pusher, tally: tally.clone() },
             CountedPuller { puller, tally, reader, nothing: None },
@@ -61,14 +72,38 @@ where
 struct Tally {
     account: Arc<Account>,
     reader: Rc<Origin>,
+    channel: Channel,
     sum: Cell<i64>,
+    /// Records that were read from a feedback edge and may be on their way round.
+    away: Cell<i64>,
     /// 1 until the account has the name of the reader, which programs set after they have built it.
     add_at: Cell<u64>,
 }
 
 impl Tally {
-    fn new(account: Arc<Account>, reader: Rc<Origin>) -> Self {
-        Tally { account, reader, sum: Cell::new(0), add_at: Cell::new(1) }
+    fn new(account: Arc<Account>, reader: Rc<Origin>, channel: Channel) -> Self {
+        Tally { account, reader, channel, sum: Cell::new(0), away: Cell::new(0), add_at: Cell::new(1) }
+    }
+
+    #[inline]
+    fn sent(&self, records: i64) {
+        let back = records.min(self.away.get());
+        self.away.set(self.away.get() - back);
+        self.note(records - back);
+    }
+
+    #[inline]
+    fn read(&self, records: i64) {
+        match self.channel {
+            Channel::Exchange => self.note(-records),
+            Channel::Feedback => self.away.set(self.away.get() + records),
+        }
+    }
+
+    /// Takes what was away, and has not come round while all operators had their turn, for gone.
+    #[inline]
+    fn settle(&self) {
+        self.note(-self.away.take());
     }
 
     #[inline]
@@ -100,7 +135,7 @@ impl<T, C: Accountable, P: Push<Message<T, C>>> Push<Message<T, C>> for CountedP
     #[inline]
     fn push(&mut self, message: &mut Option<Message<T, C>>) {
         if let (Some(tally), Some(message)) = (&self.tally, &message) {
-            tally.note(message.data.record_count());
+            tally.sent(message.data.record_count());
         }
         self.pusher.push(message);
     }
@@ -132,14 +167,22 @@ impl<T, C: Accountable, P: Pull<Message<T, C>>> Pull<Message<T, C>> for CountedP
             self.reader.again.activate();
             return &mut self.nothing;
         }
+        if self.reader.left == self.reader.turn {
+            tally.settle();
+        }
         let message = self.puller.pull();
         match message {
             Some(message) => {
                 let records = message.data.record_count();
-                tally.note(-records);
+                tally.read(records);
                 self.reader.left = self.reader.left.saturating_sub(records.unsigned_abs() as usize);
             }
-            None => self.reader.left = self.reader.turn,
+            None => {
+                self.reader.left = self.reader.turn;
+                if tally.away.get() > 0 {
+                    self.reader.again.activate();
+                }
+            }
         }
         message
     }

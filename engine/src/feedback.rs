@@ -12,7 +12,7 @@ use timely::progress::timestamp::PathSummary;
 
 use crate::clock::Clock;
 use crate::edge::{Edge, Place};
-use crate::exchange::Counted;
+use crate::exchange::{Channel, Counted};
 use crate::flow::{self, Lineage};
 use crate::operator::Batch;
 use crate::origin::Origin;
@@ -55,7 +55,7 @@ impl<'i, C: Default + Batch, T: Clock> FeedbackEdge<'i, C, T> {
             reader: Rc::clone(&origin),
             lineage: edge.lineage,
             may_wait: false,
-            turn: usize::MAX,
+            channel: Channel::Feedback,
         };
         let connection = [(0, Antichain::from_elem(step.clone()))];
         let mut input = builder.new_input_connection(edge.stream, pact, connection);

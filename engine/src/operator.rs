@@ -19,7 +19,7 @@ use timely::scheduling::Activator;
 use crate::clock::Clock;
 use crate::edge::{Edge, Place};
 use crate::error::Result;
-use crate::exchange::Counted;
+use crate::exchange::{Channel, Counted};
 use crate::flow::{self, Lineage, SourceHold};
 use crate::origin::Origin;
 use crate::parcel::{ByDestination, Packet, Parcel};
@@ -123,8 +123,7 @@ impl<'s, T: Clock> OperatorBuilder<'s, T> {
 
     fn counted<P>(&self, pact: P, lineage: &Lineage) -> Counted<P> {
         let (reader, lineage) = (Rc::clone(&self.origin), Rc::clone(lineage));
-        let turn = reader.run().ledger().turn();
-        Counted { pact, reader, lineage, may_wait: self.may_wait, turn }
+        Counted { pact, reader, lineage, may_wait: self.may_wait, channel: Channel::Exchange }
     }
 
     /// Adds an output; the edge is what other operators read from.

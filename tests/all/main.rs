@@ -11,5 +11,6 @@ mod cli;
 mod cluster;
 mod conformance;
 mod failures;
+mod flow;
 mod layers;
 mod mf;
