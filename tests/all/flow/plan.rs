@@ -116,12 +116,12 @@ pub(super) fn mapped(record: u64) -> u64 {
 }
 
 pub(super) fn kept(record: u64) -> bool {
-    record % 7 != 0
+    !record.is_multiple_of(7)
 }
 
 /// Whether a record leaves a loop; otherwise it goes round as `next_lap` of itself.
 pub(super) fn leaves(record: u64) -> bool {
-    record % 3 == 0
+    record.is_multiple_of(3)
 }
 
 pub(super) fn next_lap(record: u64) -> u64 {
