@@ -12,6 +12,8 @@ mod edge;
 mod env;
 mod error;
 mod event;
+mod exchange;
+mod feedback;
 mod flow;
 pub mod hash;
 mod keyed;
@@ -36,7 +38,7 @@ pub use connect::{
     KeyedConnectedStreams,
 };
 pub use dead_letter::{DeadLetter, MappedStreams};
-pub use edge::{Edge, FeedbackEdge, Place};
+pub use edge::{Edge, Place};
 pub use env::Env;
 pub use error::{Error, ErrorKind, Result, Site};
 pub use event::{
@@ -45,7 +47,8 @@ pub use event::{
     TimerContext, Trigger, TriggerContext, TriggerResult, WatermarkStrategy, WindowJoin, WindowResult,
     WindowedResults, WindowedStream, Windows,
 };
-pub use flow::SourceHold;
+pub use feedback::FeedbackEdge;
+pub use flow::{ExchangeFlow, FlowState, SourceHold};
 pub use hash::Key;
 pub use keyed::{AggregateFunction, KeyedAtEnd, KeyedProcessFunction, KeyedStream, StateTtl};
 pub use parcel::{Packet, Parcel};

@@ -33,6 +33,7 @@ pub use stop::StopHandle;
 use crate::collect::Outcome;
 use crate::env::Env;
 use crate::error::{Error, Result};
+use crate::flow::Ledger;
 use crate::machine;
 use connect::Cluster;
 use launch::{Membership, Relatives};
@@ -76,8 +77,10 @@ where
 {
     config.validate()?;
     let job = Arc::new(job);
-    let run = Arc::new(RunState::default());
+    let ledger = Ledger::new(config.max_in_flight_records, config.threads, config.processes);
+    let run = Arc::new(RunState::with_ledger(ledger));
     run.set_threads(config.threads);
+    config.flow_state.watch(run.ledger());
     config.stop.watch(&run);
     if config.processes == 1 {
         let (builders, _nothing) = communication(config.threads)
@@ -144,6 +147,7 @@ where
         scope.scoped("event time", |events| job(&Env::new(scope, events, Arc::clone(run))))
     })?;
     run.agree_on_graph(worker.index(), threads)?;
+    run.ledger().set_built(run);
     while worker.has_dataflows() {
         if run.stopped() {
             return Ok(None);

@@ -14,6 +14,7 @@ use crate::clock::{AnyClock, Clock, Epoch};
 use crate::collect::Collected;
 use crate::edge::Edge;
 use crate::error::Result;
+use crate::flow;
 use crate::hash::Key;
 use crate::keyed::KeyedStream;
 use crate::operator::output::RecordOutput;
@@ -148,9 +149,9 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
         let (first, second) = (&self.edge.origin, &other.edge.origin);
         let origin = Origin::new("union", Location::caller(), first.worker(), Arc::clone(first.run()));
         origin.set_parallelism(first.parallelism().max(second.parallelism()));
-        let lineage = self.edge.lineage.union(&other.edge.lineage).copied().collect();
+        let lineage = flow::both(&self.edge.lineage, &other.edge.lineage);
         let stream = self.edge.stream.concat(other.edge.stream);
-        DataStream { edge: Edge { stream, origin, lineage: Rc::new(lineage), ..self.edge } }
+        DataStream { edge: Edge { stream, origin, lineage, ..self.edge } }
     }
 
     /// Hands each record to `write`, for its effect; an error ends the run.

@@ -12,5 +12,6 @@ mod cluster;
 mod conformance;
 mod event_time;
 mod failures;
+mod flow;
 mod layers;
 mod mf;

@@ -6,6 +6,7 @@ mod hosts;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::flow::FlowState;
 use crate::runtime::handshake::{MAX_JOB_NAME_BYTES, MAX_VERSION_BYTES, Terms};
 use crate::runtime::secret::Secret;
 use crate::runtime::stop::StopHandle;
@@ -52,12 +53,17 @@ pub struct RuntimeConfig {
     pub(crate) attempt: u64,
     pub(crate) child_args: Option<Vec<String>>,
     pub(crate) stop: StopHandle,
+    pub(crate) max_in_flight_records: usize,
+    pub(crate) flow_state: FlowState,
 }
 
 /// Upper limit of threads and of processes.
 pub(crate) const MAX_PARALLELISM: usize = 1024;
 /// Shortest heartbeat time-out: a busy machine may pause any thread for a good part of it.
 const MIN_HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Enough for every exchange to keep its readers busy, little enough to be forgotten: 256 K records.
+const DEFAULT_MAX_IN_FLIGHT_RECORDS: usize = 256 << 10;
 
 impl Default for RuntimeConfig {
     fn default() -> Self {
@@ -75,6 +81,8 @@ impl Default for RuntimeConfig {
             attempt: 1,
             child_args: None,
             stop: StopHandle::default(),
+            max_in_flight_records: DEFAULT_MAX_IN_FLIGHT_RECORDS,
+            flow_state: FlowState::default(),
         }
     }
 }
@@ -199,6 +207,26 @@ impl RuntimeConfig {
     #[must_use]
     pub fn stop_handle(mut self, stop: StopHandle) -> Self {
         self.stop = stop;
+        self
+    }
+
+    /// Sets how many records may be in flight on one exchange or feedback edge, over all processes, before
+    /// the sources it descends from are held. They go on when half of them have been read.
+    ///
+    /// Default 262,144. Valid: any number; 0 counts nothing and holds nobody. Give every process the same.
+    ///
+    /// Sources read in turns, so there may be a few thousand records more for each worker. Below a few
+    /// thousand records the job works in small steps, and slower.
+    #[must_use]
+    pub fn max_in_flight_records(mut self, records: usize) -> Self {
+        self.max_in_flight_records = records;
+        self
+    }
+
+    /// Sets the handle that shows what is in flight on which exchange while the job runs.
+    #[must_use]
+    pub fn flow_state(mut self, state: FlowState) -> Self {
+        self.flow_state = state;
         self
     }
 

@@ -17,6 +17,8 @@ use notice::{NoticeReader, encode};
 
 /// Sources that a peer may name: far above any real job.
 const MAX_SOURCES: usize = 1 << 16;
+/// Exchanges that a peer may name: far above any real job.
+const MAX_EXCHANGES: usize = 1 << 16;
 /// Time between two signs of life; the shortest time-out allows for five.
 const ALIVE_INTERVAL: Duration = Duration::from_millis(200);
 /// How long a peer may leave its link unread before the link counts as broken.
@@ -227,6 +229,12 @@ impl Listener {
                 run.fail(Error::peer(format!("{peer} names source {source}, at most {MAX_SOURCES}")));
             }
             Notice::Hold { source, held } => run.gate(source).note_remote(held),
+            Notice::InFlight { exchange, .. } if exchange >= MAX_EXCHANGES => {
+                run.fail(Error::peer(format!("{peer} names exchange {exchange}, at most {MAX_EXCHANGES}")));
+            }
+            Notice::InFlight { exchange, sum } => {
+                run.ledger().account(exchange).note_remote(peer.process, sum, run);
+            }
             Notice::Built(graph) => run.peer_has_built(peer, graph),
             Notice::SameGraph => run.graphs_agree(),
             Notice::Alive | Notice::Farewell => {}

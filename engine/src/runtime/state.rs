@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::flow::Gate;
+use crate::flow::{Gate, Ledger};
 use crate::machine;
 use crate::runtime::graph::{Agreement, Graph};
 use crate::runtime::link::{Links, Notice, PeerName};
@@ -25,6 +25,7 @@ pub(crate) struct RunState {
     failure: Mutex<Option<Error>>,
     workers: Mutex<Vec<Thread>>,
     gates: Mutex<Vec<Arc<Gate>>>,
+    ledger: Arc<Ledger>,
     links: Mutex<Option<Arc<Links>>>,
     threads: AtomicUsize,
     uids: Mutex<FxHashMap<(usize, String), &'static Location<'static>>>,
@@ -37,6 +38,22 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl RunState {
+    pub(crate) fn with_ledger(ledger: Ledger) -> Self {
+        RunState { ledger: Arc::new(ledger), ..Self::default() }
+    }
+
+    /// What is in flight on the exchanges.
+    pub(crate) fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+
+    /// Tells the other processes how many records this one has sent into an exchange more than it has read.
+    pub(crate) fn tell_in_flight(&self, exchange: usize, sum: i64) {
+        if let Some(links) = lock(&self.links).as_ref() {
+            links.send(&Notice::InFlight { exchange, sum });
+        }
+    }
+
     /// Ends the run with `error`: the first one wins, workers wake up and stop, peers are told.
     pub(crate) fn fail(&self, error: Error) {
         {

@@ -27,6 +27,8 @@ pub(crate) enum Notice {
     Hold { source: usize, held: bool },
     /// All workers of the sender have finished in good order.
     Farewell,
+    /// The sender's workers have sent so many records into an exchange more than they have read from it.
+    InFlight { exchange: usize, sum: i64 },
     /// The sender is alive.
     Alive,
     /// What the workers of the sender have built; to process 0.
