@@ -15,3 +15,4 @@ mod failures;
 mod flow;
 mod layers;
 mod mf;
+mod nexmark;
