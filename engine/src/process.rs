@@ -200,8 +200,8 @@ impl<T: Clock> LastWord<T> {
     /// Moves on to `time`, the first that may still arrive.
     #[inline]
     pub(crate) fn wait_until(&mut self, time: &T) -> Result<()> {
-        let behind = self.0.iter_mut().filter(|promise| promise.time() != time);
-        behind.map(|promise| promise.advance_to(time)).collect()
+        let mut behind = self.0.iter_mut().filter(|promise| promise.time() != time);
+        behind.try_for_each(|promise| promise.advance_to(time))
     }
 
     /// One promise per output, in order; none after [`say_no_more`](Self::say_no_more).

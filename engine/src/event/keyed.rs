@@ -68,7 +68,6 @@ impl<'s, K: Key, D: Record> KeyedEventStream<'s, K, D> {
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "the parts of one operator, used once")]
     fn partitioned(
         self,
         name: &str,
