@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use waterwheel::prelude::*;
 
-use super::fixture::{Pair, pairs, sorted};
+use super::fixture::{Pair, after_end, pairs, sorted};
 use crate::cluster::{everywhere, test_path};
 
 /// The sum of the rules of each key.
@@ -149,7 +149,10 @@ fn keyed_records_read_the_broadcast_state_beside_that_of_their_key() {
     let job = |config| {
         execute(config, |env| {
             let rules = env.from_splits(3, |split| pairs(30 + split as u64, 30, 50));
-            let records = env.from_iter(pairs(15, 3000, 90)).rebalance().key_by(|pair| pair.0);
+            // Even keys are new to the function when it has heard that the rules are complete.
+            let (even, odd) = pairs(15, 3000, 90).into_iter().partition::<Vec<_>, _>(|pair| pair.0 % 2 == 0);
+            let records = env.from_iter(odd).rebalance().union(after_end(rules.clone(), even));
+            let records = records.key_by(|pair| pair.0);
             Ok(records.connect_broadcast(rules).process_function(KeyedAfterRules).collect())
         })
         .unwrap()

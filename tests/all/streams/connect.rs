@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use waterwheel::prelude::*;
 
-use super::fixture::{Pair, pairs, sorted};
+use super::fixture::{Pair, after_end, pairs, sorted};
 use crate::cluster::{everywhere, test_path};
 
 fn words(seed: u64, n: u64, keys: u64) -> Vec<(u64, String)> {
@@ -137,6 +137,9 @@ fn keyed_join_finds_every_pair_with_the_same_key() {
     });
 }
 
+/// Keys from here on come in the second stream only, after the end of the first.
+const AFTER: u64 = 100;
+
 /// Per key: the numbers of records of each stream and of calls at each end.
 struct Ends;
 
@@ -149,46 +152,64 @@ impl KeyedCoProcessFunction<u64, Pair, Pair> for Ends {
         if s[2] > 0 { Err(Error::internal("a record after the end")) } else { Ok(()) }
     }
 
-    fn process2(&mut self, _: &u64, s: &mut [u64; 4], _: Pair, _: &mut Collector<Self::Out>) -> Result<()> {
+    fn process2(&mut self, key: &u64, s: &mut [u64; 4], _: Pair, _: &mut Collector<Self::Out>) -> Result<()> {
         s[1] += 1;
-        if s[3] > 0 { Err(Error::internal("a record after the end")) } else { Ok(()) }
+        match s[3] > 0 || (*key >= AFTER && s[2] != 1) {
+            true => Err(Error::internal(format!("a record of key {key} in state {s:?}"))),
+            false => Ok(()),
+        }
     }
 
     fn end_of_input1(&mut self, key: &u64, s: &mut [u64; 4], out: &mut Collector<Self::Out>) -> Result<()> {
         s[2] += 1;
-        // Of a key that the second stream brings when both have begun to end, this is the first it hears.
-        if s[3] > 0 { self.done(key, s, out) } else { Ok(()) }
+        self.tell(key, s, out)
     }
 
     fn end_of_input2(&mut self, key: &u64, s: &mut [u64; 4], out: &mut Collector<Self::Out>) -> Result<()> {
         s[3] += 1;
-        if s[2] > 0 { self.done(key, s, out) } else { Ok(()) }
+        self.tell(key, s, out)
     }
 }
 
 impl Ends {
-    fn done(&self, key: &u64, s: &[u64; 4], out: &mut Collector<(u64, [u64; 4])>) -> Result<()> {
-        out.emit((*key, *s));
+    fn tell(&self, key: &u64, s: &[u64; 4], out: &mut Collector<(u64, [u64; 4])>) -> Result<()> {
+        if s[2] > 0 && s[3] > 0 {
+            out.emit((*key, *s));
+        }
         Ok(())
     }
+}
+
+/// The first stream: keys 0 to 39.
+fn early() -> Vec<Pair> {
+    pairs(12, 200, 40)
+}
+
+/// What the second stream has at any time: keys 20 to 59.
+fn meanwhile() -> Vec<Pair> {
+    pairs(13, 2000, 40).into_iter().map(|(key, value)| (key + 20, value)).collect()
+}
+
+/// What the second stream has after the end of the first: some keys that were there before, and new ones.
+fn afterwards() -> Vec<Pair> {
+    let new = pairs(19, 500, 40).into_iter().map(|(key, value)| (key + AFTER, value));
+    meanwhile().into_iter().take(100).chain(new).collect()
 }
 
 #[test]
 fn every_key_of_connected_streams_hears_of_each_end_once() {
     let job = |config| {
         execute(config, |env| {
-            // Keys 0 to 39 and 20 to 59; the second stream goes on after the first has ended.
-            let early = env.from_iter(pairs(12, 200, 40)).key_by(|pair| pair.0);
-            let late = env.from_iter(pairs(13, 20_000, 40)).map(|(key, value)| (key + 20, value));
-            let late = late.rebalance().rebalance().key_by(|pair| pair.0);
+            let early = env.from_iter(early());
+            let late = env.from_iter(meanwhile()).rebalance().union(after_end(early.clone(), afterwards()));
+            let (early, late) = (early.key_by(|pair| pair.0), late.key_by(|pair| pair.0));
             Ok(early.connect(late).process_function(Ends).collect())
         })
         .unwrap()
         .concat()
     };
     everywhere(test_path!(every_key_of_connected_streams_hears_of_each_end_once), job, |found, shape| {
-        let (early, late) = (pairs(12, 200, 40), pairs(13, 20_000, 40));
-        let late: Vec<Pair> = late.into_iter().map(|(key, value)| (key + 20, value)).collect();
+        let (early, late) = (early(), [meanwhile(), afterwards()].concat());
         let keys: BTreeSet<u64> = early.iter().chain(&late).map(|pair| pair.0).collect();
         let count = |all: &[Pair], key| all.iter().filter(|pair| pair.0 == key).count() as u64;
         let expected = keys.iter().map(|key| (*key, [count(&early, *key), count(&late, *key), 1, 1]));

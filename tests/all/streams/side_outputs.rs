@@ -64,7 +64,7 @@ impl KeyedProcessFunction<u64, Pair> for Counting {
         out: &mut Collector<(u64, u64)>,
     ) -> Result<()> {
         *count += 1;
-        if *count % 10 == 0 {
+        if count.is_multiple_of(10) {
             self.0.emit(&NEGATIVE, pair);
         }
         out.emit((*key, *count));
@@ -87,7 +87,7 @@ fn keyed_function_emits_beside_its_results_and_at_the_end() {
             let closure = env.from_iter(pairs(5, 3000, 20)).key_by(|pair| pair.0);
             let closure = closure.process_with_side_outputs(|_, n: &mut u64, pair, out, side| {
                 *n += 1;
-                if *n % 10 == 0 { side.emit(&NEGATIVE, pair) } else { out.emit(pair) }
+                if n.is_multiple_of(10) { side.emit(&NEGATIVE, pair) } else { out.emit(pair) }
             });
             let again = closure.side_output(&NEGATIVE);
             Ok((counted.into_main().collect(), tenth.collect(), text.collect(), again.collect()))
@@ -101,7 +101,7 @@ fn keyed_function_emits_beside_its_results_and_at_the_end() {
             let n = counts.entry(pair.0).or_default();
             *n += 1;
             main.push((pair.0, *n));
-            tenth.extend((*n % 10 == 0).then_some(pair));
+            tenth.extend((n.is_multiple_of(10)).then_some(pair));
         }
         let texts = counts.iter().map(|(key, n)| format!("{key}: {n}")).collect();
         let (found_main, found_tenth, found_texts, again) = found.into_iter().next().unwrap();

@@ -45,9 +45,12 @@ fn apply(key: u64, value: i64, state: &mut Everything) -> Contents {
     (key, last, state.recent.get().to_vec(), counts, greatest)
 }
 
+/// The last value, the recent ones, counts by residue, and all values.
+type Plain = (Option<i64>, Vec<i64>, BTreeMap<i64, u64>, Vec<i64>);
+
 /// The same without state types.
 fn naive(records: &[(u64, i64)]) -> Vec<Contents> {
-    let mut keys: BTreeMap<u64, (Option<i64>, Vec<i64>, BTreeMap<i64, u64>, Vec<i64>)> = BTreeMap::new();
+    let mut keys: BTreeMap<u64, Plain> = BTreeMap::new();
     let step = |(key, value): &(u64, i64)| {
         let (last, recent, counts, seen) = keys.entry(*key).or_default();
         match *value {
