@@ -34,6 +34,12 @@ pub trait CoProcessFunction<A, B> {
     /// What it emits.
     type Out: 'static;
 
+    /// Whether the function is to be told of the end of its input. Default `true`.
+    ///
+    /// Waiting for the end keeps a loop alive: a function whose results are fed back into its own input must
+    /// say `false`, or the loop never ends.
+    const WAITS_FOR_END: bool = true;
+
     /// Handles one record of the first stream.
     ///
     /// # Errors
@@ -126,7 +132,8 @@ impl<'s, A: 'static, B: 'static, T: Clock> ConnectedStreams<'s, A, B, T> {
     ) -> DataStream<'s, F::Out, T> {
         let (first, second) = (self.first.into_edge(), self.second.into_edge());
         let mut op = OperatorBuilder::made_at(&first.place(), name, location);
-        let inputs = (op.input(first, WakeOn::Progress), op.input(second, WakeOn::Progress));
+        let wake = WakeOn::end(F::WAITS_FOR_END);
+        let inputs = (op.input(first, wake), op.input(second, wake));
         run(op, inputs, f)
     }
 }
@@ -140,6 +147,7 @@ where
     G: FnMut(B, &mut Collector<E>),
 {
     type Out = E;
+    const WAITS_FOR_END: bool = false;
 
     fn process1(&mut self, record: A, out: &mut Collector<E>) -> Result<()> {
         (self.0)(record, out);
@@ -161,8 +169,8 @@ fn run<'s, A: 'static, B: 'static, T: Clock, F: CoProcessFunction<A, B> + 'stati
     let (mut out, edge) = op.output::<Vec<F::Out>>();
     let takes_part = op.takes_part();
     op.build(move |promises, _activation| {
-        let mut last = LastWord::new(promises);
-        let mut is_open = [takes_part; 2];
+        let mut last = LastWord::new(promises, F::WAITS_FOR_END);
+        let mut is_open = [takes_part && F::WAITS_FOR_END; 2];
         let mut collector = Collector::default();
         move |frontiers| {
             first.try_for_each(|token, batch| {

@@ -40,6 +40,12 @@ pub trait KeyedProcessFunction<K, D> {
     /// What it emits.
     type Out: 'static;
 
+    /// Whether the function is to be told of the end of its input. Default `true`.
+    ///
+    /// Waiting for the end keeps a loop alive: a function whose results are fed back into its own input must
+    /// say `false`, or the loop never ends.
+    const WAITS_FOR_END: bool = true;
+
     /// Handles one record of `key`.
     ///
     /// # Errors
@@ -130,7 +136,7 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
     #[must_use]
     pub fn into_stream(self) -> DataStream<'s, D, T> {
         let location = self.location;
-        let (op, input) = self.partitioned("key_by", location);
+        let (op, input) = self.partitioned("key_by", location, WakeOn::Records);
         op.finish_unary(input, |token, batch, out| {
             out.send_batch(token, batch);
             Ok(())
@@ -145,7 +151,7 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
         f: F,
     ) -> DataStream<'s, F::Out, T> {
         let logic = Keyed::new(f, Rc::clone(&self.key), self.ttl.clone());
-        let (op, input) = self.partitioned(name, location);
+        let (op, input) = self.partitioned(name, location, WakeOn::end(F::WAITS_FOR_END));
         process::run(op, input, logic)
     }
 
@@ -153,18 +159,24 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
         self,
         name: &str,
         location: &'static Location<'static>,
+        wake: WakeOn,
     ) -> (OperatorBuilder<'s, T>, Input<Vec<D>, T>) {
         let n = self.parallelism();
         let mut op = OperatorBuilder::made_at(&self.edge.place(), name, location);
-        let input = self.routed_input(&mut op, n);
+        let input = self.routed_input(&mut op, wake, n);
         op.set_parallelism(n);
         (op, input)
     }
 
     /// Adds an input of `op` that brings each record to the owner of its key among the first `n` workers.
-    pub(crate) fn routed_input(self, op: &mut OperatorBuilder<'s, T>, n: usize) -> Input<Vec<D>, T> {
+    pub(crate) fn routed_input(
+        self,
+        op: &mut OperatorBuilder<'s, T>,
+        wake: WakeOn,
+        n: usize,
+    ) -> Input<Vec<D>, T> {
         let key = self.key;
-        op.input_routed(self.edge, WakeOn::Progress, move |record| key_owner(&key(record), n) as u64)
+        op.input_routed(self.edge, wake, move |record| key_owner(&key(record), n) as u64)
     }
 
     /// Number of workers, from the first, that own keys.
@@ -184,6 +196,7 @@ where
 {
     type State = S;
     type Out = E;
+    const WAITS_FOR_END: bool = false;
 
     fn process(&mut self, key: &K, state: &mut S, record: D, out: &mut Collector<E>) -> Result<()> {
         (self.0)(key, state, record, out);
@@ -206,6 +219,7 @@ impl<K: Key, D, F: KeyedProcessFunction<K, D>> Keyed<F, K, D> {
 
 impl<K: Key, D, F: KeyedProcessFunction<K, D>> ProcessFunction<D> for Keyed<F, K, D> {
     type Out = F::Out;
+    const WAITS_FOR_END: bool = F::WAITS_FOR_END;
 
     fn process(&mut self, record: D, out: &mut Collector<F::Out>) -> Result<()> {
         let key = (self.key)(&record);

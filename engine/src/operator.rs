@@ -40,6 +40,13 @@ pub enum WakeOn {
     Progress,
 }
 
+impl WakeOn {
+    /// What wakes an operator that is or is not told of the end of its input.
+    pub(crate) fn end(waits_for_end: bool) -> Self {
+        if waits_for_end { WakeOn::Progress } else { WakeOn::Records }
+    }
+}
+
 /// Builds one operator: inputs first, then outputs, then its logic.
 pub struct OperatorBuilder<'s, T: AnyClock> {
     builder: TimelyBuilder<'s, T>,

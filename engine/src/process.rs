@@ -94,6 +94,12 @@ pub trait ProcessFunction<D> {
     /// What it emits.
     type Out: 'static;
 
+    /// Whether the function is to be told of the end of its input. Default `true`.
+    ///
+    /// Waiting for the end keeps a loop alive: a function whose results are fed back into its own input must
+    /// say `false`, or the loop never ends.
+    const WAITS_FOR_END: bool = true;
+
     /// Handles one record.
     ///
     /// # Errors
@@ -116,7 +122,7 @@ pub(crate) fn build<'s, D: 'static, T: Clock, F: ProcessFunction<D> + 'static>(
     location: &'static Location<'static>,
 ) -> DataStream<'s, F::Out, T> {
     let mut op = OperatorBuilder::made_at(&edge.place(), "process", location);
-    let input = op.input(edge, WakeOn::Progress);
+    let input = op.input(edge, WakeOn::end(F::WAITS_FOR_END));
     run(op, input, f)
 }
 
@@ -161,7 +167,7 @@ where
     let (mut out, edge) = op.output::<Vec<F::Out>>();
     let takes_part = op.takes_part();
     op.build(move |promises, _activation| {
-        let mut last = LastWord::new(promises);
+        let mut last = LastWord::new(promises, F::WAITS_FOR_END);
         let mut collector = Collector::default();
         move |frontiers| {
             input.try_for_each(|token, batch| {
@@ -193,8 +199,9 @@ where
 pub(crate) struct LastWord<T: Clock>(Vec<Promise<T>>);
 
 impl<T: Clock> LastWord<T> {
-    pub(crate) fn new(promises: Vec<Promise<T>>) -> Self {
-        LastWord(promises)
+    /// Keeps the promises, if there will be something to send.
+    pub(crate) fn new(promises: Vec<Promise<T>>, waits_for_end: bool) -> Self {
+        LastWord(if waits_for_end { promises } else { Vec::new() })
     }
 
     /// Moves on to `time`, the first that may still arrive.

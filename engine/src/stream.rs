@@ -241,6 +241,7 @@ struct EachRecord<F, E>(F, PhantomData<E>);
 
 impl<D, E: 'static, F: FnMut(D, &mut Collector<E>)> ProcessFunction<D> for EachRecord<F, E> {
     type Out = E;
+    const WAITS_FOR_END: bool = false;
 
     fn process(&mut self, record: D, out: &mut Collector<E>) -> Result<()> {
         (self.0)(record, out);

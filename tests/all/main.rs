@@ -16,3 +16,4 @@ mod flow;
 mod layers;
 mod mf;
 mod nexmark;
+mod streams;

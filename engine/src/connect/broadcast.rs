@@ -37,6 +37,12 @@ pub trait BroadcastProcessFunction<A, B> {
     /// What it emits.
     type Out: 'static;
 
+    /// Whether the function is to be told of the end of its input. Default `true`.
+    ///
+    /// Waiting for the end keeps a loop alive: a function whose results are fed back into its own input must
+    /// say `false`, or the loop never ends.
+    const WAITS_FOR_END: bool = true;
+
     /// Handles one record of the main stream.
     ///
     /// # Errors
@@ -130,7 +136,8 @@ impl<'s, A: 'static, B: Record, T: Clock> BroadcastConnectedStreams<'s, A, B, T>
         let n = self.main.parallelism();
         let (main, broadcast) = (self.main.into_edge(), self.broadcast.broadcast_to(n, location).into_edge());
         let mut op = OperatorBuilder::made_at(&main.place(), "broadcast_process", location);
-        let inputs = (op.input(main, WakeOn::Progress), op.input(broadcast, WakeOn::Progress));
+        let wake = WakeOn::end(F::WAITS_FOR_END);
+        let inputs = (op.input(main, wake), op.input(broadcast, wake));
         super::run(op, inputs, WithBroadcast { f, broadcast: F::Broadcast::default() })
     }
 }
@@ -147,6 +154,7 @@ where
 {
     type Broadcast = S;
     type Out = E;
+    const WAITS_FOR_END: bool = false;
 
     fn process(&mut self, broadcast: &S, record: A, out: &mut Collector<E>) -> Result<()> {
         (self.0)(broadcast, record, out);
@@ -167,6 +175,7 @@ struct WithBroadcast<F, S> {
 
 impl<A, B, F: BroadcastProcessFunction<A, B>> CoProcessFunction<A, B> for WithBroadcast<F, F::Broadcast> {
     type Out = F::Out;
+    const WAITS_FOR_END: bool = F::WAITS_FOR_END;
 
     fn process1(&mut self, record: A, out: &mut Collector<F::Out>) -> Result<()> {
         self.f.process(&self.broadcast, record, out)

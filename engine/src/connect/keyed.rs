@@ -9,7 +9,7 @@ use crate::connect::CoProcessFunction;
 use crate::error::Result;
 use crate::hash::Key;
 use crate::keyed::{KeyStates, KeyedStream, StateTtl};
-use crate::operator::OperatorBuilder;
+use crate::operator::{OperatorBuilder, WakeOn};
 use crate::process::Collector;
 use crate::record::Record;
 use crate::stream::DataStream;
@@ -36,6 +36,12 @@ pub trait KeyedCoProcessFunction<K, A, B> {
     type State: Default + 'static;
     /// What it emits.
     type Out: 'static;
+
+    /// Whether the function is to be told of the end of its input. Default `true`.
+    ///
+    /// Waiting for the end keeps a loop alive: a function whose results are fed back into its own input must
+    /// say `false`, or the loop never ends.
+    const WAITS_FOR_END: bool = true;
 
     /// Handles one record of the first stream.
     ///
@@ -142,7 +148,8 @@ impl<'s, K: Key, A: Record, B: Record, T: Clock> KeyedConnectedStreams<'s, K, A,
         let keys = (Rc::clone(&first.key), Rc::clone(&second.key));
         let n = first.parallelism().max(second.parallelism());
         let mut op = OperatorBuilder::made_at(&first.edge.place(), "keyed_co_process", Location::caller());
-        let inputs = (first.routed_input(&mut op, n), second.routed_input(&mut op, n));
+        let wake = WakeOn::end(F::WAITS_FOR_END);
+        let inputs = (first.routed_input(&mut op, wake, n), second.routed_input(&mut op, wake, n));
         op.set_parallelism(n);
         super::run(op, inputs, KeyedCo { f, keys, states: KeyStates::new(ttl), ended: [false; 2] })
     }
@@ -160,6 +167,7 @@ where
 {
     type State = S;
     type Out = E;
+    const WAITS_FOR_END: bool = false;
 
     fn process1(&mut self, key: &K, state: &mut S, record: A, out: &mut Collector<E>) -> Result<()> {
         (self.0)(key, state, record, out);
@@ -206,6 +214,7 @@ impl<K: Key, A, B, F: KeyedCoProcessFunction<K, A, B>> KeyedCo<F, K, A, B> {
 
 impl<K: Key, A, B, F: KeyedCoProcessFunction<K, A, B>> CoProcessFunction<A, B> for KeyedCo<F, K, A, B> {
     type Out = F::Out;
+    const WAITS_FOR_END: bool = F::WAITS_FOR_END;
 
     fn process1(&mut self, record: A, out: &mut Collector<F::Out>) -> Result<()> {
         let key = (self.keys.0)(&record);

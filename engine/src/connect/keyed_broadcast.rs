@@ -37,6 +37,12 @@ pub trait KeyedBroadcastProcessFunction<K, A, B> {
     /// What it emits.
     type Out: 'static;
 
+    /// Whether the function is to be told of the end of its input. Default `true`.
+    ///
+    /// Waiting for the end keeps a loop alive: a function whose results are fed back into its own input must
+    /// say `false`, or the loop never ends.
+    const WAITS_FOR_END: bool = true;
+
     /// Handles one record of the main stream.
     ///
     /// # Errors
@@ -126,7 +132,8 @@ impl<'s, K: Key, A: Record, B: Record, T: Clock> KeyedBroadcastConnectedStreams<
         let key = Rc::clone(&self.main.key);
         let states = KeyStates::new(self.main.ttl.clone());
         let mut op = OperatorBuilder::made_at(&broadcast.place(), "keyed_broadcast_process", location);
-        let inputs = (self.main.routed_input(&mut op, n), op.input(broadcast, WakeOn::Progress));
+        let wake = WakeOn::end(F::WAITS_FOR_END);
+        let inputs = (self.main.routed_input(&mut op, wake, n), op.input(broadcast, wake));
         op.set_parallelism(n);
         let broadcast = F::Broadcast::default();
         super::run(op, inputs, KeyedWithBroadcast { f, key, states, broadcast, broadcast_ended: false })
@@ -147,6 +154,7 @@ where
     type State = S;
     type Broadcast = R;
     type Out = E;
+    const WAITS_FOR_END: bool = false;
 
     fn process(
         &mut self,
@@ -180,6 +188,7 @@ where
     F: KeyedBroadcastProcessFunction<K, A, B>,
 {
     type Out = F::Out;
+    const WAITS_FOR_END: bool = F::WAITS_FOR_END;
 
     fn process1(&mut self, record: A, out: &mut Collector<F::Out>) -> Result<()> {
         let key = (self.key)(&record);

@@ -73,7 +73,8 @@ impl<K, D, T: Clock> std::fmt::Debug for KeyedAtEnd<'_, K, D, T> {
 
 impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
     /// Aggregates of this stream come out once per key, in order of key on each worker, when the input has
-    /// ended, as in a batch job; without this they come out anew for every record.
+    /// ended, as in a batch job; without this they come out anew for every record. Not for what is fed back
+    /// into this stream: see [`WAITS_FOR_END`](KeyedProcessFunction::WAITS_FOR_END).
     ///
     /// # Examples
     /// ```
@@ -97,7 +98,7 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
         step: impl Fn(Option<A>, D) -> A + 'static,
         result: impl Fn(&K, &A) -> E + 'static,
     ) -> DataStream<'s, E, T> {
-        self.run(name, location, Accumulating { step, result, emit: Emit::EveryRecord, types: PhantomData })
+        self.run(name, location, Accumulating::<_, _, _, _, false> { step, result, types: PhantomData })
     }
 }
 
@@ -109,7 +110,7 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedAtEnd<'s, K, D, T> {
         step: impl Fn(Option<A>, D) -> A + 'static,
         result: impl Fn(&K, &A) -> E + 'static,
     ) -> DataStream<'s, E, T> {
-        let logic = Accumulating { step, result, emit: Emit::AtEnd, types: PhantomData };
+        let logic = Accumulating::<_, _, _, _, true> { step, result, types: PhantomData };
         self.keyed.run(name, location, logic)
     }
 }
@@ -247,22 +248,14 @@ fn with_key<K: Clone, A: Clone>(key: &K, value: &A) -> (K, A) {
     (key.clone(), value.clone())
 }
 
-/// When an aggregate comes out.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Emit {
-    EveryRecord,
-    AtEnd,
-}
-
-/// A value per key that `step` grows and `result` looks at.
-struct Accumulating<A, E, S, R> {
+/// A value per key that `step` grows and `result` looks at: for every record, or at the end.
+struct Accumulating<A, E, S, R, const AT_END: bool> {
     step: S,
     result: R,
-    emit: Emit,
     types: PhantomData<(A, E)>,
 }
 
-impl<K, D, A, E, S, R> KeyedProcessFunction<K, D> for Accumulating<A, E, S, R>
+impl<K, D, A, E, S, R, const AT_END: bool> KeyedProcessFunction<K, D> for Accumulating<A, E, S, R, AT_END>
 where
     A: 'static,
     E: 'static,
@@ -271,20 +264,19 @@ where
 {
     type State = Option<A>;
     type Out = E;
+    const WAITS_FOR_END: bool = AT_END;
 
     fn process(&mut self, key: &K, state: &mut Option<A>, record: D, out: &mut Collector<E>) -> Result<()> {
         let grown = (self.step)(state.take(), record);
         let so_far = state.insert(grown);
-        if self.emit == Emit::EveryRecord {
+        if !AT_END {
             out.emit((self.result)(key, so_far));
         }
         Ok(())
     }
 
     fn end_of_input(&mut self, key: &K, state: &mut Option<A>, out: &mut Collector<E>) -> Result<()> {
-        if self.emit == Emit::AtEnd {
-            out.batch().extend(state.take().map(|so_far| (self.result)(key, &so_far)));
-        }
+        out.batch().extend(state.take().map(|so_far| (self.result)(key, &so_far)));
         Ok(())
     }
 }
