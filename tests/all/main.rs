@@ -10,6 +10,8 @@
 mod cli;
 mod cluster;
 mod conformance;
+mod dead_letter;
 mod failures;
 mod layers;
 mod mf;
+mod processes;
