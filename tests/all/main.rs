@@ -10,10 +10,12 @@
 mod cli;
 mod cluster;
 mod conformance;
+mod dead_letter;
 mod event_time;
 mod failures;
 mod flow;
 mod layers;
 mod mf;
 mod nexmark;
+mod processes;
 mod streams;

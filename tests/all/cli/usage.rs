@@ -152,8 +152,11 @@ fn environment_of_a_started_process_with_garbage_is_an_error_and_no_hang() {
     };
     let alone = run(&[("WATERWHEEL_RENDEZVOUS", "garbage")], "-n 2");
     assert_refused(&alone, 2, &["WATERWHEEL_RENDEZVOUS"]);
-    let all =
+    let short =
         [("WATERWHEEL_RENDEZVOUS", "x:1"), ("WATERWHEEL_CHILD_INDEX", "1"), ("WATERWHEEL_RUN_TOKEN", "5")];
+    assert_refused(&run(&short, "-n 2"), 2, &["WATERWHEEL_RUN_TOKEN"]);
+    let token = "5".repeat(64);
+    let all = [short[0], short[1], ("WATERWHEEL_RUN_TOKEN", token.as_str())];
     assert_refused(&run(&all, "-n 2"), 1, &["process 0 (x:1)"]);
     let odd = [("WATERWHEEL_CHILD_INDEX", "q"), ("WATERWHEEL_RUN_TOKEN", "")];
     assert_eq!(run(&odd, "-n 2").code(), Some(0));
