@@ -147,15 +147,8 @@ fn slow_server(env: &Env<'_>, over: &Arc<AtomicBool>) -> Result<()> {
     Ok(())
 }
 
-/// Memory in MB, every second until `over`, which is set after `seconds`.
-fn watch(
-    bench: &Bench,
-    name: &str,
-    seconds: usize,
-    over: &AtomicBool,
-    flow: &FlowState,
-    ended: &Receiver<()>,
-) -> Vec<f64> {
+/// Memory in MB, every second for as long as the sources are at it.
+fn watch(bench: &Bench, name: &str, seconds: usize, flow: &FlowState, ended: &Receiver<()>) -> Vec<f64> {
     let me = started_as().unwrap_or(0);
     let mut series = Vec::new();
     for second in 1..=seconds {
@@ -173,32 +166,50 @@ fn watch(
             println!("{name} (process {me}) {second:>3} s   {rss:>7.1} MB{fullest}");
         }
     }
-    over.store(true, Ordering::Relaxed);
     series
+}
+
+/// The most memory in the two fifths of the series after the first, which is warm-up, and in the last two.
+fn before_and_after(series: &[f64]) -> (f64, f64) {
+    let (before, after) = series[series.len() / 5..].split_at(series.len() * 2 / 5);
+    let most = |part: &[f64]| part.iter().copied().fold(0.0, f64::max);
+    (most(before), most(after))
+}
+
+fn is_flat(series: &[f64], seconds: usize) -> bool {
+    let (before, after) = before_and_after(series);
+    series.len() == seconds && after <= before * (1.0 + MAY_GROW.0) + MAY_GROW.1
 }
 
 /// Runs one case in this process (and those it starts); whether memory was flat.
 fn soak(bench: &Bench, case: &Case) -> bool {
-    let (over, flow, seconds) =
-        (Arc::new(AtomicBool::new(false)), FlowState::new(), if bench.quick { 10 } else { 60 });
-    let mut config = RuntimeConfig::threads(case.threads).processes(case.processes).flow_state(flow.clone());
+    let (seconds, over) = (if bench.quick { 10 } else { 60 }, Arc::new(AtomicBool::new(false)));
+    let (flow, stop) = (FlowState::new(), StopHandle::new());
+    let mut config = RuntimeConfig::threads(case.threads).processes(case.processes);
+    config = config.flow_state(flow.clone()).stop_handle(stop.clone());
     if let Ok(limit) = std::env::var(LIMIT) {
         config = config.max_in_flight_records(limit.parse().unwrap());
     }
     let (end, ended) = std::sync::mpsc::channel();
     let (told, graph) = (Arc::clone(&over), case.graph);
-    let (over, flow) = (&over, &flow);
-    let series = std::thread::scope(|scope| {
-        let watch = scope.spawn(move || watch(bench, case.name, seconds, over, flow, &ended));
+    let (series, whole) = std::thread::scope(|scope| {
+        let watch = scope.spawn(move || {
+            let series = watch(bench, case.name, seconds, &flow, &ended);
+            if !is_flat(&series, seconds) {
+                // What is in flight may take longer than anybody wants to wait.
+                stop.stop();
+            }
+            over.store(true, Ordering::Relaxed);
+            series
+        });
         let outcome = execute(config, move |env| graph(env, &told));
         let _ = end.send(());
-        outcome.unwrap();
-        watch.join().unwrap()
+        // The other process may have stopped the run.
+        let stopped = |error: &Error| error.kind() == ErrorKind::Interrupted;
+        assert!(outcome.as_ref().err().is_none_or(stopped), "{outcome:?}");
+        (watch.join().unwrap(), outcome.is_ok())
     });
-    let most = |part: &[f64]| part.iter().copied().fold(0.0, f64::max);
-    // A fifth is warm-up; the last two fifths are held against the two before.
-    let (early, late) = series[series.len() / 5..].split_at(series.len() * 2 / 5);
-    let (before, after) = (most(early), most(late));
+    let (before, after) = before_and_after(&series);
     let name = &format!("{}, process {}", case.name, started_as().unwrap_or(0));
     bench.report(&Figure {
         case: name,
@@ -209,7 +220,7 @@ fn soak(bench: &Bench, case: &Case) -> bool {
         floor_name: "after warm-up",
         unit: "MB",
     });
-    let flat = series.len() == seconds && after <= before * (1.0 + MAY_GROW.0) + MAY_GROW.1;
+    let flat = whole && is_flat(&series, seconds);
     if !flat {
         eprintln!("{name}: memory is not flat: {series:.1?} MB");
     }

@@ -161,25 +161,28 @@ struct Reader {
 impl<T, C: Accountable, P: Pull<Message<T, C>>> Pull<Message<T, C>> for CountedPuller<T, C, P> {
     #[inline]
     fn pull(&mut self) -> &mut Option<Message<T, C>> {
-        let Some(tally) = &self.tally else { return self.puller.pull() };
         if self.reader.left == 0 {
             self.reader.left = self.reader.turn;
             self.reader.again.activate();
             return &mut self.nothing;
         }
-        if self.reader.left == self.reader.turn {
+        if self.reader.left == self.reader.turn
+            && let Some(tally) = &self.tally
+        {
             tally.settle();
         }
         let message = self.puller.pull();
         match message {
             Some(message) => {
                 let records = message.data.record_count();
-                tally.read(records);
                 self.reader.left = self.reader.left.saturating_sub(records.unsigned_abs() as usize);
+                if let Some(tally) = &self.tally {
+                    tally.read(records);
+                }
             }
             None => {
                 self.reader.left = self.reader.turn;
-                if tally.away.get() > 0 {
+                if self.tally.as_ref().is_some_and(|tally| tally.away.get() > 0) {
                     self.reader.again.activate();
                 }
             }

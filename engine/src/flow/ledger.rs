@@ -11,7 +11,8 @@ use crate::runtime::state::{RunState, lock};
 const READ_LIMIT: usize = 1024;
 
 /// Records that an operator reads from an exchange in one activation. Without an end to its turn a slow
-/// operator whose senders keep up with it would read for ever, and all it sends would pile up behind it.
+/// operator whose senders keep up with it would read for ever: all it sends would pile up behind it, and its
+/// worker could not be stopped.
 const TURN: usize = 8192;
 
 /// The ids of loops in a lineage begin here, above the index of any source.
@@ -54,7 +55,7 @@ impl Ledger {
 
     /// Records that an operator reads from an exchange in one activation, up to the end of the last batch.
     pub(crate) fn turn(&self) -> usize {
-        if self.counts() { (self.limit / (4 * self.workers)).clamp(1, TURN) } else { usize::MAX }
+        if self.counts() { (self.limit / (4 * self.workers)).clamp(1, TURN) } else { TURN }
     }
 
     /// The account of the exchange with this channel number, which is the same on every worker.
