@@ -13,6 +13,7 @@
 //! | [`Sparse`] | one feature of each field, and a label | sparse linear models, the parameter server |
 //! | [`Words`] | a word, ten on a line | counting, sketches |
 //! | [`Graph`] | a directed edge | graph algorithms |
+//! | [`Nexmark`](nexmark::Nexmark) | a person, an auction or a bid, in event time | queries on streams |
 //!
 //! Rows at and beyond the count follow the same formulas; the count bounds the iterators only.
 //!
@@ -33,6 +34,7 @@
 mod format;
 mod graph;
 mod labels;
+pub mod nexmark;
 mod points;
 mod ratings;
 mod sparse;

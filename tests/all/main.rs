@@ -13,3 +13,4 @@ mod conformance;
 mod failures;
 mod layers;
 mod mf;
+mod nexmark;
