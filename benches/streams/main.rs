@@ -1,0 +1,68 @@
+//! Streams: word count, counts of keys and a chain of maps, each beside the same program on raw timely and
+//! beside a loop of one thread. The clock runs from the first step to the moment when all is known to be done
+//! everywhere, without the start of processes.
+
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods
+)]
+
+mod by_hand;
+#[path = "../common/mod.rs"]
+mod common;
+mod ours;
+mod raw;
+mod work;
+
+use common::{Bench, Figure, medians};
+use work::{Case, Run, Shape, Work};
+
+const SHAPES: [Shape; 3] = [
+    Shape { workers: 1, processes: 1 },
+    Shape { workers: 2, processes: 1 },
+    Shape { workers: 1, processes: 2 },
+];
+
+fn main() {
+    if let Some((side, work)) = work::child() {
+        return side.run_child(&work);
+    }
+    let bench = Bench::from_args("streams");
+    let (million, rounds) = if bench.quick { (1, 3) } else { (10, 7) };
+    for case in Case::ALL {
+        let n = million * if case == Case::Words { 500_000 } else { 2_000_000 };
+        compare(&bench, &Work::new(case, n), rounds);
+    }
+}
+
+/// Runs the three programs in turn at every shape and prints ours beside the others.
+fn compare(bench: &Bench, work: &Work, rounds: usize) {
+    let expected = by_hand::run(work).digest;
+    let check = |run: Run| {
+        assert_eq!(run.digest, expected, "{}", work.case.name());
+        run.ns_per_record
+    };
+    let [s1, s2, s3] = SHAPES;
+    let [alone, raw1, ours1, raw2, ours2, raw3, ours3] = medians(
+        rounds,
+        [
+            &mut || check(by_hand::run(work)),
+            &mut || check(raw::run(work, s1)),
+            &mut || check(ours::run(work, s1)),
+            &mut || check(raw::run(work, s2)),
+            &mut || check(ours::run(work, s2)),
+            &mut || check(raw::run(work, s3)),
+            &mut || check(ours::run(work, s3)),
+        ],
+    );
+    for (shape, ours, raw) in [(s1, ours1, raw1), (s2, ours2, raw2), (s3, ours3, raw3)] {
+        let Shape { workers, processes } = shape;
+        for (floor_name, floor) in [("raw timely", raw), (work.case.loop_name(), alone)] {
+            let (case, unit) = (work.case.name(), "ns/record");
+            bench.report(&Figure { case, workers, processes, ours, floor, floor_name, unit });
+        }
+    }
+}
