@@ -10,15 +10,34 @@ use crate::edge::Edge;
 use crate::error::Result;
 use crate::hash::{Key, key_owner};
 use crate::operator::{Input, OperatorBuilder, WakeOn};
-use crate::process::{self, Collector, ProcessFunction};
+use crate::process::{self, BatchFunction, Collector, Results};
 use crate::record::Record;
 use crate::stream::DataStream;
 
 /// A stream partitioned by key; see [`DataStream::key_by`].
 pub struct KeyedStream<'s, K, D, T: Clock = Epoch> {
     edge: Edge<'s, Vec<D>, T>,
-    key: Rc<dyn Fn(&D) -> K>,
+    key: Rc<dyn KeySelector<D, K>>,
     location: &'static Location<'static>,
+}
+
+/// The key of a record, asked for a whole batch at a time: one virtual call, and a loop without calls in it.
+pub(crate) trait KeySelector<D, K> {
+    /// Appends the key of each record.
+    fn keys(&self, records: &[D], keys: &mut Vec<K>);
+
+    /// Appends the worker, of `n`, that owns each record's key.
+    fn owners(&self, records: &[D], n: usize, owners: &mut Vec<usize>);
+}
+
+impl<D, K: Key, F: Fn(&D) -> K> KeySelector<D, K> for F {
+    fn keys(&self, records: &[D], keys: &mut Vec<K>) {
+        keys.extend(records.iter().map(self));
+    }
+
+    fn owners(&self, records: &[D], n: usize, owners: &mut Vec<usize>) {
+        owners.extend(records.iter().map(|record| key_owner(&self(record), n)));
+    }
 }
 
 impl<K, D, T: Clock> std::fmt::Debug for KeyedStream<'_, K, D, T> {
@@ -63,7 +82,7 @@ pub trait KeyedProcessFunction<K, D> {
 impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
     pub(crate) fn new(
         edge: Edge<'s, Vec<D>, T>,
-        key: Rc<dyn Fn(&D) -> K>,
+        key: Rc<dyn KeySelector<D, K>>,
         location: &'static Location<'static>,
     ) -> Self {
         KeyedStream { edge, key, location }
@@ -102,7 +121,7 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
     ) -> DataStream<'s, F::Out, T> {
         let key = Rc::clone(&self.key);
         let (op, input) = self.partitioned("keyed_process", Location::caller());
-        process::run(op, input, Keyed { f, key, states: FxHashMap::default() })
+        process::run(op, input, Keyed { f, key, keys: Vec::new(), states: FxHashMap::default() })
     }
 
     /// The records, each on the worker that owns its key, without state.
@@ -121,11 +140,10 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
         name: &str,
         location: &'static Location<'static>,
     ) -> (OperatorBuilder<'s, T>, Input<Vec<D>, T>) {
-        let workers = self.edge.place().workers();
         let mut op = OperatorBuilder::made_at(&self.edge.place(), name, location);
         let key = self.key;
-        let input = op
-            .input_routed(self.edge, WakeOn::Progress, move |record| key_owner(&key(record), workers) as u64);
+        let route = move |records: &[D], n: usize, to: &mut Vec<usize>| key.owners(records, n, to);
+        let input = op.input_by_route(self.edge, WakeOn::Progress, route);
         (op, input)
     }
 }
@@ -151,20 +169,30 @@ where
 /// Runs a keyed function with the states of this worker's keys.
 struct Keyed<F: KeyedProcessFunction<K, D>, K, D> {
     f: F,
-    key: Rc<dyn Fn(&D) -> K>,
+    key: Rc<dyn KeySelector<D, K>>,
+    /// The keys of the batch at hand; empty between two batches.
+    keys: Vec<K>,
     states: FxHashMap<K, F::State>,
 }
 
-impl<K: Key, D, F: KeyedProcessFunction<K, D>> ProcessFunction<D> for Keyed<F, K, D> {
+impl<K: Key, D: 'static, F: KeyedProcessFunction<K, D> + 'static> BatchFunction<D> for Keyed<F, K, D> {
     type Out = F::Out;
 
-    fn process(&mut self, record: D, out: &mut Collector<F::Out>) -> Result<()> {
-        let key = (self.key)(&record);
-        if let Some(state) = self.states.get_mut(&key) {
-            return self.f.process(&key, state, record, out);
+    fn process_batch<T: Clock>(
+        &mut self,
+        batch: &mut Vec<D>,
+        out: &mut Results<'_, F::Out, T>,
+    ) -> Result<()> {
+        self.key.keys(batch, &mut self.keys);
+        for (key, record) in self.keys.drain(..).zip(batch.drain(..)) {
+            let state = match self.states.get_mut(&key) {
+                Some(state) => state,
+                None => self.states.entry(key.clone()).or_default(),
+            };
+            self.f.process(&key, state, record, out.collector())?;
+            out.send_full();
         }
-        let state = self.states.entry(key.clone()).or_default();
-        self.f.process(&key, state, record, out)
+        Ok(())
     }
 
     fn end_of_input(&mut self, out: &mut Collector<F::Out>) -> Result<()> {

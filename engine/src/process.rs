@@ -49,26 +49,38 @@ impl<E> Collector<E> {
 }
 
 impl<E: 'static> Collector<E> {
-    /// Sends what waits if it is a full batch.
-    #[inline]
-    pub(crate) fn send_full<T: Clock>(&mut self, token: &Token<T>, out: &mut Output<Vec<E>, T>) {
-        if self.waiting.len() >= SEND_AT {
-            out.send(token, [&mut self.waiting]);
-            self.waiting.clear();
-        }
-    }
-
-    /// Sends all that waits.
-    #[inline]
-    pub(crate) fn send<T: Clock>(&mut self, token: &Token<T>, out: &mut Output<Vec<E>, T>) {
-        out.send(token, [&mut self.waiting]);
-        self.waiting.clear();
-    }
-
     /// Sends all that waits at the promise's time.
     pub(crate) fn send_promised<T: Clock>(&mut self, promise: &Promise<T>, out: &mut Output<Vec<E>, T>) {
         out.send_promised(promise, [&mut self.waiting]);
         self.waiting.clear();
+    }
+}
+
+/// Takes the results of one batch and sends them at its time; what waits at the end is sent then.
+pub(crate) struct Results<'a, E: 'static, T: Clock> {
+    collector: &'a mut Collector<E>,
+    token: &'a Token<T>,
+    out: &'a mut Output<Vec<E>, T>,
+}
+
+impl<E: 'static, T: Clock> Results<'_, E, T> {
+    #[inline]
+    pub(crate) fn collector(&mut self) -> &mut Collector<E> {
+        self.collector
+    }
+
+    /// Sends what waits if it is a full batch; to be called after each record.
+    #[inline]
+    pub(crate) fn send_full(&mut self) {
+        if self.collector.waiting.len() >= SEND_AT {
+            self.send();
+        }
+    }
+
+    #[inline(never)]
+    fn send(&mut self) {
+        self.out.send(self.token, [&mut self.collector.waiting]);
+        self.collector.waiting.clear();
     }
 }
 
@@ -92,6 +104,46 @@ pub trait ProcessFunction<D> {
     }
 }
 
+/// A function on batches: what an operator runs, whether per record or per key.
+pub(crate) trait BatchFunction<D>: 'static {
+    /// What it emits.
+    type Out: 'static;
+
+    /// Handles the records of a batch in order, and takes all of them.
+    fn process_batch<T: Clock>(
+        &mut self,
+        batch: &mut Vec<D>,
+        out: &mut Results<'_, Self::Out, T>,
+    ) -> Result<()>;
+
+    /// As [`ProcessFunction::end_of_input`].
+    fn end_of_input(&mut self, out: &mut Collector<Self::Out>) -> Result<()>;
+}
+
+/// A function on records, one after the other.
+struct PerRecord<F>(F);
+
+impl<D: 'static, F: ProcessFunction<D> + 'static> BatchFunction<D> for PerRecord<F> {
+    type Out = F::Out;
+
+    #[inline]
+    fn process_batch<T: Clock>(
+        &mut self,
+        batch: &mut Vec<D>,
+        out: &mut Results<'_, F::Out, T>,
+    ) -> Result<()> {
+        for record in batch.drain(..) {
+            self.0.process(record, out.collector())?;
+            out.send_full();
+        }
+        Ok(())
+    }
+
+    fn end_of_input(&mut self, out: &mut Collector<F::Out>) -> Result<()> {
+        self.0.end_of_input(out)
+    }
+}
+
 pub(crate) fn build<'s, D: 'static, T: Clock, F: ProcessFunction<D> + 'static>(
     edge: Edge<'s, Vec<D>, T>,
     f: F,
@@ -99,11 +151,11 @@ pub(crate) fn build<'s, D: 'static, T: Clock, F: ProcessFunction<D> + 'static>(
 ) -> DataStream<'s, F::Out, T> {
     let mut op = OperatorBuilder::made_at(&edge.place(), "process", location);
     let input = op.input(edge, WakeOn::Progress);
-    run(op, input, f)
+    run(op, input, PerRecord(f))
 }
 
-/// Finishes an operator that runs `f` on every record of `input`.
-pub(crate) fn run<'s, D: 'static, T: Clock, F: ProcessFunction<D> + 'static>(
+/// Finishes an operator that runs `f` on every batch of `input`.
+pub(crate) fn run<'s, D: 'static, T: Clock, F: BatchFunction<D>>(
     mut op: OperatorBuilder<'s, T>,
     mut input: Input<Vec<D>, T>,
     mut f: F,
@@ -115,11 +167,9 @@ pub(crate) fn run<'s, D: 'static, T: Clock, F: ProcessFunction<D> + 'static>(
         let mut collector = Collector::default();
         move |frontiers| {
             input.try_for_each(|token, batch| {
-                for record in batch.drain(..) {
-                    f.process(record, &mut collector)?;
-                    collector.send_full(&token, &mut out);
-                }
-                collector.send(&token, &mut out);
+                let mut results = Results { collector: &mut collector, token: &token, out: &mut out };
+                f.process_batch(batch, &mut results)?;
+                results.send();
                 Ok(())
             })?;
             match (frontiers.next(0), &mut last) {

@@ -80,7 +80,7 @@ impl<'s, D: 'static, T: Clock> DataStream<'s, D, T> {
     #[track_caller]
     pub fn map<E: 'static>(self, mut f: impl FnMut(D) -> E + 'static) -> DataStream<'s, E, T> {
         self.unary("map", Location::caller(), move |token, batch, out| {
-            out.send_iter(token, batch.drain(..).map(&mut f));
+            out.send_each(token, batch, |records| records.map(&mut f));
             Ok(())
         })
     }
@@ -91,7 +91,7 @@ impl<'s, D: 'static, T: Clock> DataStream<'s, D, T> {
         self.unary("try_map", Location::caller(), move |token, batch, out| {
             let mut failure = None;
             let mut good = |record| f(record).map_err(|error| failure = Some(error)).ok();
-            out.send_iter(token, batch.drain(..).map_while(&mut good));
+            out.send_each(token, batch, |records| records.map_while(&mut good));
             failure.map_or(Ok(()), Err)
         })
     }
@@ -100,7 +100,8 @@ impl<'s, D: 'static, T: Clock> DataStream<'s, D, T> {
     #[track_caller]
     pub fn filter(self, mut keep: impl FnMut(&D) -> bool + 'static) -> Self {
         self.unary("filter", Location::caller(), move |token, batch, out| {
-            out.send_iter(token, batch.drain(..).filter(&mut keep));
+            batch.retain(&mut keep);
+            out.send_batch(token, batch);
             Ok(())
         })
     }
@@ -121,7 +122,8 @@ impl<'s, D: 'static, T: Clock> DataStream<'s, D, T> {
     #[track_caller]
     pub fn inspect(self, mut look: impl FnMut(&D) + 'static) -> Self {
         self.unary("inspect", Location::caller(), move |token, batch, out| {
-            out.send_iter(token, batch.drain(..).inspect(&mut look));
+            batch.iter().for_each(&mut look);
+            out.send_batch(token, batch);
             Ok(())
         })
     }
@@ -225,7 +227,7 @@ impl<'s, D: 'static, T: Clock> DataStream<'s, D, T> {
         let mut op = OperatorBuilder::made_at(&routed.edge.place(), "broadcast", location);
         let input = op.input_routed(routed.edge, WakeOn::Records, |(worker, _)| u64::from(*worker));
         op.finish_unary(input, |token, batch, out| {
-            out.send_iter(token, batch.drain(..).map(|(_worker, record)| record));
+            out.send_each(token, batch, |records| records.map(|(_worker, record)| record));
             Ok(())
         })
     }
