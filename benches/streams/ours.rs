@@ -29,7 +29,7 @@ fn build<'s>(env: &Env<'s>, work: Work) -> DataStream<'s, u64> {
     match work.case {
         Case::Words => {
             let lines = env.from_splits(splits, move |split| work.lines(split, splits));
-            lines.flat_map(words).key_by(|word| word.clone()).process_function(Count)
+            lines.flat_map(words).key_by_ref(|word| word).process_function(Count)
         }
         Case::Keys => {
             let numbers = env.from_splits(splits, move |split| work.numbers(split, splits));

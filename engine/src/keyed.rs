@@ -1,43 +1,28 @@
 //! Keyed streams: state per key, on the worker that owns the key.
 
+mod selector;
+mod table;
+
 use std::panic::Location;
 use std::rc::Rc;
 
-use rustc_hash::FxHashMap;
-
 use crate::clock::{Clock, Epoch};
 use crate::edge::Edge;
-use crate::error::Result;
-use crate::hash::{Key, key_owner};
+use crate::error::{Error, Result};
+use crate::hash::Key;
 use crate::operator::{Input, OperatorBuilder, WakeOn};
 use crate::process::{self, BatchFunction, Collector, Results};
 use crate::record::Record;
 use crate::stream::DataStream;
+
+pub(crate) use selector::{KeySelector, Made, Part};
+use table::KeyTable;
 
 /// A stream partitioned by key; see [`DataStream::key_by`].
 pub struct KeyedStream<'s, K, D, T: Clock = Epoch> {
     edge: Edge<'s, Vec<D>, T>,
     key: Rc<dyn KeySelector<D, K>>,
     location: &'static Location<'static>,
-}
-
-/// The key of a record, asked for a whole batch at a time: one virtual call, and a loop without calls in it.
-pub(crate) trait KeySelector<D, K> {
-    /// Appends the key of each record.
-    fn keys(&self, records: &[D], keys: &mut Vec<K>);
-
-    /// Appends the worker, of `n`, that owns each record's key.
-    fn owners(&self, records: &[D], n: usize, owners: &mut Vec<usize>);
-}
-
-impl<D, K: Key, F: Fn(&D) -> K> KeySelector<D, K> for F {
-    fn keys(&self, records: &[D], keys: &mut Vec<K>) {
-        keys.extend(records.iter().map(self));
-    }
-
-    fn owners(&self, records: &[D], n: usize, owners: &mut Vec<usize>) {
-        owners.extend(records.iter().map(|record| key_owner(&self(record), n)));
-    }
 }
 
 impl<K, D, T: Clock> std::fmt::Debug for KeyedStream<'_, K, D, T> {
@@ -121,7 +106,7 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
     ) -> DataStream<'s, F::Out, T> {
         let key = Rc::clone(&self.key);
         let (op, input) = self.partitioned("keyed_process", Location::caller());
-        process::run(op, input, Keyed { f, key, keys: Vec::new(), states: FxHashMap::default() })
+        process::run(op, input, Keyed { f, key, keys: Vec::new(), states: KeyTable::default() })
     }
 
     /// The records, each on the worker that owns its key, without state.
@@ -170,9 +155,9 @@ where
 struct Keyed<F: KeyedProcessFunction<K, D>, K, D> {
     f: F,
     key: Rc<dyn KeySelector<D, K>>,
-    /// The keys of the batch at hand; empty between two batches.
+    /// The keys of the batch at hand, unless they are parts of its records; empty between two batches.
     keys: Vec<K>,
-    states: FxHashMap<K, F::State>,
+    states: KeyTable<K, F::State>,
 }
 
 impl<K: Key, D: 'static, F: KeyedProcessFunction<K, D> + 'static> BatchFunction<D> for Keyed<F, K, D> {
@@ -184,20 +169,23 @@ impl<K: Key, D: 'static, F: KeyedProcessFunction<K, D> + 'static> BatchFunction<
         out: &mut Results<'_, F::Out, T>,
     ) -> Result<()> {
         self.key.keys(batch, &mut self.keys);
-        for (key, record) in self.keys.drain(..).zip(batch.drain(..)) {
-            let state = match self.states.get_mut(&key) {
-                Some(state) => state,
-                None => self.states.entry(key.clone()).or_default(),
+        let mut made = self.keys.drain(..);
+        for record in batch.drain(..) {
+            let (key, state) = match made.next() {
+                Some(key) => self.states.state_of(&key),
+                None => match self.key.part(&record) {
+                    Some(key) => self.states.state_of(key),
+                    None => return Err(Error::internal("a record has no key")),
+                },
             };
-            self.f.process(&key, state, record, out.collector())?;
+            self.f.process(key, state, record, out.collector())?;
             out.send_full();
         }
         Ok(())
     }
 
     fn end_of_input(&mut self, out: &mut Collector<F::Out>) -> Result<()> {
-        let mut entries: Vec<_> = std::mem::take(&mut self.states).into_iter().collect();
-        entries.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut entries = self.states.take_sorted();
         entries.iter_mut().try_for_each(|(key, state)| self.f.end_of_input(key, state, out))
     }
 }

@@ -12,7 +12,7 @@ use crate::collect::Collected;
 use crate::edge::Edge;
 use crate::error::Result;
 use crate::hash::Key;
-use crate::keyed::KeyedStream;
+use crate::keyed::{KeyedStream, Made, Part};
 use crate::operator::output::RecordOutput;
 use crate::operator::{Input, OperatorBuilder, Token, WakeOn};
 use crate::process::{Collector, ProcessFunction};
@@ -163,13 +163,39 @@ impl<'s, D: 'static, T: Clock> DataStream<'s, D, T> {
     /// Partitions the stream by key: all records of one key are handled by the worker that owns the key.
     ///
     /// The key function runs once for the move and once for the state. Placement is a fixed hash; see
-    /// [`hash`](crate::hash).
+    /// [`hash`](crate::hash). Where the key is a part of the record that costs something to clone, such as a
+    /// string, [`key_by_ref`](Self::key_by_ref) spares the clones.
     #[track_caller]
     pub fn key_by<K: Key>(self, key: impl Fn(&D) -> K + 'static) -> KeyedStream<'s, K, D, T>
     where
         D: Record,
     {
-        KeyedStream::new(self.edge, Rc::new(key), Location::caller())
+        KeyedStream::new(self.edge, Rc::new(Made(key)), Location::caller())
+    }
+
+    /// As [`key_by`](Self::key_by), by a part of the record, which is cloned once for each different key and
+    /// not for each record.
+    ///
+    /// # Examples
+    /// ```
+    /// # use waterwheel_engine::{execute, RuntimeConfig};
+    /// let counts = execute(RuntimeConfig::threads(2), |env| {
+    ///     let words = env.from_iter("to be or not to be".split(' ').map(String::from));
+    ///     let counted = words.key_by_ref(|word| word).process(|word, n: &mut u32, _, out| {
+    ///         *n += 1;
+    ///         out.emit((word.clone(), *n));
+    ///     });
+    ///     Ok(counted.collect())
+    /// })?;
+    /// assert!(counts.concat().contains(&("be".to_string(), 2)));
+    /// # Ok::<(), waterwheel_engine::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn key_by_ref<K: Key>(self, key: impl Fn(&D) -> &K + 'static) -> KeyedStream<'s, K, D, T>
+    where
+        D: Record,
+    {
+        KeyedStream::new(self.edge, Rc::new(Part(key)), Location::caller())
     }
 
     /// Moves each record to worker `partition(record, workers)`, which must be below `workers`.
