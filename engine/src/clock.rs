@@ -9,6 +9,13 @@ pub type Epoch = u64;
 /// Round of a loop, counted from 0; FLIP-176 calls it *epoch*.
 pub type Round = u64;
 
+/// Event time inside the checkpoint epochs of `T`: both must pass before a time has passed, whatever their
+/// order, so this is the one clock that is not totally ordered.
+pub(crate) type EventClock<T> = timely::order::Product<T, EventTime>;
+
+/// Event time in milliseconds, by convention since 1970-01-01 00:00 UTC.
+pub type EventTime = i64;
+
 /// Logical clock and hop inside a parameter-server loop, ordered lexicographically: workers advance the
 /// clock, the feedback edge adds one to the hop.
 pub type ClockHop = (u64, u64);
@@ -17,14 +24,20 @@ pub(crate) mod sealed {
     pub trait Sealed {}
 }
 
+/// What stamps the batches of an edge: a [`Clock`], or event time, which is not totally ordered. Implemented
+/// by the engine only.
+pub trait AnyClock: Timestamp + sealed::Sealed {
+    /// The checkpoint epoch this time belongs to.
+    fn epoch(&self) -> Epoch;
+}
+
 /// The clock that stamps the records of a stream.
 ///
 /// Outside loops it is the checkpoint [`Epoch`]; a loop nests a counter inside it as a tuple, ordered
 /// lexicographically, so that every clock is totally ordered. Implemented by the engine only.
-pub trait Clock: Timestamp + TotalOrder + sealed::Sealed {
-    /// The checkpoint epoch this time belongs to.
-    fn epoch(&self) -> Epoch;
-}
+pub trait Clock: AnyClock + TotalOrder {}
+
+impl<T: AnyClock + TotalOrder> Clock for T {}
 
 /// The counter that a loop nests inside the surrounding clock. Implemented by the engine only.
 pub trait LoopCounter: Timestamp + TotalOrder + sealed::Sealed {
@@ -35,15 +48,23 @@ pub trait LoopCounter: Timestamp + TotalOrder + sealed::Sealed {
 impl sealed::Sealed for u64 {}
 impl<T: sealed::Sealed, R: sealed::Sealed> sealed::Sealed for (T, R) {}
 
-impl Clock for Epoch {
+impl AnyClock for Epoch {
     fn epoch(&self) -> Epoch {
         *self
     }
 }
 
-impl<T: Clock, R: LoopCounter> Clock for (T, R) {
+impl<T: Clock, R: LoopCounter> AnyClock for (T, R) {
     fn epoch(&self) -> Epoch {
         self.0.epoch()
+    }
+}
+
+impl<T: sealed::Sealed> sealed::Sealed for EventClock<T> {}
+
+impl<T: AnyClock> AnyClock for EventClock<T> {
+    fn epoch(&self) -> Epoch {
+        self.outer.epoch()
     }
 }
 

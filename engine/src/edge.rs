@@ -7,33 +7,35 @@ use timely::dataflow::operators::core::feedback::Handle;
 use timely::dataflow::operators::{ConnectLoop, Enter, Feedback, Leave};
 use timely::dataflow::{Scope, Stream};
 
-use crate::clock::{Clock, LoopCounter};
+use crate::clock::{AnyClock, Clock, EventClock, LoopCounter};
 use crate::flow::Lineage;
 use crate::operator::{Batch, SourcesOf};
 use crate::origin::Origin;
 use crate::runtime::state::RunState;
 
 /// An edge that carries batches `C` on clock `T`: what [`DataStream`](crate::DataStream) is made of.
-pub struct Edge<'s, C, T: Clock> {
+pub struct Edge<'s, C, T: AnyClock> {
     pub(crate) stream: Stream<'s, T, C>,
+    pub(crate) place: Place<'s, T>,
     pub(crate) origin: Rc<Origin>,
     pub(crate) lineage: Lineage,
 }
 
-impl<C: Clone + 'static, T: Clock> Clone for Edge<'_, C, T> {
+impl<C: Clone + 'static, T: AnyClock> Clone for Edge<'_, C, T> {
     fn clone(&self) -> Self {
         Edge {
             stream: self.stream.clone(),
+            place: self.place.clone(),
             origin: Rc::clone(&self.origin),
             lineage: Rc::clone(&self.lineage),
         }
     }
 }
 
-impl<'s, C: 'static, T: Clock> Edge<'s, C, T> {
+impl<'s, C: 'static, T: AnyClock> Edge<'s, C, T> {
     /// The place where the edge begins.
     pub fn place(&self) -> Place<'s, T> {
-        Place { scope: self.stream.scope(), run: Arc::clone(self.origin.run()) }
+        self.place.clone()
     }
 
     /// The sources that this edge descends from.
@@ -42,27 +44,48 @@ impl<'s, C: 'static, T: Clock> Edge<'s, C, T> {
     }
 }
 
-impl<C, T: Clock> std::fmt::Debug for Edge<'_, C, T> {
+impl<C, T: AnyClock> std::fmt::Debug for Edge<'_, C, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Edge").field("operator", &self.origin.site().operator).finish_non_exhaustive()
     }
 }
 
 /// The dataflow, or the body of one loop, on one worker.
-pub struct Place<'s, T: Clock> {
+pub struct Place<'s, T: AnyClock> {
     scope: Scope<'s, T>,
+    /// Where streams with event time live, around which this place was built.
+    events: Option<Scope<'s, EventClock<T>>>,
     run: Arc<RunState>,
 }
 
-impl<T: Clock> Clone for Place<'_, T> {
+impl<T: AnyClock> Clone for Place<'_, T> {
     fn clone(&self) -> Self {
-        Place { scope: self.scope, run: Arc::clone(&self.run) }
+        Place { scope: self.scope, events: self.events, run: Arc::clone(&self.run) }
     }
 }
 
-impl<'s, T: Clock> Place<'s, T> {
+impl<'s, T: AnyClock> Place<'s, T> {
     pub(crate) fn new(scope: Scope<'s, T>, run: Arc<RunState>) -> Self {
-        Place { scope, run }
+        Place { scope, events: None, run }
+    }
+
+    /// This place, with `events` for its streams with event time.
+    pub(crate) fn with_events(self, events: Scope<'s, EventClock<T>>) -> Self {
+        Place { events: Some(events), ..self }
+    }
+
+    /// Where streams with event time live.
+    pub(crate) fn events(&self) -> Option<Place<'s, EventClock<T>>> {
+        self.events.map(|scope| Place::new(scope, self.run()))
+    }
+
+    /// An edge of this place that carries what `inner`, an edge with event time, sends.
+    pub(crate) fn leave_event_time<C: Default + Batch>(
+        &self,
+        inner: Edge<'s, C, EventClock<T>>,
+    ) -> Edge<'s, C, T> {
+        let stream = inner.stream.leave(self.scope);
+        Edge { stream, place: self.clone(), origin: inner.origin, lineage: inner.lineage }
     }
 
     pub(crate) fn scope(&self) -> Scope<'s, T> {
@@ -82,7 +105,9 @@ impl<'s, T: Clock> Place<'s, T> {
     pub fn workers(&self) -> usize {
         self.scope.peers()
     }
+}
 
+impl<'s, T: Clock> Place<'s, T> {
     /// Builds a nested place whose clock is this one's with a counter `R` inside. `body` gets the inner
     /// place and this one.
     pub fn nested<R: LoopCounter, O>(
@@ -98,14 +123,27 @@ impl<'s, T: Clock> Place<'s, T> {
         &self,
         inner: Edge<'i, C, (T, R)>,
     ) -> Edge<'s, C, T> {
-        Edge { stream: inner.stream.leave(self.scope), origin: inner.origin, lineage: inner.lineage }
+        let stream = inner.stream.leave(self.scope);
+        Edge { stream, place: self.clone(), origin: inner.origin, lineage: inner.lineage }
+    }
+}
+
+impl<'s, T: AnyClock> Place<'s, EventClock<T>> {
+    /// An edge that brings `outer`, an edge of the surrounding place, to event time.
+    pub(crate) fn enter_event_time<C: Default + Batch>(
+        &self,
+        outer: Edge<'_, C, T>,
+    ) -> Edge<'s, C, EventClock<T>> {
+        let stream = outer.stream.enter(self.scope);
+        Edge { stream, place: self.clone(), origin: outer.origin, lineage: outer.lineage }
     }
 }
 
 impl<'i, T: Clock, R: LoopCounter> Place<'i, (T, R)> {
     /// An edge that brings `outer`, an edge of the surrounding place, into this one.
     pub fn enter<C: Default + Batch>(&self, outer: Edge<'_, C, T>) -> Edge<'i, C, (T, R)> {
-        Edge { stream: outer.stream.enter(self.scope), origin: outer.origin, lineage: outer.lineage }
+        let stream = outer.stream.enter(self.scope);
+        Edge { stream, place: self.clone(), origin: outer.origin, lineage: outer.lineage }
     }
 
     /// Opens a feedback edge: what is later sent into it by [`FeedbackEdge::close`] comes out of the returned
@@ -118,29 +156,30 @@ impl<'i, T: Clock, R: LoopCounter> Place<'i, (T, R)> {
         let location = std::panic::Location::caller();
         let (handle, stream) = self.scope.feedback::<C>((Default::default(), R::feedback_step()));
         let origin = Origin::new(name, location, self.worker_index(), self.run());
-        (FeedbackEdge { handle }, Edge { stream, origin, lineage: Lineage::default() })
+        let edge = Edge { stream, place: self.clone(), origin, lineage: Lineage::default() };
+        (FeedbackEdge { handle }, edge)
     }
 }
 
-impl<T: Clock> std::fmt::Debug for Place<'_, T> {
+impl<T: AnyClock> std::fmt::Debug for Place<'_, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Place").field("name", &self.scope.name()).finish_non_exhaustive()
     }
 }
 
 /// The open end of a feedback edge.
-pub struct FeedbackEdge<'i, C: Default + Batch, T: Clock> {
+pub struct FeedbackEdge<'i, C: Default + Batch, T: AnyClock> {
     handle: Handle<'i, T, C>,
 }
 
-impl<'i, C: Default + Batch, T: Clock> FeedbackEdge<'i, C, T> {
+impl<'i, C: Default + Batch, T: AnyClock> FeedbackEdge<'i, C, T> {
     /// Sends `edge` back to the beginning of the loop.
     pub fn close(self, edge: Edge<'i, C, T>) {
         edge.stream.connect_loop(self.handle);
     }
 }
 
-impl<C: Default + Batch, T: Clock> std::fmt::Debug for FeedbackEdge<'_, C, T> {
+impl<C: Default + Batch, T: AnyClock> std::fmt::Debug for FeedbackEdge<'_, C, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("FeedbackEdge")
     }

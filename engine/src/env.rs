@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use timely::dataflow::Scope;
 
-use crate::clock::Epoch;
+use crate::clock::{Epoch, EventClock};
 use crate::edge::Place;
 use crate::runtime::state::RunState;
 
@@ -17,8 +17,12 @@ pub struct Env<'s> {
 }
 
 impl<'s> Env<'s> {
-    pub(crate) fn new(scope: Scope<'s, Epoch>, run: Arc<RunState>) -> Self {
-        Env { place: Place::new(scope, run), next_source: Rc::default() }
+    pub(crate) fn new(
+        scope: Scope<'s, Epoch>,
+        events: Scope<'s, EventClock<Epoch>>,
+        run: Arc<RunState>,
+    ) -> Self {
+        Env { place: Place::new(scope, run).with_events(events), next_source: Rc::default() }
     }
 
     /// Index of this worker, in `0..workers()`, over all processes.

@@ -8,6 +8,7 @@ mod collect;
 mod edge;
 mod env;
 mod error;
+mod event;
 mod flow;
 pub mod hash;
 mod keyed;
@@ -21,11 +22,17 @@ mod runtime;
 mod source;
 mod stream;
 
-pub use clock::{Clock, ClockHop, Epoch, LoopCounter, Round};
+pub use clock::{AnyClock, Clock, ClockHop, Epoch, EventTime, LoopCounter, Round};
 pub use collect::{Collected, Outcome};
 pub use edge::{Edge, FeedbackEdge, Place};
 pub use env::Env;
 pub use error::{Error, ErrorKind, Result, Site};
+pub use event::{
+    AggregateFunction, ContinuousTrigger, CountTrigger, EventCollector, EventProcessFunction, EventStream,
+    EventTimeTrigger, IntervalJoin, IntervalJoined, JoinedStreams, KeyedEventStream, PurgingTrigger,
+    TimeWindow, Timed, Timer, TimerContext, Trigger, TriggerContext, TriggerResult, WatermarkStrategy,
+    WindowJoin, WindowResult, WindowedResults, WindowedStream, Windows,
+};
 pub use flow::SourceHold;
 pub use hash::Key;
 pub use keyed::{KeyedProcessFunction, KeyedStream};

@@ -11,13 +11,14 @@ mod route;
 use std::panic::Location;
 use std::rc::Rc;
 
+use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::{DistributorPact, Pipeline};
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder as TimelyBuilder;
 use timely::progress::frontier::MutableAntichain;
 use timely::progress::operate::FrontierInterest;
 use timely::scheduling::Activator;
 
-use crate::clock::Clock;
+use crate::clock::{AnyClock, Clock, EventClock};
 use crate::edge::{Edge, Place};
 use crate::error::Result;
 use crate::flow::{Lineage, SourceHold};
@@ -41,7 +42,7 @@ pub enum WakeOn {
 }
 
 /// Builds one operator: inputs first, then outputs, then its logic.
-pub struct OperatorBuilder<'s, T: Clock> {
+pub struct OperatorBuilder<'s, T: AnyClock> {
     builder: TimelyBuilder<'s, T>,
     place: Place<'s, T>,
     origin: Rc<Origin>,
@@ -49,7 +50,7 @@ pub struct OperatorBuilder<'s, T: Clock> {
     inputs: usize,
 }
 
-impl<'s, T: Clock> OperatorBuilder<'s, T> {
+impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
     /// Starts an operator called `name` in `place`. Errors of the operator show the caller's source line.
     #[track_caller]
     pub fn new(place: &Place<'s, T>, name: &str) -> Self {
@@ -127,15 +128,25 @@ impl<'s, T: Clock> OperatorBuilder<'s, T> {
     /// Adds an output; the edge is what other operators read from.
     pub fn output<C: Default + Batch>(&mut self) -> (Output<C, T>, Edge<'s, C, T>) {
         let (output, stream) = self.builder.new_output::<C>();
-        let edge = Edge { stream, origin: Rc::clone(&self.origin), lineage: Rc::clone(&self.lineage) };
-        (Output::new(output), edge)
+        (Output::new(output), self.edge_of(stream))
+    }
+
+    /// As [`output`](Self::output), for an operator that sends with promises of its own alone: what may still
+    /// arrive does not hold time back behind this output.
+    pub(crate) fn detached_output<C: Default + Batch>(&mut self) -> (Output<C, T>, Edge<'s, C, T>) {
+        let (output, stream) = self.builder.new_output_connection::<C, _>([]);
+        (Output::new(output), self.edge_of(stream))
     }
 
     /// As [`output`](Self::output), for records that are sent one by one.
     pub(crate) fn record_output<D: 'static>(&mut self) -> (RecordOutput<D, T>, Edge<'s, Vec<D>, T>) {
         let (output, stream) = self.builder.new_output::<Vec<D>>();
-        let edge = Edge { stream, origin: Rc::clone(&self.origin), lineage: Rc::clone(&self.lineage) };
-        (RecordOutput::new(output), edge)
+        (RecordOutput::new(output), self.edge_of(stream))
+    }
+
+    fn edge_of<C>(&self, stream: Stream<'s, T, C>) -> Edge<'s, C, T> {
+        let (origin, lineage) = (Rc::clone(&self.origin), Rc::clone(&self.lineage));
+        Edge { stream, place: self.place.clone(), origin, lineage }
     }
 
     /// A hold on the sources of `held`, sparing those of `spared`; see [`SourceHold`].
@@ -172,7 +183,7 @@ impl<'s, T: Clock> OperatorBuilder<'s, T> {
     }
 }
 
-impl<T: Clock> std::fmt::Debug for OperatorBuilder<'_, T> {
+impl<T: AnyClock> std::fmt::Debug for OperatorBuilder<'_, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("OperatorBuilder").field("name", &self.origin.site().operator).finish_non_exhaustive()
     }
@@ -231,11 +242,22 @@ impl std::fmt::Debug for Activation {
     }
 }
 
+impl<T: Clock> Frontiers<'_, EventClock<T>> {
+    /// The greatest time that is not after anything that may still arrive on input `port`; `None` when
+    /// nothing will. Its event time is the watermark: the exact minimum over all partitions and workers.
+    pub(crate) fn meet(&self, port: usize) -> Option<EventClock<T>> {
+        let times = self.0[port].frontier();
+        let outer = times.iter().map(|time| &time.outer).min()?;
+        let inner = times.iter().map(|time| time.inner).min()?;
+        Some(EventClock { outer: outer.clone(), inner })
+    }
+}
+
 /// The frontiers of an operator's inputs: what may still arrive.
 #[derive(Debug)]
-pub struct Frontiers<'a, T: Clock>(&'a [MutableAntichain<T>]);
+pub struct Frontiers<'a, T: AnyClock>(&'a [MutableAntichain<T>]);
 
-impl<T: Clock> Frontiers<'_, T> {
+impl<T: AnyClock> Frontiers<'_, T> {
     /// Whether a record at `time` or before may still arrive on input `port`.
     #[inline]
     pub fn may_arrive(&self, port: usize, time: &T) -> bool {
@@ -250,7 +272,10 @@ impl<T: Clock> Frontiers<'_, T> {
 
     /// The least time that may still arrive on input `port`, if any.
     #[inline]
-    pub fn next(&self, port: usize) -> Option<T> {
+    pub fn next(&self, port: usize) -> Option<T>
+    where
+        T: Clock,
+    {
         self.0[port].frontier().iter().next().cloned()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::panic::Location;
 
-use crate::clock::Clock;
+use crate::clock::{AnyClock, Clock};
 use crate::edge::Edge;
 use crate::error::Result;
 use crate::operator::{Input, OperatorBuilder, Output, Promise, Token, WakeOn};
@@ -49,21 +49,35 @@ impl<E> Collector<E> {
 }
 
 impl<E: 'static> Collector<E> {
+    /// Sends what waits if it is a full batch.
+    #[inline]
+    pub(crate) fn send_full<T: AnyClock>(&mut self, token: &Token<T>, out: &mut Output<Vec<E>, T>) {
+        if self.waiting.len() >= SEND_AT {
+            self.send(token, out);
+        }
+    }
+
+    /// Sends all that waits.
+    pub(crate) fn send<T: AnyClock>(&mut self, token: &Token<T>, out: &mut Output<Vec<E>, T>) {
+        out.send(token, [&mut self.waiting]);
+        self.waiting.clear();
+    }
+
     /// Sends all that waits at the promise's time.
-    pub(crate) fn send_promised<T: Clock>(&mut self, promise: &Promise<T>, out: &mut Output<Vec<E>, T>) {
+    pub(crate) fn send_promised<T: AnyClock>(&mut self, promise: &Promise<T>, out: &mut Output<Vec<E>, T>) {
         out.send_promised(promise, [&mut self.waiting]);
         self.waiting.clear();
     }
 }
 
 /// Takes the results of one batch and sends them at its time; what waits at the end is sent then.
-pub(crate) struct Results<'a, E: 'static, T: Clock> {
+pub(crate) struct Results<'a, E: 'static, T: AnyClock> {
     collector: &'a mut Collector<E>,
     token: &'a Token<T>,
     out: &'a mut Output<Vec<E>, T>,
 }
 
-impl<E: 'static, T: Clock> Results<'_, E, T> {
+impl<E: 'static, T: AnyClock> Results<'_, E, T> {
     #[inline]
     pub(crate) fn collector(&mut self) -> &mut Collector<E> {
         self.collector
@@ -72,15 +86,7 @@ impl<E: 'static, T: Clock> Results<'_, E, T> {
     /// Sends what waits if it is a full batch; to be called after each record.
     #[inline]
     pub(crate) fn send_full(&mut self) {
-        if self.collector.waiting.len() >= SEND_AT {
-            self.send();
-        }
-    }
-
-    #[inline(never)]
-    fn send(&mut self) {
-        self.out.send(self.token, [&mut self.collector.waiting]);
-        self.collector.waiting.clear();
+        self.collector.send_full(self.token, self.out);
     }
 }
 
@@ -169,7 +175,7 @@ pub(crate) fn run<'s, D: 'static, T: Clock, F: BatchFunction<D>>(
             input.try_for_each(|token, batch| {
                 let mut results = Results { collector: &mut collector, token: &token, out: &mut out };
                 f.process_batch(batch, &mut results)?;
-                results.send();
+                collector.send(&token, &mut out);
                 Ok(())
             })?;
             match (frontiers.next(0), &mut last) {

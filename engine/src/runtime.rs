@@ -125,7 +125,11 @@ where
     O: Outcome,
     F: for<'s> Fn(&Env<'s>) -> Result<O>,
 {
-    let outcome = worker.dataflow(|scope| job(&Env::new(scope, Arc::clone(run))))?;
+    // Streams with event time live in a scope of their own. It is there in every job, because a graph may turn
+    // to event time at any point of it; without such streams it is never scheduled.
+    let outcome = worker.dataflow(|scope| {
+        scope.scoped("event time", |events| job(&Env::new(scope, events, Arc::clone(run))))
+    })?;
     while worker.has_dataflows() {
         if run.stopped() {
             return Ok(None);

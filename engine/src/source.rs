@@ -122,7 +122,7 @@ impl<'s> Env<'s> {
             }
         });
         let lineage = Rc::new(std::iter::once(index).collect());
-        DataStream::from_edge(Edge { stream, origin, lineage })
+        DataStream::from_edge(Edge { stream, place: self.place().clone(), origin, lineage })
     }
 }
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use timely::dataflow::operators::Concat;
 
-use crate::clock::{Clock, Epoch};
+use crate::clock::{AnyClock, Clock, Epoch};
 use crate::collect::Collected;
 use crate::edge::Edge;
 use crate::error::Result;
@@ -22,23 +22,23 @@ use crate::record::Record;
 ///
 /// Transformations consume the stream; clone it to use it twice. Every operator has a name, by default that
 /// of the transformation; [`name`](Self::name) sets a better one for errors.
-pub struct DataStream<'s, D, T: Clock = Epoch> {
+pub struct DataStream<'s, D, T: AnyClock = Epoch> {
     edge: Edge<'s, Vec<D>, T>,
 }
 
-impl<D: Clone + 'static, T: Clock> Clone for DataStream<'_, D, T> {
+impl<D: Clone + 'static, T: AnyClock> Clone for DataStream<'_, D, T> {
     fn clone(&self) -> Self {
         DataStream { edge: self.edge.clone() }
     }
 }
 
-impl<D, T: Clock> std::fmt::Debug for DataStream<'_, D, T> {
+impl<D, T: AnyClock> std::fmt::Debug for DataStream<'_, D, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("DataStream").field(&self.edge).finish()
     }
 }
 
-impl<'s, D: 'static, T: Clock> DataStream<'s, D, T> {
+impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
     /// The stream that an edge carries.
     pub fn from_edge(edge: Edge<'s, Vec<D>, T>) -> Self {
         DataStream { edge }
@@ -128,28 +128,12 @@ impl<'s, D: 'static, T: Clock> DataStream<'s, D, T> {
         })
     }
 
-    /// Handles records with a [`Collector`] for any number of results.
-    #[track_caller]
-    pub fn process<E: 'static>(
-        self,
-        mut f: impl FnMut(D, &mut Collector<E>) + 'static,
-    ) -> DataStream<'s, E, T> {
-        let per_record = move |record: D, out: &mut Collector<E>| f(record, out);
-        crate::process::build(self.edge, EachRecord(per_record, PhantomData), Location::caller())
-    }
-
-    /// Handles records with a [`ProcessFunction`], which is also told of the end of the input.
-    #[track_caller]
-    pub fn process_function<F: ProcessFunction<D> + 'static>(self, f: F) -> DataStream<'s, F::Out, T> {
-        crate::process::build(self.edge, f, Location::caller())
-    }
-
     /// All records of both streams. Without order between them.
     #[must_use]
     pub fn union(self, other: Self) -> Self {
         let lineage = self.edge.lineage.union(&other.edge.lineage).copied().collect();
         let stream = self.edge.stream.concat(other.edge.stream);
-        DataStream { edge: Edge { stream, origin: self.edge.origin, lineage: Rc::new(lineage) } }
+        DataStream { edge: Edge { stream, lineage: Rc::new(lineage), ..self.edge } }
     }
 
     /// Hands each record to `write`, for its effect; an error ends the run.
@@ -158,44 +142,6 @@ impl<'s, D: 'static, T: Clock> DataStream<'s, D, T> {
         let _: DataStream<'s, (), T> = self.unary("sink", Location::caller(), move |_token, batch, _out| {
             batch.drain(..).try_for_each(&mut write)
         });
-    }
-
-    /// Partitions the stream by key: all records of one key are handled by the worker that owns the key.
-    ///
-    /// The key function runs once for the move and once for the state. Placement is a fixed hash; see
-    /// [`hash`](crate::hash). Where the key is a part of the record that costs something to clone, such as a
-    /// string, [`key_by_ref`](Self::key_by_ref) spares the clones.
-    #[track_caller]
-    pub fn key_by<K: Key>(self, key: impl Fn(&D) -> K + 'static) -> KeyedStream<'s, K, D, T>
-    where
-        D: Record,
-    {
-        KeyedStream::new(self.edge, Rc::new(Made(key)), Location::caller())
-    }
-
-    /// As [`key_by`](Self::key_by), by a part of the record, which is cloned once for each different key and
-    /// not for each record.
-    ///
-    /// # Examples
-    /// ```
-    /// # use waterwheel_engine::{execute, RuntimeConfig};
-    /// let counts = execute(RuntimeConfig::threads(2), |env| {
-    ///     let words = env.from_iter("to be or not to be".split(' ').map(String::from));
-    ///     let counted = words.key_by_ref(|word| word).process(|word, n: &mut u32, _, out| {
-    ///         *n += 1;
-    ///         out.emit((word.clone(), *n));
-    ///     });
-    ///     Ok(counted.collect())
-    /// })?;
-    /// assert!(counts.concat().contains(&("be".to_string(), 2)));
-    /// # Ok::<(), waterwheel_engine::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn key_by_ref<K: Key>(self, key: impl Fn(&D) -> &K + 'static) -> KeyedStream<'s, K, D, T>
-    where
-        D: Record,
-    {
-        KeyedStream::new(self.edge, Rc::new(Part(key)), Location::caller())
     }
 
     /// Moves each record to worker `partition(record, workers)`, which must be below `workers`.
@@ -319,6 +265,62 @@ impl<'s, D: 'static, T: Clock> DataStream<'s, D, T> {
     }
 }
 
+impl<'s, D: 'static, T: Clock> DataStream<'s, D, T> {
+    /// Handles records with a [`Collector`] for any number of results.
+    #[track_caller]
+    pub fn process<E: 'static>(
+        self,
+        mut f: impl FnMut(D, &mut Collector<E>) + 'static,
+    ) -> DataStream<'s, E, T> {
+        let per_record = move |record: D, out: &mut Collector<E>| f(record, out);
+        crate::process::build(self.edge, EachRecord(per_record, PhantomData), Location::caller())
+    }
+
+    /// Handles records with a [`ProcessFunction`], which is also told of the end of the input.
+    #[track_caller]
+    pub fn process_function<F: ProcessFunction<D> + 'static>(self, f: F) -> DataStream<'s, F::Out, T> {
+        crate::process::build(self.edge, f, Location::caller())
+    }
+
+    /// Partitions the stream by key: all records of one key are handled by the worker that owns the key.
+    ///
+    /// The key function runs once for the move and once for the state. Placement is a fixed hash; see
+    /// [`hash`](crate::hash). Where the key is a part of the record that costs something to clone, such as a
+    /// string, [`key_by_ref`](Self::key_by_ref) spares the clones.
+    #[track_caller]
+    pub fn key_by<K: Key>(self, key: impl Fn(&D) -> K + 'static) -> KeyedStream<'s, K, D, T>
+    where
+        D: Record,
+    {
+        KeyedStream::new(self.edge, Rc::new(Made(key)), Location::caller())
+    }
+
+    /// As [`key_by`](Self::key_by), by a part of the record, which is cloned once for each different key and
+    /// not for each record.
+    ///
+    /// # Examples
+    /// ```
+    /// # use waterwheel_engine::{execute, RuntimeConfig};
+    /// let counts = execute(RuntimeConfig::threads(2), |env| {
+    ///     let words = env.from_iter("to be or not to be".split(' ').map(String::from));
+    ///     let counted = words.key_by_ref(|word| word).process(|word, n: &mut u32, _, out| {
+    ///         *n += 1;
+    ///         out.emit((word.clone(), *n));
+    ///     });
+    ///     Ok(counted.collect())
+    /// })?;
+    /// assert!(counts.concat().contains(&("be".to_string(), 2)));
+    /// # Ok::<(), waterwheel_engine::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn key_by_ref<K: Key>(self, key: impl Fn(&D) -> &K + 'static) -> KeyedStream<'s, K, D, T>
+    where
+        D: Record,
+    {
+        KeyedStream::new(self.edge, Rc::new(Part(key)), Location::caller())
+    }
+}
+
 /// A plain closure as a [`ProcessFunction`].
 struct EachRecord<F, E>(F, PhantomData<E>);
 
@@ -331,7 +333,7 @@ impl<D, E: 'static, F: FnMut(D, &mut Collector<E>)> ProcessFunction<D> for EachR
     }
 }
 
-impl<'s, T: Clock> OperatorBuilder<'s, T> {
+impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
     /// Finishes an operator that handles batch after batch and keeps nothing between them.
     pub(crate) fn finish_unary<D: 'static, E: 'static>(
         mut self,

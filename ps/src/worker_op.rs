@@ -6,7 +6,9 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use waterwheel_engine::operator::{Activation, Frontiers, Input, OnBehalf, Output, Promise};
-use waterwheel_engine::{Clock, ClockHop, Collector, Epoch, Error, Parcel, Result, SourceHold, machine};
+use waterwheel_engine::{
+    AnyClock as _, Clock, ClockHop, Collector, Epoch, Error, Parcel, Result, SourceHold, machine,
+};
 
 use crate::block::Block;
 use crate::config::PsConfig;

@@ -10,6 +10,7 @@
 mod cli;
 mod cluster;
 mod conformance;
+mod event_time;
 mod failures;
 mod layers;
 mod mf;

@@ -5,32 +5,32 @@ use timely::dataflow::channels::Message;
 use timely::dataflow::operators::generic::InputHandleCore;
 use timely::dataflow::operators::{Capability, InputCapability};
 
-use crate::clock::Clock;
+use crate::clock::AnyClock;
 use crate::error::{Error, Result};
 use crate::operator::Batch;
 
 /// An operator's input of batches `C`.
-pub struct Input<C, T: Clock> {
+pub struct Input<C, T: AnyClock> {
     pull: Box<dyn PullBatches<C, T>>,
 }
 
 /// Hides which channel the batches come from.
-trait PullBatches<C, T: Clock> {
+trait PullBatches<C, T: AnyClock> {
     fn for_each(&mut self, take: &mut dyn FnMut(Token<T>, &mut C));
 }
 
-impl<C: Batch, T: Clock, P: Pull<Message<T, C>> + 'static> PullBatches<C, T> for InputHandleCore<T, C, P> {
+impl<C: Batch, T: AnyClock, P: Pull<Message<T, C>> + 'static> PullBatches<C, T> for InputHandleCore<T, C, P> {
     fn for_each(&mut self, take: &mut dyn FnMut(Token<T>, &mut C)) {
         InputHandleCore::for_each(self, |capability, batch| {
             // A batch sent under no time makes no claims; nothing in this engine sends one.
-            if capability.least().is_some() {
+            if !capability.stamp().is_empty() {
                 take(Token { capability }, batch);
             }
         });
     }
 }
 
-impl<C: Batch, T: Clock> Input<C, T> {
+impl<C: Batch, T: AnyClock> Input<C, T> {
     pub(crate) fn new<P: Pull<Message<T, C>> + 'static>(handle: InputHandleCore<T, C, P>) -> Self {
         Input { pull: Box::new(handle) }
     }
@@ -56,23 +56,23 @@ impl<C: Batch, T: Clock> Input<C, T> {
     }
 }
 
-impl<C, T: Clock> std::fmt::Debug for Input<C, T> {
+impl<C, T: AnyClock> std::fmt::Debug for Input<C, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Input")
     }
 }
 
 /// The right to send at a batch's time, while the batch is handled.
-pub struct Token<T: Clock> {
+pub struct Token<T: AnyClock> {
     pub(super) capability: InputCapability<T>,
 }
 
-impl<T: Clock> Token<T> {
+impl<T: AnyClock> Token<T> {
     /// The time of the batch.
     #[inline]
     pub fn time(&self) -> T {
-        // An input hands out no token without a time.
-        self.capability.least().cloned().unwrap_or_else(T::minimum)
+        // An input hands out no token without a time, and every operator sends under one time.
+        self.capability.stamp().iter().next().cloned().unwrap_or_else(T::minimum)
     }
 
     /// The right to send on output `port` later, at the batch's time or after it.
@@ -84,7 +84,7 @@ impl<T: Clock> Token<T> {
     }
 }
 
-impl<T: Clock> std::fmt::Debug for Token<T> {
+impl<T: AnyClock> std::fmt::Debug for Token<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Token").field(&self.capability.stamp()).finish()
     }
@@ -92,11 +92,11 @@ impl<T: Clock> std::fmt::Debug for Token<T> {
 
 /// A promise to send on one output: the frontier behind it waits until the promise is dropped or moved on.
 #[derive(Clone, Debug)]
-pub struct Promise<T: Clock> {
+pub struct Promise<T: AnyClock> {
     pub(super) capability: Capability<T>,
 }
 
-impl<T: Clock> Promise<T> {
+impl<T: AnyClock> Promise<T> {
     pub(crate) fn new(capability: Capability<T>) -> Self {
         Promise { capability }
     }

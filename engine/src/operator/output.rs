@@ -5,15 +5,15 @@ use timely::dataflow::channels::pushers::Output as TimelyOutput;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 
-use crate::clock::Clock;
+use crate::clock::AnyClock;
 use crate::operator::{Batch, Promise, Token};
 
 /// An operator's output of batches `C`.
-pub struct Output<C: Default + Batch, T: Clock> {
+pub struct Output<C: Default + Batch, T: AnyClock> {
     builder: OutputBuilder<T, NoopBuilder<C>>,
 }
 
-impl<C: Default + Batch, T: Clock> Output<C, T> {
+impl<C: Default + Batch, T: AnyClock> Output<C, T> {
     pub(crate) fn new(output: TimelyOutput<T, C>) -> Self {
         Output { builder: OutputBuilder::from(output) }
     }
@@ -44,20 +44,20 @@ impl<C: Default + Batch, T: Clock> Output<C, T> {
     }
 }
 
-impl<C: Default + Batch, T: Clock> std::fmt::Debug for Output<C, T> {
+impl<C: Default + Batch, T: AnyClock> std::fmt::Debug for Output<C, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Output")
     }
 }
 
 /// An output that takes records one by one and sends them in batches of about 8 KB.
-pub(crate) struct RecordOutput<D: 'static, T: Clock> {
+pub(crate) struct RecordOutput<D: 'static, T: AnyClock> {
     builder: OutputBuilder<T, NoopBuilder<Vec<D>>>,
     /// Empty between two calls.
     waiting: Vec<D>,
 }
 
-impl<D: 'static, T: Clock> RecordOutput<D, T> {
+impl<D: 'static, T: AnyClock> RecordOutput<D, T> {
     pub(crate) fn new(output: TimelyOutput<T, Vec<D>>) -> Self {
         RecordOutput { builder: OutputBuilder::from(output), waiting: Vec::new() }
     }

@@ -1,0 +1,162 @@
+//! Joins of records that are near each other in event time.
+
+use std::collections::BTreeMap;
+use std::panic::Location;
+use std::rc::Rc;
+
+use rustc_hash::FxHashMap;
+
+use crate::clock::EventTime;
+use crate::error::{Error, Result};
+use crate::event::driver::{EventLogic, EventOut};
+use crate::event::keyed::KeyedEventStream;
+use crate::event::stream::{EventStream, Timed};
+use crate::event::window_join::Side;
+use crate::hash::Key;
+use crate::process::Collector;
+use crate::record::Record;
+
+/// A join between times; see [`JoinedStreams::between`](crate::JoinedStreams::between).
+pub struct IntervalJoin<'s, K, L, R> {
+    sides: KeyedEventStream<'s, K, Side<L, R>>,
+    lower: i64,
+    upper: i64,
+}
+
+impl<K, L, R> std::fmt::Debug for IntervalJoin<'_, K, L, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let IntervalJoin { sides, lower, upper } = self;
+        f.debug_struct("IntervalJoin").field("sides", sides).field("between", &(lower, upper)).finish()
+    }
+}
+
+/// The outputs of an interval join. Dropping one costs nothing.
+#[derive(Debug)]
+pub struct IntervalJoined<'s, O, L, R> {
+    /// A result per pair, with the later timestamp of the two.
+    pub results: EventStream<'s, O>,
+    /// Left records that came behind the watermark, and were not joined.
+    pub late_left: EventStream<'s, L>,
+    /// Right records that came behind the watermark.
+    pub late_right: EventStream<'s, R>,
+}
+
+impl<'s, K: Key, L: Record, R: Record> IntervalJoin<'s, K, L, R> {
+    pub(crate) fn new(sides: KeyedEventStream<'s, K, Side<L, R>>, lower: i64, upper: i64) -> Result<Self> {
+        if lower > upper {
+            return Err(Error::config(format!(
+                "interval join: lower bound is {lower} ms, expected at most the upper bound, {upper} ms"
+            )));
+        }
+        Ok(IntervalJoin { sides, lower, upper })
+    }
+
+    /// Calls `f` with every pair of a left and a right record of the same key that are near enough.
+    #[track_caller]
+    pub fn apply<O: 'static>(self, f: impl FnMut(&L, &R) -> O + 'static) -> IntervalJoined<'s, O, L, R> {
+        let IntervalJoin { sides, lower, upper } = self;
+        let key = Rc::clone(&sides.key);
+        let logic = Intervals { key, f, lower, upper, buffers: FxHashMap::default(), due: BTreeMap::new() };
+        let joined = sides.run("interval_join", Location::caller(), logic);
+        let late_left = joined.late.clone().flat_map(|side| match side {
+            Side::Left(left) => Some(left),
+            Side::Right(_) => None,
+        });
+        let late_right = joined.late.flat_map(|side| match side {
+            Side::Left(_) => None,
+            Side::Right(right) => Some(right),
+        });
+        IntervalJoined { results: joined.results, late_left, late_right }
+    }
+}
+
+/// The records of a key that may still find a partner, by timestamp.
+struct Buffers<L, R> {
+    left: BTreeMap<EventTime, Vec<L>>,
+    right: BTreeMap<EventTime, Vec<R>>,
+}
+
+struct Intervals<K, L, R, F> {
+    key: Rc<dyn Fn(&Side<L, R>) -> K>,
+    f: F,
+    lower: i64,
+    upper: i64,
+    buffers: FxHashMap<K, Buffers<L, R>>,
+    /// Keys that have something to drop when the watermark has come so far.
+    due: BTreeMap<EventTime, Vec<K>>,
+}
+
+impl<K: Key, L: 'static, R: 'static, O: 'static, F: FnMut(&L, &R) -> O + 'static> EventLogic<Side<L, R>>
+    for Intervals<K, L, R, F>
+{
+    type Out = O;
+
+    fn on_record(
+        &mut self,
+        record: Timed<Side<L, R>>,
+        watermark: EventTime,
+        out: &mut EventOut<O, Side<L, R>>,
+    ) -> Result<()> {
+        if record.timestamp < watermark {
+            out.late.emit(record);
+            return Ok(());
+        }
+        let (lower, upper, f) = (self.lower, self.upper, &mut self.f);
+        let (key, at) = ((self.key)(&record.value), record.timestamp);
+        let buffers = self
+            .buffers
+            .entry(key.clone())
+            .or_insert_with(|| Buffers { left: BTreeMap::new(), right: BTreeMap::new() });
+        let results: &mut Collector<_> = &mut out.results;
+        // A record may go when no partner can come any more.
+        let (needed_to, is_first) = match record.value {
+            Side::Left(left) => {
+                for (time, right) in
+                    within(&buffers.right, at.saturating_add(lower), at.saturating_add(upper))
+                {
+                    results.emit(Timed { timestamp: at.max(time), value: f(&left, right) });
+                }
+                let same = buffers.left.entry(at).or_default();
+                same.push(left);
+                (at.saturating_add(upper), same.len() == 1)
+            }
+            Side::Right(right) => {
+                for (time, left) in within(&buffers.left, at.saturating_sub(upper), at.saturating_sub(lower))
+                {
+                    results.emit(Timed { timestamp: at.max(time), value: f(left, &right) });
+                }
+                let same = buffers.right.entry(at).or_default();
+                same.push(right);
+                (at.saturating_sub(lower), same.len() == 1)
+            }
+        };
+        if is_first {
+            self.due.entry(needed_to.saturating_add(1)).or_default().push(key);
+        }
+        Ok(())
+    }
+
+    fn on_watermark(&mut self, watermark: EventTime, _out: &mut EventOut<O, Side<L, R>>) -> Result<()> {
+        while let Some(entry) = self.due.first_entry().filter(|entry| *entry.key() <= watermark) {
+            for key in entry.remove() {
+                let Some(buffers) = self.buffers.get_mut(&key) else { continue };
+                buffers.left = buffers.left.split_off(&watermark.saturating_sub(self.upper));
+                buffers.right = buffers.right.split_off(&watermark.saturating_add(self.lower));
+                if buffers.left.is_empty() && buffers.right.is_empty() {
+                    self.buffers.remove(&key);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The records with timestamps from `first` to `last`, both included.
+fn within<D>(
+    buffer: &BTreeMap<EventTime, Vec<D>>,
+    first: EventTime,
+    last: EventTime,
+) -> impl Iterator<Item = (EventTime, &D)> {
+    let range = (first <= last).then(|| buffer.range(first..=last));
+    range.into_iter().flatten().flat_map(|(time, records)| records.iter().map(move |record| (*time, record)))
+}

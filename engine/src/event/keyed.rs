@@ -1,0 +1,84 @@
+//! Streams with event time, partitioned by key.
+
+use std::panic::Location;
+use std::rc::Rc;
+
+use crate::clock::Epoch;
+use crate::edge::Place;
+use crate::event::driver::{self, EventLogic, OuterEvents};
+use crate::event::process::{EventProcessFunction, Processed};
+use crate::event::stream::{EventStream, Timed};
+use crate::event::trigger::{CountTrigger, PurgingTrigger};
+use crate::event::window::Windows;
+use crate::event::windowed::{WindowedResults, WindowedStream};
+use crate::hash::{Key, key_owner};
+use crate::operator::{Input, OperatorBuilder, WakeOn};
+use crate::record::Record;
+
+/// A stream with event time that is partitioned by key; see [`EventStream::key_by`].
+pub struct KeyedEventStream<'s, K, D> {
+    pub(crate) stream: EventStream<'s, D>,
+    pub(crate) key: Rc<dyn Fn(&D) -> K>,
+}
+
+impl<K, D> std::fmt::Debug for KeyedEventStream<'_, K, D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("KeyedEventStream").field(&self.stream).finish()
+    }
+}
+
+impl<'s, K: Key, D: Record> KeyedEventStream<'s, K, D> {
+    pub(crate) fn new(stream: EventStream<'s, D>, key: impl Fn(&D) -> K + 'static) -> Self {
+        KeyedEventStream { stream, key: Rc::new(key) }
+    }
+
+    /// Windows over the records of each key.
+    pub fn window(self, windows: Windows) -> WindowedStream<'s, K, D> {
+        WindowedStream::new(self, windows)
+    }
+
+    /// Windows of `n` records of each key, in the order in which they arrive. Fewer than `n` that are left at
+    /// the end are not evaluated. Valid: `n` is 1 or more; 0 counts as 1.
+    pub fn count_window(self, n: u64) -> WindowedStream<'s, K, D> {
+        self.window(Windows::global()).trigger(PurgingTrigger::of(CountTrigger::of(n)))
+    }
+
+    /// Handles records with a function that has a state per key and timers.
+    #[track_caller]
+    pub fn process_function<F>(self, f: F) -> EventStream<'s, F::Out>
+    where
+        F: EventProcessFunction<K, D> + 'static,
+    {
+        let key = Rc::clone(&self.key);
+        self.run("keyed_process", Location::caller(), Processed::new(f, key)).results
+    }
+
+    /// Builds the operator that runs `logic` on the worker that owns each record's key.
+    pub(crate) fn run<L: EventLogic<D>>(
+        self,
+        name: &str,
+        location: &'static Location<'static>,
+        logic: L,
+    ) -> WindowedResults<'s, L::Out, D> {
+        let (op, input, around) = self.partitioned(name, location);
+        let (results, late) = driver::run(op, input, logic);
+        WindowedResults {
+            results: EventStream::from_edge(results, around.clone()),
+            late: EventStream::from_edge(late, around),
+        }
+    }
+
+    #[expect(clippy::type_complexity, reason = "the parts of one operator, used once")]
+    fn partitioned(
+        self,
+        name: &str,
+        location: &'static Location<'static>,
+    ) -> (OperatorBuilder<'s, OuterEvents>, Input<Vec<Timed<D>>, OuterEvents>, Place<'s, Epoch>) {
+        let (edge, around) = self.stream.into_parts();
+        let (key, workers) = (self.key, around.workers());
+        let mut op = OperatorBuilder::made_at(&edge.place(), name, location);
+        let route = move |timed: &Timed<D>| key_owner(&key(&timed.value), workers) as u64;
+        let input = op.input_routed(edge, WakeOn::Progress, route);
+        (op, input, around)
+    }
+}

@@ -1,0 +1,238 @@
+//! Functions with a state per key and timers, in event time and in processing time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
+
+use crate::clock::EventTime;
+use crate::error::Result;
+use crate::event::driver::{EventLogic, EventOut};
+use crate::event::stream::Timed;
+use crate::hash::Key;
+use crate::machine;
+use crate::process::Collector;
+
+/// A function on the records of a keyed stream with event time: a state `S` per key, and timers.
+pub trait EventProcessFunction<K, D> {
+    /// State of one key; made by `Default` at the key's first record.
+    type State: Default + 'static;
+    /// What it emits.
+    type Out: 'static;
+
+    /// Handles one record of `key`. What it emits has the record's timestamp.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn process(
+        &mut self,
+        key: &K,
+        state: &mut Self::State,
+        record: D,
+        context: &mut TimerContext,
+        out: &mut EventCollector<'_, Self::Out>,
+    ) -> Result<()>;
+
+    /// Called when a timer of `key` is due. What it emits has the timer's time; that of a processing-time
+    /// timer, the watermark.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn on_timer(
+        &mut self,
+        _key: &K,
+        _state: &mut Self::State,
+        _timer: Timer,
+        _context: &mut TimerContext,
+        _out: &mut EventCollector<'_, Self::Out>,
+    ) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A timer that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// The watermark has passed this time: all records up to it are there, but for late ones.
+    EventTime(EventTime),
+    /// The time that was asked for has gone by.
+    ProcessingTime,
+}
+
+/// Emits results with a timestamp.
+#[derive(Debug)]
+pub struct EventCollector<'a, R> {
+    timestamp: EventTime,
+    results: &'a mut Collector<Timed<R>>,
+}
+
+impl<R> EventCollector<'_, R> {
+    /// Emits one result.
+    pub fn emit(&mut self, value: R) {
+        self.results.emit(Timed { timestamp: self.timestamp, value });
+    }
+}
+
+/// What a function with timers knows and can ask for.
+#[derive(Debug)]
+pub struct TimerContext {
+    timestamp: EventTime,
+    watermark: EventTime,
+    asked: Vec<Asked>,
+    clears: bool,
+}
+
+#[derive(Debug)]
+enum Asked {
+    Register(EventTime),
+    Delete(EventTime),
+    After(Duration),
+}
+
+impl TimerContext {
+    /// Timestamp of the record, or time of the timer.
+    pub fn timestamp(&self) -> EventTime {
+        self.timestamp
+    }
+
+    /// The operator's watermark: no record before it is to come that is not late.
+    pub fn watermark(&self) -> EventTime {
+        self.watermark
+    }
+
+    /// Asks for a call when the watermark has passed `time`. One timer per key and time, however often it is
+    /// asked for. A time that has passed is due at once.
+    pub fn register_event_time_timer(&mut self, time: EventTime) {
+        self.asked.push(Asked::Register(time));
+    }
+
+    /// Takes an event-time timer of this key back.
+    pub fn delete_event_time_timer(&mut self, time: EventTime) {
+        self.asked.push(Asked::Delete(time));
+    }
+
+    /// Asks for a call after `delay` on the clock of the machine. What is not due when the input ends is
+    /// dropped.
+    pub fn register_processing_time_timer(&mut self, delay: Duration) {
+        self.asked.push(Asked::After(delay));
+    }
+
+    /// Drops the state of this key after the call; the next one starts from `Default`. Timers stay.
+    pub fn clear_state(&mut self) {
+        self.clears = true;
+    }
+}
+
+/// Runs an [`EventProcessFunction`] with the states and timers of this worker's keys.
+pub(crate) struct Processed<K, D, F: EventProcessFunction<K, D>> {
+    f: F,
+    key: Rc<dyn Fn(&D) -> K>,
+    states: FxHashMap<K, F::State>,
+    event_timers: BTreeMap<EventTime, BTreeSet<K>>,
+    processing_timers: BTreeMap<Instant, Vec<K>>,
+    context: TimerContext,
+}
+
+impl<K: Key, D, F: EventProcessFunction<K, D>> Processed<K, D, F> {
+    pub(crate) fn new(f: F, key: Rc<dyn Fn(&D) -> K>) -> Self {
+        let watermark = EventTime::MIN;
+        let context = TimerContext { timestamp: watermark, watermark, asked: Vec::new(), clears: false };
+        let (states, event_timers) = (FxHashMap::default(), BTreeMap::new());
+        Processed { f, key, states, event_timers, processing_timers: BTreeMap::new(), context }
+    }
+
+    /// Calls the function for `key` at `timestamp`, then does what it asked for.
+    fn call(
+        &mut self,
+        key: &K,
+        timestamp: EventTime,
+        results: &mut Collector<Timed<F::Out>>,
+        f: impl FnOnce(&mut F, &mut F::State, &mut TimerContext, &mut EventCollector<'_, F::Out>) -> Result<()>,
+    ) -> Result<()> {
+        self.context.timestamp = timestamp;
+        let mut out = EventCollector { timestamp, results };
+        match self.states.get_mut(key) {
+            Some(state) => f(&mut self.f, state, &mut self.context, &mut out)?,
+            None => {
+                let state = self.states.entry(key.clone()).or_default();
+                f(&mut self.f, state, &mut self.context, &mut out)?;
+            }
+        }
+        if std::mem::take(&mut self.context.clears) {
+            self.states.remove(key);
+        }
+        for asked in self.context.asked.drain(..) {
+            match asked {
+                Asked::Register(time) => {
+                    self.event_timers.entry(time).or_default().insert(key.clone());
+                }
+                Asked::Delete(time) => {
+                    if let Some(keys) = self.event_timers.get_mut(&time) {
+                        keys.remove(key);
+                    }
+                }
+                Asked::After(delay) => {
+                    self.processing_timers.entry(machine::now() + delay).or_default().push(key.clone());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the event-time timers that the watermark has passed, those asked for on the way included.
+    fn run_timers(&mut self, results: &mut Collector<Timed<F::Out>>) -> Result<()> {
+        let watermark = self.context.watermark;
+        let passed = |time: EventTime| time < watermark || watermark == EventTime::MAX;
+        while let Some(entry) = self.event_timers.first_entry().filter(|entry| passed(*entry.key())) {
+            let (time, keys) = entry.remove_entry();
+            for key in keys {
+                self.call(&key, time, results, |f, state, context, out| {
+                    f.on_timer(&key, state, Timer::EventTime(time), context, out)
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<K: Key, D: 'static, F: EventProcessFunction<K, D> + 'static> EventLogic<D> for Processed<K, D, F> {
+    type Out = F::Out;
+
+    fn on_record(
+        &mut self,
+        record: Timed<D>,
+        _watermark: EventTime,
+        out: &mut EventOut<F::Out, D>,
+    ) -> Result<()> {
+        let Timed { timestamp, value } = record;
+        let key = (self.key)(&value);
+        self.call(&key, timestamp, &mut out.results, |f, state, context, out| {
+            f.process(&key, state, value, context, out)
+        })?;
+        // A timer for a time that has passed is due at once.
+        self.run_timers(&mut out.results)
+    }
+
+    fn on_watermark(&mut self, watermark: EventTime, out: &mut EventOut<F::Out, D>) -> Result<()> {
+        self.context.watermark = watermark;
+        self.run_timers(&mut out.results)
+    }
+
+    fn on_processing_time(&mut self, out: &mut EventOut<F::Out, D>) -> Result<Option<Duration>> {
+        if self.processing_timers.is_empty() {
+            return Ok(None);
+        }
+        let now = machine::now();
+        while let Some(entry) = self.processing_timers.first_entry().filter(|entry| *entry.key() <= now) {
+            for key in entry.remove() {
+                let watermark = self.context.watermark;
+                self.call(&key, watermark, &mut out.results, |f, state, context, out| {
+                    f.on_timer(&key, state, Timer::ProcessingTime, context, out)
+                })?;
+            }
+        }
+        self.run_timers(&mut out.results)?;
+        Ok(self.processing_timers.keys().next().map(|due| due.saturating_duration_since(now)))
+    }
+}

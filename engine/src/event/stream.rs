@@ -1,0 +1,168 @@
+//! Streams of records with timestamps.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::{Epoch, EventTime};
+use crate::collect::Collected;
+use crate::edge::Place;
+use crate::error::Result;
+use crate::event::driver::{EventEdge, OuterEvents};
+use crate::event::keyed::KeyedEventStream;
+use crate::event::window::Windows;
+use crate::event::windowed::WindowedStream;
+use crate::hash::Key;
+use crate::record::Record;
+use crate::stream::DataStream;
+
+/// A record with its timestamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Timed<D> {
+    /// When it happened, in milliseconds.
+    pub timestamp: EventTime,
+    /// The record.
+    pub value: D,
+}
+
+impl<D> Timed<D> {
+    fn map<E>(self, f: impl FnOnce(D) -> E) -> Timed<E> {
+        Timed { timestamp: self.timestamp, value: f(self.value) }
+    }
+}
+
+/// A stream whose records have timestamps, and which knows its watermark; see the
+/// [`event`](crate::WatermarkStrategy) time functions.
+///
+/// Transformations keep a record's timestamp.
+pub struct EventStream<'s, D> {
+    inner: DataStream<'s, Timed<D>, OuterEvents>,
+    around: Place<'s, Epoch>,
+}
+
+impl<D: Clone + 'static> Clone for EventStream<'_, D> {
+    fn clone(&self) -> Self {
+        EventStream { inner: self.inner.clone(), around: self.around.clone() }
+    }
+}
+
+impl<D> std::fmt::Debug for EventStream<'_, D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("EventStream").field(&self.inner).finish()
+    }
+}
+
+impl<'s, D: 'static> EventStream<'s, D> {
+    pub(crate) fn from_edge(edge: EventEdge<'s, D>, around: Place<'s, Epoch>) -> Self {
+        EventStream { inner: DataStream::from_edge(edge), around }
+    }
+
+    pub(crate) fn into_parts(self) -> (EventEdge<'s, D>, Place<'s, Epoch>) {
+        (self.inner.into_edge(), self.around)
+    }
+
+    /// The records without their timestamps: back to a plain stream.
+    #[must_use]
+    pub fn into_stream(self) -> DataStream<'s, D> {
+        self.into_timed_stream().map(|timed| timed.value)
+    }
+
+    /// The records with their timestamps, as a plain stream.
+    #[must_use]
+    pub fn into_timed_stream(self) -> DataStream<'s, Timed<D>> {
+        DataStream::from_edge(self.around.leave_event_time(self.inner.into_edge()))
+    }
+
+    /// Names the operator that made this stream, for its errors.
+    #[must_use]
+    pub fn name(self, name: &str) -> Self {
+        EventStream { inner: self.inner.name(name), ..self }
+    }
+
+    /// Replaces each record by `f` of it.
+    #[track_caller]
+    pub fn map<E: 'static>(self, mut f: impl FnMut(D) -> E + 'static) -> EventStream<'s, E> {
+        EventStream { inner: self.inner.map(move |timed| timed.map(&mut f)), around: self.around }
+    }
+
+    /// As [`map`](Self::map), for a function that can fail: its error ends the run.
+    #[track_caller]
+    pub fn try_map<E: 'static>(self, mut f: impl FnMut(D) -> Result<E> + 'static) -> EventStream<'s, E> {
+        let inner =
+            self.inner.try_map(move |Timed { timestamp, value }| Ok(Timed { timestamp, value: f(value)? }));
+        EventStream { inner, around: self.around }
+    }
+
+    /// Keeps the records for which `keep` is true.
+    #[track_caller]
+    pub fn filter(self, mut keep: impl FnMut(&D) -> bool + 'static) -> Self {
+        EventStream { inner: self.inner.filter(move |timed| keep(&timed.value)), around: self.around }
+    }
+
+    /// Replaces each record by all items of `f` of it, each with the record's timestamp.
+    #[track_caller]
+    pub fn flat_map<I: IntoIterator<Item: 'static>>(
+        self,
+        mut f: impl FnMut(D) -> I + 'static,
+    ) -> EventStream<'s, I::Item> {
+        let inner = self.inner.flat_map(move |Timed { timestamp, value }| {
+            f(value).into_iter().map(move |value| Timed { timestamp, value })
+        });
+        EventStream { inner, around: self.around }
+    }
+
+    /// Shows each record with its timestamp to `look` and passes it on.
+    #[track_caller]
+    pub fn inspect(self, look: impl FnMut(&Timed<D>) + 'static) -> Self {
+        EventStream { inner: self.inner.inspect(look), around: self.around }
+    }
+
+    /// All records of both streams. The watermark is the lower of theirs.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        EventStream { inner: self.inner.union(other.inner), around: self.around }
+    }
+
+    /// Spreads the records evenly over all workers, in turn.
+    #[track_caller]
+    pub fn rebalance(self) -> Self
+    where
+        D: Record,
+    {
+        EventStream { inner: self.inner.rebalance(), around: self.around }
+    }
+
+    /// Gives every worker a copy of each record.
+    #[track_caller]
+    pub fn broadcast(self) -> Self
+    where
+        D: Record,
+    {
+        EventStream { inner: self.inner.broadcast(), around: self.around }
+    }
+
+    /// Partitions the stream by key: all records of one key are handled by the worker that owns the key.
+    #[track_caller]
+    pub fn key_by<K: Key>(self, key: impl Fn(&D) -> K + 'static) -> KeyedEventStream<'s, K, D>
+    where
+        D: Record,
+    {
+        KeyedEventStream::new(self, key)
+    }
+
+    /// Windows over all records together, whatever their key: on one worker.
+    #[track_caller]
+    pub fn window_all(self, windows: Windows) -> WindowedStream<'s, (), D>
+    where
+        D: Record,
+    {
+        self.key_by(|_| ()).window(windows)
+    }
+
+    /// Gathers all records on worker 0; see [`DataStream::collect`].
+    #[track_caller]
+    pub fn collect(self) -> Collected<D>
+    where
+        D: Record,
+    {
+        self.into_stream().collect()
+    }
+}
