@@ -1,4 +1,4 @@
-//! Streams: word count, counts of keys and a chain of maps, each beside the same program on raw timely and
+//! Streams: word count, counts of keys, counts in windows and a chain of maps, each beside the same program on raw timely and
 //! beside a loop of one thread. The clock runs from the first step to the moment when all is known to be done
 //! everywhere, without the start of processes.
 
@@ -30,24 +30,10 @@ fn main() {
     if let Some((side, work)) = work::child() {
         return side.run_child(&work);
     }
-    if let Ok(one) = std::env::var("WW_ONE") {
-        // TEMP
-        let v: Vec<usize> = one.split(':').map(|x| x.parse().unwrap()).collect(); // TEMP
-        let work = Work::new(Case::ALL[v[0]], v[2] as u64); // TEMP
-        let shape = SHAPES[v[1]]; // TEMP
-        for _ in 0..v[3] {
-            // TEMP
-            let h = by_hand::run(&work).ns_per_record; // TEMP
-            let r = if v[4] & 1 > 0 { raw::run(&work, shape).ns_per_record } else { 0.0 }; // TEMP
-            let o = if v[4] & 2 > 0 { ours::run(&work, shape).ns_per_record } else { 0.0 }; // TEMP
-            println!("hand {h:.2} raw {r:.2} ours {o:.2}"); // TEMP
-        } // TEMP
-        return; // TEMP
-    } // TEMP
     let bench = Bench::from_args("streams");
-    let (million, rounds) = if bench.quick { (1, 3) } else { (10, 7) };
+    let (millions, rounds) = if bench.quick { (1, 3) } else { (10, 7) };
     for case in Case::ALL {
-        let n = million * if case == Case::Words { 500_000 } else { 2_000_000 };
+        let n = millions * if case == Case::Words { 500_000 } else { 1_000_000 };
         compare(&bench, &Work::new(case, n), rounds);
     }
 }

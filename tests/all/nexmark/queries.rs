@@ -1,55 +1,23 @@
-//! The queries on Waterwheel, at every cluster shape, against the naive evaluation.
+//! Queries 0 to 3, which do not look at the time.
 
-use waterwheel::ml::generate::nexmark::{Bid, Event, Nexmark, NexmarkParams};
-use waterwheel::ml::generate::split_range;
+use waterwheel::ml::generate::nexmark::{Bid, Event};
 use waterwheel::prelude::*;
 
+use super::fixture::check;
 use super::naive::{self, LOCAL_CATEGORY, LOCAL_STATES, LocalItem, euros, is_selected};
-use crate::cluster::{everywhere, test_path};
+use crate::cluster::test_path;
 
-/// More than there are workers at any shape, so that some read two and events arrive out of order.
-const SPLITS: usize = 5;
-
-fn site(count: u64) -> Nexmark {
-    NexmarkParams::new().count(count).rate(1_000).out_of_order(64).build().unwrap()
+fn pass_through(events: DataStream<'_, Event>) -> Result<DataStream<'_, Event>> {
+    Ok(events)
 }
 
-fn events<'s>(env: &Env<'s>, site: &Nexmark) -> DataStream<'s, Event> {
-    let site = site.clone();
-    env.from_splits(SPLITS, move |split| site.range(split_range(site.count(), split, SPLITS)))
+fn currency(events: DataStream<'_, Event>) -> Result<DataStream<'_, Bid>> {
+    Ok(events.flat_map(Event::into_bid).map(|bid| Bid { price: euros(bid.price), ..bid }))
 }
 
-/// Runs a query everywhere and compares its rows with those of the naive evaluation.
-fn check<R: Record + Ord>(
-    path: &str,
-    query: impl for<'s> Fn(DataStream<'s, Event>) -> DataStream<'s, R> + Clone + Send + Sync + 'static,
-    naive: impl Fn(&[Event]) -> Vec<R>,
-) {
-    let site = site(20_000);
-    let expected = std::cell::OnceCell::new();
-    let job = |config| {
-        let (site, query) = (site.clone(), query.clone());
-        execute(config, move |env| Ok(query(events(env, &site)).collect())).unwrap().concat()
-    };
-    everywhere(path, job, |mut rows, shape| {
-        rows.sort();
-        let expected = expected.get_or_init(|| naive(&site.iter().collect::<Vec<_>>()));
-        assert!(!expected.is_empty());
-        assert!(&rows == expected, "{shape}: {} rows, expected {}", rows.len(), expected.len());
-    });
-}
-
-fn pass_through(events: DataStream<'_, Event>) -> DataStream<'_, Event> {
-    events
-}
-
-fn currency(events: DataStream<'_, Event>) -> DataStream<'_, Bid> {
-    events.flat_map(Event::into_bid).map(|bid| Bid { price: euros(bid.price), ..bid })
-}
-
-fn selection(events: DataStream<'_, Event>) -> DataStream<'_, (u64, u64)> {
+fn selection(events: DataStream<'_, Event>) -> Result<DataStream<'_, (u64, u64)>> {
     let bids = events.flat_map(Event::into_bid);
-    bids.filter(|bid| is_selected(bid.auction)).map(|bid| (bid.auction, bid.price))
+    Ok(bids.filter(|bid| is_selected(bid.auction)).map(|bid| (bid.auction, bid.price)))
 }
 
 /// A seller, or an auction of his: both sides of the join of query 3, as one stream.
@@ -85,9 +53,9 @@ fn local_side(event: Event) -> Option<(u64, Side)> {
 }
 
 /// An incremental join: each pair is emitted when its second half arrives.
-fn local_items(events: DataStream<'_, Event>) -> DataStream<'_, LocalItem> {
+fn local_items(events: DataStream<'_, Event>) -> Result<DataStream<'_, LocalItem>> {
     let sides = events.flat_map(local_side).key_by(|(seller, _)| *seller);
-    sides.process(|_, seller: &mut Seller, (_, side), out| match side {
+    Ok(sides.process(|_, seller: &mut Seller, (_, side), out| match side {
         Side::Seller { name, city, state } => {
             seller.person = Some((name, city, state));
             let waiting = std::mem::take(&mut seller.waiting);
@@ -97,7 +65,7 @@ fn local_items(events: DataStream<'_, Event>) -> DataStream<'_, LocalItem> {
             Some(item) => out.emit(item),
             None => seller.waiting.push(auction),
         },
-    })
+    }))
 }
 
 #[test]
