@@ -3,6 +3,7 @@
 mod generate;
 mod ratings;
 mod recommend;
+mod run;
 mod runtime;
 mod train;
 
@@ -15,7 +16,8 @@ use waterwheel::prelude::{Error, ErrorKind};
 
 /// Dataflow with native iteration, and a parameter server inside the loop.
 ///
-/// Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted.
+/// Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted. `run` ends with the first code other than
+/// 0 of a process that it has started.
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true)]
 struct Cli {
@@ -32,6 +34,8 @@ enum Command {
     Recommend(recommend::RecommendArgs),
     /// Generate seeded data: ratings, points, labels, sparse examples, words, graphs.
     Generate(generate::GenerateArgs),
+    /// Start the processes of a program that was built with Waterwheel.
+    Run(run::RunArgs),
 }
 
 /// Runs the command line and reports its error.
@@ -41,12 +45,13 @@ pub(crate) fn main() -> ExitCode {
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
     log.with_writer(std::io::stderr).init();
     let done = match Cli::parse().command {
-        Command::Train(args) => train::run(args),
-        Command::Recommend(args) => recommend::run(&args),
-        Command::Generate(args) => generate::run(args),
+        Command::Train(args) => train::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Recommend(args) => recommend::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Generate(args) => generate::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Run(args) => run::run(&args),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         // Whoever read the output has seen enough.
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => report(&error),

@@ -8,7 +8,7 @@ use std::time::Instant;
 pub struct Bench {
     name: &'static str,
     pub quick: bool,
-    json: bool,
+    pub json: bool,
 }
 
 impl Bench {

@@ -3,11 +3,11 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use timely::dataflow::operators::core::feedback::Handle;
-use timely::dataflow::operators::{ConnectLoop, Enter, Feedback, Leave};
+use timely::dataflow::operators::{Enter, Leave};
 use timely::dataflow::{Scope, Stream};
 
 use crate::clock::{AnyClock, Clock, EventClock, LoopCounter};
+use crate::feedback::FeedbackEdge;
 use crate::flow::Lineage;
 use crate::operator::{Batch, SourcesOf};
 use crate::origin::Origin;
@@ -153,34 +153,13 @@ impl<'i, T: Clock, R: LoopCounter> Place<'i, (T, R)> {
         &self,
         name: &str,
     ) -> (FeedbackEdge<'i, C, (T, R)>, Edge<'i, C, (T, R)>) {
-        let location = std::panic::Location::caller();
-        let (handle, stream) = self.scope.feedback::<C>((Default::default(), R::feedback_step()));
-        let origin = Origin::new(name, location, self.worker_index(), self.run());
-        let edge = Edge { stream, place: self.clone(), origin, lineage: Lineage::default() };
-        (FeedbackEdge { handle }, edge)
+        let step = (Default::default(), R::feedback_step());
+        FeedbackEdge::open(self, name, std::panic::Location::caller(), step)
     }
 }
 
 impl<T: AnyClock> std::fmt::Debug for Place<'_, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Place").field("name", &self.scope.name()).finish_non_exhaustive()
-    }
-}
-
-/// The open end of a feedback edge.
-pub struct FeedbackEdge<'i, C: Default + Batch, T: AnyClock> {
-    handle: Handle<'i, T, C>,
-}
-
-impl<'i, C: Default + Batch, T: AnyClock> FeedbackEdge<'i, C, T> {
-    /// Sends `edge` back to the beginning of the loop.
-    pub fn close(self, edge: Edge<'i, C, T>) {
-        edge.stream.connect_loop(self.handle);
-    }
-}
-
-impl<C: Default + Batch, T: AnyClock> std::fmt::Debug for FeedbackEdge<'_, C, T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("FeedbackEdge")
     }
 }

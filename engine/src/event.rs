@@ -35,6 +35,5 @@ pub use self::trigger::{
     ContinuousTrigger, CountTrigger, EventTimeTrigger, PurgingTrigger, Trigger, TriggerContext, TriggerResult,
 };
 pub use self::window::{TimeWindow, Windows};
-pub use self::window_function::AggregateFunction;
 pub use self::window_join::{JoinedStreams, WindowJoin};
 pub use self::windowed::{WindowResult, WindowedResults, WindowedStream};

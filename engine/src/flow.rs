@@ -1,150 +1,67 @@
-//! Flow control: an operator that can not take more input holds the sources that feed it.
+//! Flow control: memory stays bounded because sources wait while too much is under way.
 //!
-//! Only sources are ever held, never a feedback edge and never an operator in between, so whatever is in
-//! flight can always finish; that is what releases the hold. A hold reaches the sources of every thread
-//! at once and those of other processes by a notice, so what still arrives is bounded by a few batches.
+//! Two things hold sources. An operator that can take no more holds those of one of its inputs
+//! ([`SourceHold`]). And every exchange and every feedback edge counts the records that have been sent into
+//! it and not yet read out of it, over all processes ([`Account`]); while there are more than
+//! [`max_in_flight_records`](crate::RuntimeConfig::max_in_flight_records), it holds the sources it descends
+//! from, until half of them are read.
+//!
+//! # Why this can not deadlock
+//!
+//! Only sources are ever held: never an exchange, a feedback edge or any operator. So whatever is in flight
+//! moves on as if there were no limit, and one has to show only that each hold ends.
+//!
+//! 1. *An exchange that holds has something to read.* It takes a hold above the limit and keeps it above half
+//!    of it; what processes and workers have not told each other yet is less than a quarter, so it can not
+//!    hold when nothing is in flight.
+//! 2. *What can be read is read.* A batch activates its reader. A reader that stops before the queue is
+//!    empty, because it has had its turn ([`Ledger::turn`]), activates itself again.
+//! 3. *Reading does not wait for a held source.* Operators read all their inputs whenever they run, except
+//!    those that leave one unread until another has ended, and say so with
+//!    [`OperatorBuilder::spare`](crate::operator::OperatorBuilder::spare). What waits unread holds no source that
+//!    any operator of the job awaits the end of; so those sources are held only by exchanges that are read
+//!    always, they end, and then everything is read. (To spare only those that the same operator awaits
+//!    would not do: two operators could each await what the other one holds.)
+//! 4. *What has been read leaves.* Without loops a record passes finitely many exchanges. In a loop it may
+//!    come round again; the loop then has to let it out without new input from the sources. One that keeps
+//!    more records than the limit going round *until* a source says something more would wait for ever: give
+//!    it a higher limit, or keep the records in state.
+//!
+//! So in flight falls to half of the limit and the hold ends; what is left below may stay there unread (a
+//! paused reader), but holds nobody.
+//!
+//! # What the bound is
+//!
+//! Per exchange at most the limit; and what is produced before a hold is seen: one turn of each source
+//! ([`Ledger::read_limit`], times what operators on the way make of one record), and what crosses the network
+//! while the news of it does. Records inside one worker's operators are read and handed on within one
+//! activation; a turn of a reader bounds them.
+//!
+//! # What it costs
+//!
+//! A batch costs an addition to a cell of its worker. Only when a worker's sum has moved by its share of the
+//! limit is an atomic of the process touched, and only when that has moved by a sixteenth of the limit are the
+//! other processes told.
+
+mod account;
+mod gate;
+mod ledger;
+mod state;
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
-use timely::scheduling::activate::SyncActivator;
+pub(crate) use account::Account;
+pub(crate) use gate::Gate;
+pub use gate::SourceHold;
+pub(crate) use ledger::{Ledger, loop_id};
+pub use state::{ExchangeFlow, FlowState};
 
-use crate::runtime::state::{RunState, lock};
-
-/// The sources that a stream descends from, by index.
+/// What a stream descends from: sources by index, and loops by [`loop_id`], because what comes out of a
+/// feedback edge is known only when the loop is closed. [`Ledger::sources`] tells the sources of both.
 pub(crate) type Lineage = Rc<BTreeSet<usize>>;
 
-/// The valve of one source in one process.
-///
-/// Holds of this process and of others are counted apart: only the former are told to the others.
-#[derive(Default)]
-pub(crate) struct Gate {
-    own: AtomicUsize,
-    /// May be below zero for a moment, while notices of different threads overtake each other.
-    remote: AtomicIsize,
-    readers: Mutex<Vec<SyncActivator>>,
-}
-
-impl Gate {
-    /// Whether some operator holds this source.
-    #[inline]
-    pub(crate) fn is_held(&self) -> bool {
-        self.own.load(Ordering::Acquire) > 0 || self.remote.load(Ordering::Acquire) > 0
-    }
-
-    /// Adds one reader of the source, to be woken when the last hold ends.
-    pub(crate) fn register(&self, reader: SyncActivator) {
-        lock(&self.readers).push(reader);
-    }
-
-    /// Adds one hold of this process; true if it is the first, which the others must be told of.
-    pub(crate) fn hold(&self) -> bool {
-        self.own.fetch_add(1, Ordering::AcqRel) == 0
-    }
-
-    /// Ends one hold of this process; true if it was the last, which the others must be told of.
-    pub(crate) fn release(&self) -> bool {
-        let last = self.own.fetch_sub(1, Ordering::AcqRel) == 1;
-        self.wake_unless_held();
-        last
-    }
-
-    /// Notes that another process holds, or no longer holds, the source.
-    pub(crate) fn note_remote(&self, held: bool) {
-        self.remote.fetch_add(if held { 1 } else { -1 }, Ordering::AcqRel);
-        self.wake_unless_held();
-    }
-
-    fn wake_unless_held(&self) {
-        if !self.is_held() {
-            for reader in lock(&self.readers).iter() {
-                // A reader that has ended can not be woken, and need not be.
-                let _ = reader.activate();
-            }
-        }
-    }
-}
-
-/// An operator's hold on the sources of one of its inputs. Released when dropped.
-pub struct SourceHold {
-    run: Arc<RunState>,
-    gates: Vec<(usize, Arc<Gate>)>,
-    holding: bool,
-}
-
-impl SourceHold {
-    /// A hold, not yet taken, on `sources` except those in `spared`.
-    ///
-    /// An operator that waits for one input to end while it leaves another unread must spare the sources
-    /// of the first: holding them would be a deadlock.
-    pub(crate) fn new(run: Arc<RunState>, sources: &Lineage, spared: &Lineage) -> Self {
-        let gates = sources.difference(spared).map(|source| (*source, run.gate(*source))).collect();
-        SourceHold { run, gates, holding: false }
-    }
-
-    /// Takes or ends the hold; does nothing when it is already so.
-    #[inline]
-    pub fn set(&mut self, hold: bool) {
-        if hold != self.holding {
-            self.holding = hold;
-            self.change(hold);
-        }
-    }
-
-    /// Whether the sources are held by this operator.
-    pub fn is_holding(&self) -> bool {
-        self.holding
-    }
-
-    #[cold]
-    fn change(&self, hold: bool) {
-        for (source, gate) in &self.gates {
-            let edge = if hold { gate.hold() } else { gate.release() };
-            if edge {
-                self.run.tell_hold(*source, hold);
-            }
-        }
-    }
-}
-
-impl Drop for SourceHold {
-    fn drop(&mut self) {
-        self.set(false);
-    }
-}
-
-impl std::fmt::Debug for SourceHold {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SourceHold").field("holding", &self.holding).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Holds of two processes were counted together: a release that the other process had never been told of
-    /// the hold for left the source held for ever.
-    #[test]
-    fn holds_of_two_processes_that_overlap_leave_the_source_free() {
-        let (mine, theirs) = (Gate::default(), Gate::default());
-        assert!(mine.hold());
-        theirs.note_remote(true);
-        assert!(theirs.hold());
-        mine.note_remote(true);
-        assert!(mine.release());
-        theirs.note_remote(false);
-        assert!(mine.is_held() && theirs.is_held());
-        assert!(theirs.release());
-        mine.note_remote(false);
-        assert!(!mine.is_held() && !theirs.is_held());
-    }
-
-    #[test]
-    fn only_the_first_hold_and_the_last_release_of_a_process_are_told() {
-        let gate = Gate::default();
-        assert_eq!([gate.hold(), gate.hold(), gate.release(), gate.release()], [true, false, false, true]);
-    }
+/// Both lineages in one.
+pub(crate) fn both(a: &Lineage, b: &Lineage) -> Lineage {
+    if b.is_subset(a) { Rc::clone(a) } else { Rc::new(a.union(b).copied().collect()) }
 }

@@ -1,6 +1,8 @@
 //! Keyed streams: state per key, on the worker that owns the key.
 
+mod aggregate;
 mod selector;
+mod states;
 mod table;
 
 use std::panic::Location;
@@ -15,13 +17,16 @@ use crate::process::{self, BatchFunction, Collector, Results};
 use crate::record::Record;
 use crate::stream::DataStream;
 
+pub use aggregate::{AggregateFunction, KeyedAtEnd};
 pub(crate) use selector::{KeySelector, Made, Part};
-use table::KeyTable;
+pub(crate) use states::KeyStates;
+pub use states::StateTtl;
 
 /// A stream partitioned by key; see [`DataStream::key_by`].
 pub struct KeyedStream<'s, K, D, T: Clock = Epoch> {
-    edge: Edge<'s, Vec<D>, T>,
-    key: Rc<dyn KeySelector<D, K>>,
+    pub(crate) edge: Edge<'s, Vec<D>, T>,
+    pub(crate) key: Rc<dyn KeySelector<D, K>>,
+    pub(crate) ttl: Option<StateTtl>,
     location: &'static Location<'static>,
 }
 
@@ -70,7 +75,7 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
         key: Rc<dyn KeySelector<D, K>>,
         location: &'static Location<'static>,
     ) -> Self {
-        KeyedStream { edge, key, location }
+        KeyedStream { edge, key, ttl: None, location }
     }
 
     /// Handles each record with its key's state and a [`Collector`] for any number of results.
@@ -104,9 +109,24 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
         self,
         f: F,
     ) -> DataStream<'s, F::Out, T> {
-        let key = Rc::clone(&self.key);
-        let (op, input) = self.partitioned("keyed_process", Location::caller());
-        process::run(op, input, Keyed { f, key, keys: Vec::new(), states: KeyTable::default() })
+        self.run("keyed_process", Location::caller(), f)
+    }
+
+    /// Drops the state of a key that has had no record for so long, by the clock of the machine; the key's
+    /// next record finds a new one, made by `Default`.
+    ///
+    /// State that has timed out is never seen again, not even by
+    /// [`end_of_input`](KeyedProcessFunction::end_of_input). Its memory is given back while other records
+    /// arrive, about one time to live later. Default: state is kept to the end. Valid: above zero; zero ends
+    /// the run with an [`ErrorKind::Config`](crate::ErrorKind::Config) error.
+    #[must_use]
+    pub fn state_ttl(mut self, ttl: impl Into<StateTtl>) -> Self {
+        let ttl = ttl.into();
+        if let Err(error) = ttl.check() {
+            self.edge.origin.refuse(error);
+        }
+        self.ttl = Some(ttl);
+        self
     }
 
     /// The records, each on the worker that owns its key, without state.
@@ -120,16 +140,40 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
         })
     }
 
-    fn partitioned(
+    /// Runs `f` with the states of this worker's keys.
+    pub(crate) fn run<F: KeyedProcessFunction<K, D> + 'static>(
+        self,
+        name: &str,
+        location: &'static Location<'static>,
+        f: F,
+    ) -> DataStream<'s, F::Out, T> {
+        let logic = Keyed::new(f, Rc::clone(&self.key), self.ttl.clone());
+        let (op, input) = self.partitioned(name, location);
+        process::run(op, input, logic)
+    }
+
+    pub(crate) fn partitioned(
         self,
         name: &str,
         location: &'static Location<'static>,
     ) -> (OperatorBuilder<'s, T>, Input<Vec<D>, T>) {
+        let n = self.parallelism();
         let mut op = OperatorBuilder::made_at(&self.edge.place(), name, location);
-        let key = self.key;
-        let route = move |records: &[D], n: usize, to: &mut Vec<usize>| key.owners(records, n, to);
-        let input = op.input_by_route(self.edge, WakeOn::Progress, route);
+        let input = self.routed_input(&mut op, n);
+        op.set_parallelism(n);
         (op, input)
+    }
+
+    /// Adds an input of `op` that brings each record to the owner of its key among the first `n` workers.
+    pub(crate) fn routed_input(self, op: &mut OperatorBuilder<'s, T>, n: usize) -> Input<Vec<D>, T> {
+        let key = self.key;
+        let route = move |records: &[D], _workers: usize, to: &mut Vec<usize>| key.owners(records, n, to);
+        op.input_by_route(self.edge, WakeOn::Progress, route)
+    }
+
+    /// Number of workers, from the first, that own keys.
+    pub(crate) fn parallelism(&self) -> usize {
+        self.edge.origin.parallelism().min(self.edge.place().workers())
     }
 }
 
@@ -152,12 +196,18 @@ where
 }
 
 /// Runs a keyed function with the states of this worker's keys.
-struct Keyed<F: KeyedProcessFunction<K, D>, K, D> {
+pub(crate) struct Keyed<F: KeyedProcessFunction<K, D>, K, D> {
     f: F,
     key: Rc<dyn KeySelector<D, K>>,
     /// The keys of the batch at hand, unless they are parts of its records; empty between two batches.
     keys: Vec<K>,
-    states: KeyTable<K, F::State>,
+    states: KeyStates<K, F::State>,
+}
+
+impl<K: Key, D, F: KeyedProcessFunction<K, D>> Keyed<F, K, D> {
+    pub(crate) fn new(f: F, key: Rc<dyn KeySelector<D, K>>, ttl: Option<StateTtl>) -> Self {
+        Keyed { f, key, keys: Vec::new(), states: KeyStates::new(ttl) }
+    }
 }
 
 impl<K: Key, D: 'static, F: KeyedProcessFunction<K, D> + 'static> BatchFunction<D> for Keyed<F, K, D> {
@@ -168,24 +218,34 @@ impl<K: Key, D: 'static, F: KeyedProcessFunction<K, D> + 'static> BatchFunction<
         batch: &mut Vec<D>,
         out: &mut Results<'_, F::Out, T>,
     ) -> Result<()> {
-        self.key.keys(batch, &mut self.keys);
-        let mut made = self.keys.drain(..);
+        let Keyed { f, key: selector, keys, states } = self;
+        selector.keys(batch, keys);
+        let mut made = keys.drain(..);
         for record in batch.drain(..) {
-            let (key, state) = match made.next() {
-                Some(key) => self.states.state_of(&key),
-                None => match self.key.part(&record) {
-                    Some(key) => self.states.state_of(key),
-                    None => return Err(Error::internal("a record has no key")),
-                },
-            };
-            self.f.process(key, state, record, out.collector())?;
+            match (&mut *states, made.next()) {
+                (KeyStates::Lasting(states), Some(key)) => {
+                    let (key, state, _is_new) = states.state_of(&key);
+                    f.process(key, state, record, out.collector())?;
+                }
+                (KeyStates::Lasting(states), None) => {
+                    let part =
+                        selector.part(&record).ok_or_else(|| Error::internal("a record has no key"))?;
+                    let (key, state, _is_new) = states.state_of(part);
+                    f.process(key, state, record, out.collector())?;
+                }
+                (KeyStates::Expiring(states), key) => {
+                    let key = key.unwrap_or_else(|| selector.key(&record));
+                    states.with(&key, |state, _is_new| f.process(&key, state, record, out.collector()))?;
+                }
+            }
             out.send_full();
         }
         Ok(())
     }
 
     fn end_of_input(&mut self, out: &mut Collector<F::Out>) -> Result<()> {
-        let mut entries = self.states.take_sorted();
-        entries.iter_mut().try_for_each(|(key, state)| self.f.end_of_input(key, state, out))
+        let outcome = self.states.for_each(|key, state| self.f.end_of_input(key, state, out));
+        self.states.clear();
+        outcome
     }
 }

@@ -3,12 +3,17 @@
 //! A job is a closure that builds a graph of [`DataStream`]s from an [`Env`]; [`execute`] runs it on every
 //! worker thread of every process. No timely type appears in what a program sees.
 
+mod async_map;
 mod clock;
 mod collect;
+mod connect;
+mod dead_letter;
 mod edge;
 mod env;
 mod error;
 mod event;
+mod exchange;
+mod feedback;
 mod flow;
 pub mod hash;
 mod keyed;
@@ -19,28 +24,40 @@ mod parcel;
 mod process;
 mod record;
 mod runtime;
+mod side_output;
 mod source;
+mod state;
 mod stream;
 
+pub use async_map::AsyncOptions;
 pub use clock::{AnyClock, Clock, ClockHop, Epoch, EventTime, LoopCounter, Round};
 pub use collect::{Collected, Outcome};
-pub use edge::{Edge, FeedbackEdge, Place};
+pub use connect::{
+    BroadcastConnectedStreams, BroadcastProcessFunction, CoProcessFunction, ConnectedStreams,
+    KeyedBroadcastConnectedStreams, KeyedBroadcastProcessFunction, KeyedCoProcessFunction,
+    KeyedConnectedStreams,
+};
+pub use dead_letter::{DeadLetter, MappedStreams};
+pub use edge::{Edge, Place};
 pub use env::Env;
 pub use error::{Error, ErrorKind, Result, Site};
 pub use event::{
-    AggregateFunction, ContinuousTrigger, CountTrigger, EventCollector, EventProcessFunction, EventStream,
-    EventTimeTrigger, IntervalJoin, IntervalJoined, JoinedStreams, KeyedEventStream, PurgingTrigger,
-    TimeWindow, Timed, Timer, TimerContext, Trigger, TriggerContext, TriggerResult, WatermarkStrategy,
-    WindowJoin, WindowResult, WindowedResults, WindowedStream, Windows,
+    ContinuousTrigger, CountTrigger, EventCollector, EventProcessFunction, EventStream, EventTimeTrigger,
+    IntervalJoin, IntervalJoined, JoinedStreams, KeyedEventStream, PurgingTrigger, TimeWindow, Timed, Timer,
+    TimerContext, Trigger, TriggerContext, TriggerResult, WatermarkStrategy, WindowJoin, WindowResult,
+    WindowedResults, WindowedStream, Windows,
 };
-pub use flow::SourceHold;
+pub use feedback::FeedbackEdge;
+pub use flow::{ExchangeFlow, FlowState, SourceHold};
 pub use hash::Key;
-pub use keyed::{KeyedProcessFunction, KeyedStream};
+pub use keyed::{AggregateFunction, KeyedAtEnd, KeyedProcessFunction, KeyedStream, StateTtl};
 pub use parcel::{Packet, Parcel};
 pub use process::{Collector, ProcessFunction};
 pub use record::Record;
-pub use runtime::{RuntimeConfig, StopHandle, execute, started_as};
+pub use runtime::{Meeting, RuntimeConfig, StopHandle, execute, started_as};
+pub use side_output::{OutputTag, SideOutputStream, SideOutputs};
 pub use source::{
     BadRecord, BadRecordPolicy, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header, Source, SourceStatus,
 };
+pub use state::{ListState, MapState, ReducingState, ValueState};
 pub use stream::DataStream;

@@ -17,11 +17,13 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder as TimelyB
 use timely::progress::frontier::MutableAntichain;
 use timely::progress::operate::FrontierInterest;
 use timely::scheduling::Activator;
+use timely::scheduling::activate::SyncActivator;
 
 use crate::clock::{AnyClock, Clock, EventClock};
 use crate::edge::{Edge, Place};
 use crate::error::Result;
-use crate::flow::{Lineage, SourceHold};
+use crate::exchange::{Channel, Counted};
+use crate::flow::{self, Lineage, SourceHold};
 use crate::origin::Origin;
 use crate::parcel::{ByDestination, Packet, Parcel};
 use crate::record::Record;
@@ -47,6 +49,8 @@ pub struct OperatorBuilder<'s, T: AnyClock> {
     place: Place<'s, T>,
     origin: Rc<Origin>,
     lineage: Lineage,
+    /// Whether the inputs that are added now may be left unread until another has ended.
+    may_wait: bool,
     inputs: usize,
 }
 
@@ -60,12 +64,14 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
     pub(crate) fn made_at(place: &Place<'s, T>, name: &str, location: &'static Location<'static>) -> Self {
         let origin = Origin::new(name, location, place.worker_index(), place.run());
         let builder = TimelyBuilder::new(name.to_string(), place.scope());
-        OperatorBuilder { builder, place: place.clone(), origin, lineage: Lineage::default(), inputs: 0 }
+        let (place, lineage) = (place.clone(), Lineage::default());
+        OperatorBuilder { builder, place, origin, lineage, may_wait: false, inputs: 0 }
     }
 
     /// Adds an input that takes batches as they are, from the same worker.
     pub fn input<C: Default + Batch>(&mut self, edge: Edge<'s, C, T>, wake: WakeOn) -> Input<C, T> {
         let input = Input::new(self.builder.new_input(edge.stream, Pipeline));
+        self.inherit_parallelism(edge.origin.parallelism());
         self.note_input(&edge.lineage, wake);
         input
     }
@@ -98,7 +104,9 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
             }
         };
         let pact = DistributorPact(|workers| ByRoute::new(guarded, workers));
+        let pact = self.counted(pact, &edge.lineage);
         let input = Input::new(self.builder.new_input(edge.stream, pact));
+        self.inherit_parallelism(usize::MAX);
         self.note_input(&edge.lineage, wake);
         input
     }
@@ -109,20 +117,65 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         edge: Edge<'s, Parcel<P>, T>,
         wake: WakeOn,
     ) -> Input<Parcel<P>, T> {
-        let pact = DistributorPact(|_workers| ByDestination);
+        let pact = self.counted(DistributorPact(|_workers| ByDestination), &edge.lineage);
         let input = Input::new(self.builder.new_input(edge.stream, pact));
+        self.inherit_parallelism(usize::MAX);
         self.note_input(&edge.lineage, wake);
         input
+    }
+
+    /// An operator has records wherever one of its inputs has; called before the input is counted.
+    fn inherit_parallelism(&self, input: usize) {
+        let others = if self.inputs == 0 { 0 } else { self.origin.parallelism() };
+        self.origin.set_parallelism(others.max(input));
+    }
+
+    /// Says that the routes of this operator's inputs end at the first `workers` workers.
+    pub(crate) fn set_parallelism(&self, workers: usize) {
+        self.origin.set_parallelism(workers);
+    }
+
+    /// Whether records can come to this worker.
+    pub(crate) fn takes_part(&self) -> bool {
+        self.origin.worker() < self.origin.parallelism()
+    }
+
+    /// Ends the run if `check` found something wrong with the graph at this operator.
+    pub(crate) fn refuse_unless(&self, check: Result<()>) {
+        if let Err(error) = check {
+            self.origin.refuse(error);
+        }
+    }
+
+    /// Wakes this operator from any thread.
+    pub(crate) fn sync_activator(&self) -> SyncActivator {
+        let address = self.builder.operator_info().address;
+        self.place.scope().worker().sync_activator_for(address.to_vec())
     }
 
     fn note_input(&mut self, lineage: &Lineage, wake: WakeOn) {
         if wake == WakeOn::Records {
             self.builder.set_notify_for(self.inputs, FrontierInterest::Never);
         }
-        if !lineage.is_subset(&self.lineage) {
-            self.lineage = Rc::new(self.lineage.union(lineage).copied().collect());
-        }
+        self.lineage = flow::both(&self.lineage, lineage);
         self.inputs += 1;
+    }
+
+    /// Says that the inputs which are added from now on may be left unread until everything that descends
+    /// from `sources` has come: what waits there then holds neither those sources nor others that some
+    /// operator awaits in this way.
+    ///
+    /// An operator that does not read one input before another has ended must say so, or a job whose unread
+    /// input fills up would wait for ever. The price is that nothing but these sources' own end bounds what
+    /// they send to the unread input.
+    pub fn spare(&mut self, sources: &SourcesOf) {
+        self.place.run().ledger().note_awaited(&sources.0);
+        self.may_wait = true;
+    }
+
+    fn counted<P>(&self, pact: P, lineage: &Lineage) -> Counted<P> {
+        let (reader, lineage) = (Rc::clone(&self.origin), Rc::clone(lineage));
+        Counted { pact, reader, lineage, may_wait: self.may_wait, channel: Channel::Exchange }
     }
 
     /// Adds an output; the edge is what other operators read from.

@@ -5,7 +5,7 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::error::{Result, Site};
+use crate::error::{Error, Result, Site};
 use crate::runtime::panics;
 use crate::runtime::state::RunState;
 
@@ -15,6 +15,10 @@ pub(crate) struct Origin {
     location: &'static Location<'static>,
     worker: usize,
     run: Arc<RunState>,
+    /// The stable name of the operator, if the program gave it one.
+    uid: RefCell<Option<String>>,
+    /// How many workers, from the first, have records of this operator; `usize::MAX` is all of them.
+    parallelism: Cell<usize>,
     /// A function of this operator that runs inside another one has panicked. It is not called again: what
     /// still flows while the panic unwinds would make it panic once more, which ends the process.
     broken: Cell<bool>,
@@ -33,7 +37,16 @@ impl Origin {
         worker: usize,
         run: Arc<RunState>,
     ) -> Rc<Self> {
-        Rc::new(Origin { name: RefCell::new(name.into()), location, worker, run, broken: Cell::new(false) })
+        run.agreement().note(worker, name, location);
+        Rc::new(Origin {
+            name: RefCell::new(name.into()),
+            location,
+            worker,
+            run,
+            uid: RefCell::default(),
+            parallelism: Cell::new(usize::MAX),
+            broken: Cell::new(false),
+        })
     }
 
     pub(crate) fn rename(&self, name: &str) {
@@ -46,6 +59,30 @@ impl Origin {
 
     pub(crate) fn worker(&self) -> usize {
         self.worker
+    }
+
+    pub(crate) fn parallelism(&self) -> usize {
+        self.parallelism.get()
+    }
+
+    pub(crate) fn set_parallelism(&self, workers: usize) {
+        self.parallelism.set(workers);
+    }
+
+    /// Gives the operator a stable name; one that another operator has ends the run.
+    pub(crate) fn set_uid(&self, uid: &str) {
+        let mut mine = self.uid.borrow_mut();
+        if mine.as_deref() != Some(uid) {
+            match self.run.claim_uid(self.worker, uid, self.location, mine.as_deref()) {
+                Ok(()) => *mine = Some(uid.into()),
+                Err(error) => self.refuse(error),
+            }
+        }
+    }
+
+    /// Ends the run because the graph is wrong at this operator.
+    pub(crate) fn refuse(&self, error: Error) {
+        self.run.fail(error.at(self.site()));
     }
 
     pub(crate) fn site(&self) -> Site {

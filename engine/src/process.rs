@@ -49,15 +49,34 @@ impl<E> Collector<E> {
 }
 
 impl<E: 'static> Collector<E> {
+    /// Runs `f` on each record of `batch`, and sends what it emits.
+    #[inline]
+    pub(crate) fn send_each<D, T: Clock>(
+        &mut self,
+        token: &Token<T>,
+        out: &mut Output<Vec<E>, T>,
+        batch: &mut Vec<D>,
+        mut f: impl FnMut(D, &mut Self) -> Result<()>,
+    ) -> Result<()> {
+        for record in batch.drain(..) {
+            f(record, self)?;
+            self.send_full(token, out);
+        }
+        self.send(token, out);
+        Ok(())
+    }
+
     /// Sends what waits if it is a full batch.
     #[inline]
     pub(crate) fn send_full<T: AnyClock>(&mut self, token: &Token<T>, out: &mut Output<Vec<E>, T>) {
         if self.waiting.len() >= SEND_AT {
-            self.send(token, out);
+            out.send(token, [&mut self.waiting]);
+            self.waiting.clear();
         }
     }
 
     /// Sends all that waits.
+    #[inline]
     pub(crate) fn send<T: AnyClock>(&mut self, token: &Token<T>, out: &mut Output<Vec<E>, T>) {
         out.send(token, [&mut self.waiting]);
         self.waiting.clear();
@@ -70,7 +89,7 @@ impl<E: 'static> Collector<E> {
     }
 }
 
-/// Takes the results of one batch and sends them at its time; what waits at the end is sent then.
+/// Takes the results of one batch and sends them at its time.
 pub(crate) struct Results<'a, E: 'static, T: AnyClock> {
     collector: &'a mut Collector<E>,
     token: &'a Token<T>,
@@ -101,7 +120,8 @@ pub trait ProcessFunction<D> {
     /// Ends the run, naming this operator.
     fn process(&mut self, record: D, out: &mut Collector<Self::Out>) -> Result<()>;
 
-    /// Called once per worker when the input has ended, even if this worker saw no record.
+    /// Called once per worker when the input has ended, even if this worker saw no record; not on workers
+    /// beyond the stream's [`parallelism`](DataStream::set_parallelism).
     ///
     /// # Errors
     /// Ends the run, naming this operator.
@@ -127,7 +147,7 @@ pub(crate) trait BatchFunction<D>: 'static {
 }
 
 /// A function on records, one after the other.
-struct PerRecord<F>(F);
+pub(crate) struct PerRecord<F>(pub(crate) F);
 
 impl<D: 'static, F: ProcessFunction<D> + 'static> BatchFunction<D> for PerRecord<F> {
     type Out = F::Out;
@@ -162,33 +182,97 @@ pub(crate) fn build<'s, D: 'static, T: Clock, F: ProcessFunction<D> + 'static>(
 
 /// Finishes an operator that runs `f` on every batch of `input`.
 pub(crate) fn run<'s, D: 'static, T: Clock, F: BatchFunction<D>>(
+    op: OperatorBuilder<'s, T>,
+    input: Input<Vec<D>, T>,
+    f: F,
+) -> DataStream<'s, F::Out, T> {
+    run_beside(op, input, f, ())
+}
+
+/// What an operator sends beside its results, batch by batch; `()` is nothing.
+pub(crate) trait Beside<T: Clock>: 'static {
+    /// Sends all that waits at the token's time.
+    fn send(&mut self, token: &Token<T>);
+
+    /// Sends all that waits at the promise's time.
+    fn send_promised(&mut self, promise: &Promise<T>);
+}
+
+impl<T: Clock> Beside<T> for () {
+    #[inline]
+    fn send(&mut self, _token: &Token<T>) {}
+
+    fn send_promised(&mut self, _promise: &Promise<T>) {}
+}
+
+/// As [`run`], for an operator that sends on one more output, added to it before.
+pub(crate) fn run_beside<'s, D, T, F, B>(
     mut op: OperatorBuilder<'s, T>,
     mut input: Input<Vec<D>, T>,
     mut f: F,
-) -> DataStream<'s, F::Out, T> {
+    mut beside: B,
+) -> DataStream<'s, F::Out, T>
+where
+    D: 'static,
+    T: Clock,
+    F: BatchFunction<D>,
+    B: Beside<T>,
+{
     let (mut out, edge) = op.output::<Vec<F::Out>>();
-    op.build(move |mut promises, _activation| {
-        // Kept until the end of the input, at the time that may still arrive: the last call sends with it.
-        let mut last = promises.pop();
+    let takes_part = op.takes_part();
+    op.build(move |promises, _activation| {
+        let mut last = LastWord::new(promises);
         let mut collector = Collector::default();
         move |frontiers| {
             input.try_for_each(|token, batch| {
                 let mut results = Results { collector: &mut collector, token: &token, out: &mut out };
                 f.process_batch(batch, &mut results)?;
                 collector.send(&token, &mut out);
+                beside.send(&token);
                 Ok(())
             })?;
-            match (frontiers.next(0), &mut last) {
-                (Some(time), Some(promise)) if time != *promise.time() => promise.advance_to(&time)?,
-                (None, Some(promise)) => {
-                    f.end_of_input(&mut collector)?;
-                    collector.send_promised(promise, &mut out);
-                    last = None;
-                }
-                _ => {}
+            if let Some(time) = frontiers.next(0) {
+                return last.wait_until(&time);
             }
+            // What is sent beside goes to the first output, results to the last; often they are one.
+            let (Some(first), Some(main)) = (last.promises().first(), last.promises().last()) else {
+                return Ok(());
+            };
+            if takes_part {
+                f.end_of_input(&mut collector)?;
+                collector.send_promised(main, &mut out);
+                beside.send_promised(first);
+            }
+            last.say_no_more();
             Ok(())
         }
     });
     DataStream::from_edge(edge)
+}
+
+/// The promises of an operator that has something to send when its input has ended: kept until then, at the
+/// time that may still arrive.
+pub(crate) struct LastWord<T: Clock>(Vec<Promise<T>>);
+
+impl<T: Clock> LastWord<T> {
+    pub(crate) fn new(promises: Vec<Promise<T>>) -> Self {
+        LastWord(promises)
+    }
+
+    /// Moves on to `time`, the first that may still arrive.
+    #[inline]
+    pub(crate) fn wait_until(&mut self, time: &T) -> Result<()> {
+        let mut behind = self.0.iter_mut().filter(|promise| promise.time() != time);
+        behind.try_for_each(|promise| promise.advance_to(time))
+    }
+
+    /// One promise per output, in order; none after [`say_no_more`](Self::say_no_more).
+    pub(crate) fn promises(&self) -> &[Promise<T>] {
+        &self.0
+    }
+
+    /// Drops the promises.
+    pub(crate) fn say_no_more(&mut self) {
+        self.0.clear();
+    }
 }

@@ -1,12 +1,19 @@
 //! Running a job: worker threads, processes, and the one way in which a run ends.
 
+mod call;
 mod config;
 mod connect;
+mod graph;
+mod handshake;
 mod launch;
 pub(crate) mod link;
+mod meeting;
 pub(crate) mod panics;
+mod reception;
+mod secret;
 mod socket;
 pub(crate) mod state;
+mod stop;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,22 +25,27 @@ use timely::communication::allocator::{Allocator, AllocatorBuilder, ProcessBuild
 use timely::communication::{Config as CommunicationConfig, Hooks};
 use timely::worker::Worker;
 
-pub use config::{RuntimeConfig, StopHandle};
+pub use config::RuntimeConfig;
 pub use launch::started_as;
+pub use meeting::Meeting;
+pub use stop::StopHandle;
 
 use crate::collect::Outcome;
 use crate::env::Env;
 use crate::error::{Error, Result};
+use crate::flow::Ledger;
 use crate::machine;
 use connect::Cluster;
 use launch::{Membership, Relatives};
-use link::{Links, PeerName};
+use link::{Links, Patience, PeerName};
+use secret::Key;
 use socket::DataSocket;
 use state::RunState;
 
 /// Builds a dataflow on every worker and runs it to its end.
 ///
-/// `job` runs once per worker thread and must build the same graph on each. What it returns is finished
+/// `job` runs once per worker thread and must build the same graph on each: no worker begins before all are
+/// seen to have built the same operators, by name, source line and order. What it returns is finished
 /// when the dataflow has ended: a [`Collected`](crate::Collected) becomes its records, and tuples and `()`
 /// follow. The result holds one value per worker thread of *this* process, in order of worker index.
 ///
@@ -42,8 +54,9 @@ use state::RunState;
 ///
 /// # Errors
 /// The first failure anywhere ends the run on every process with the same error, which names the operator
-/// and the worker. Panics of user functions are such failures. A lost process is an
-/// [`ErrorKind::Peer`](crate::ErrorKind::Peer) error that names it.
+/// and the worker. Panics of user functions are such failures. A lost or hung process is an
+/// [`ErrorKind::Peer`](crate::ErrorKind::Peer) error that names it; one that builds another graph is an
+/// [`ErrorKind::Config`](crate::ErrorKind::Config) error that names it and the first operator that differs.
 ///
 /// # Examples
 /// ```
@@ -64,7 +77,10 @@ where
 {
     config.validate()?;
     let job = Arc::new(job);
-    let run = Arc::new(RunState::default());
+    let ledger = Ledger::new(config.max_in_flight_records, config.threads, config.processes);
+    let run = Arc::new(RunState::with_ledger(ledger));
+    run.set_threads(config.threads);
+    config.flow_state.watch(run.ledger());
     config.stop.watch(&run);
     if config.processes == 1 {
         let (builders, _nothing) = communication(config.threads)
@@ -92,8 +108,8 @@ where
     O: Outcome,
     F: for<'s> Fn(&Env<'s>) -> Result<O> + Send + Sync + 'static,
 {
-    let (shared, job) = (Arc::clone(run), Arc::clone(job));
-    let logic = move |allocator| run_worker::<O, F>(&shared, allocator, &job);
+    let (shared, job, threads) = (Arc::clone(run), Arc::clone(job), builders.len());
+    let logic = move |allocator| run_worker::<O, F>(&shared, allocator, threads, &job);
     let guards = timely::communication::initialize_from(builders, Box::new(()), logic)
         .map_err(|text| Error::config(format!("can not start the worker threads: {text}")))?;
     let values: Vec<Option<O::Value>> = guards.join().into_iter().map(|value| value.ok().flatten()).collect();
@@ -103,7 +119,7 @@ where
 }
 
 /// The life of one worker thread. Whatever goes wrong is told to `run`.
-fn run_worker<O, F>(run: &Arc<RunState>, allocator: Allocator, job: &F) -> Option<O::Value>
+fn run_worker<O, F>(run: &Arc<RunState>, allocator: Allocator, threads: usize, job: &F) -> Option<O::Value>
 where
     O: Outcome,
     F: for<'s> Fn(&Env<'s>) -> Result<O>,
@@ -114,13 +130,13 @@ where
     // first failure is the one that counts; what comes after it changes nothing.
     let value = panics::catch(|| {
         let mut worker = Worker::new(timely::WorkerConfig::default(), allocator, Some(machine::now()));
-        panics::catch(|| drive(run, &mut worker, job)).and_then(|value| value)
+        panics::catch(|| drive(run, &mut worker, threads, job)).and_then(|value| value)
     });
     value.and_then(|value| value).map_err(|error| run.fail(error)).ok().flatten()
 }
 
 /// Builds the dataflow and steps it until it has ended or the run is stopped.
-fn drive<O, F>(run: &Arc<RunState>, worker: &mut Worker, job: &F) -> Result<Option<O::Value>>
+fn drive<O, F>(run: &Arc<RunState>, worker: &mut Worker, threads: usize, job: &F) -> Result<Option<O::Value>>
 where
     O: Outcome,
     F: for<'s> Fn(&Env<'s>) -> Result<O>,
@@ -130,6 +146,8 @@ where
     let outcome = worker.dataflow(|scope| {
         scope.scoped("event time", |events| job(&Env::new(scope, events, Arc::clone(run))))
     })?;
+    run.agree_on_graph(worker.index(), threads)?;
+    run.ledger().set_built(run);
     while worker.has_dataflows() {
         if run.stopped() {
             return Ok(None);
@@ -154,16 +172,17 @@ impl Network {
             let (found, n) = (addresses.len(), config.processes);
             return Err(Error::config(format!("joined a cluster of {found} processes, expected {n}")));
         }
-        let timeout = config.connect_timeout;
-        let cluster = Cluster { addresses, me, threads: config.threads, token, timeout };
-        let sockets = cluster.connect(&listener, run, || relatives.check_alive())?;
+        let (key, timeout) = (Key::new(&token, config.secret.as_ref())?, config.connect_timeout);
+        let cluster = Cluster { addresses, me, terms: config.terms(), key, timeout };
+        let sockets = cluster.connect(listener, run, || relatives.check_alive())?;
         let (mut data, mut control) = (Vec::new(), Vec::new());
         for (process, sockets) in sockets.into_iter().enumerate() {
             let peer = PeerName { process, address: cluster.addresses[process].clone() };
             control.extend(sockets.control.map(|stream| (peer.clone(), stream)));
             data.push(sockets.data.map(|stream| DataSocket::new(stream, peer, Arc::clone(run))));
         }
-        let links = Links::start(control, run)?;
+        let patience = Patience { timeout: config.heartbeat_timeout, at_start: timeout };
+        let links = Links::start(control, patience, run)?;
         run.set_links(Arc::clone(&links));
         let hooks = Hooks::default();
         let inside =
@@ -182,6 +201,7 @@ impl Network {
             Err(error) => {
                 // Its threads may wait for a peer that is gone; the process is about to end.
                 std::mem::forget(self.comms);
+                self.links.close();
                 return Err(error);
             }
         };

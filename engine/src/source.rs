@@ -43,9 +43,6 @@ pub trait Source: 'static {
     fn read(&mut self, limit: usize, out: &mut Vec<Self::Item>) -> Result<SourceStatus>;
 }
 
-/// Records that a source is asked for at once.
-const READ_LIMIT: usize = 1024;
-
 impl<'s> Env<'s> {
     /// A stream of the records of `splits` sources. Split `i` is read by worker `i mod workers`, so the
     /// records do not depend on the number of workers.
@@ -78,7 +75,8 @@ impl<'s> Env<'s> {
     ) -> DataStream<'s, S::Item> {
         let mine = (0..splits).filter(|split| split % self.workers() == self.worker_index());
         let unopened: Vec<usize> = mine.rev().collect();
-        let reader = SplitReader { unopened, open, current: None, waiting: Vec::new() };
+        let limit = self.place().run().ledger().read_limit();
+        let reader = SplitReader { unopened, open, current: None, next: 0, limit, waiting: Vec::new() };
         self.add_source(name, Location::caller(), reader)
     }
 
@@ -111,7 +109,7 @@ impl<'s> Env<'s> {
                 let Some(now) = &capability else { return };
                 let mut status = SourceStatus::Done;
                 guard.guard(|| {
-                    status = reader.read_into(|batch| output.send_held(now, batch))?;
+                    status = reader.read_into(|| gate.is_held(), |batch| output.send_held(now, batch))?;
                     Ok(())
                 });
                 match status {
@@ -126,39 +124,68 @@ impl<'s> Env<'s> {
     }
 }
 
+/// Splits that are read to the limit in one activation. What is read stays in this worker until the operators
+/// behind have had their turn, so it must not grow with the number of splits.
+const SPLITS_PER_TURN: usize = 4;
+
 /// Reads the splits of one worker. All are open at once and asked in turn, so that one that pauses does not
 /// keep the others waiting.
 struct SplitReader<S: Source, F> {
     unopened: Vec<usize>,
     open: F,
     current: Option<Vec<S>>,
+    /// The split whose turn it is.
+    next: usize,
+    /// Records that a split is asked for at once.
+    limit: usize,
     waiting: Vec<S::Item>,
 }
 
 impl<S: Source, F: Fn(usize) -> Result<S>> SplitReader<S, F> {
-    fn read_into(&mut self, mut send: impl FnMut(&mut Vec<S::Item>)) -> Result<SourceStatus> {
+    /// Asks each split once; those that are left when the source is held, or has read its share, come first
+    /// the next time.
+    fn read_into(
+        &mut self,
+        is_held: impl Fn() -> bool,
+        mut send: impl FnMut(&mut Vec<S::Item>),
+    ) -> Result<SourceStatus> {
         if self.current.is_none() {
             let opened = std::mem::take(&mut self.unopened).into_iter().rev().map(&self.open);
             self.current = Some(opened.collect::<Result<_>>()?);
         }
         let mut overall = SourceStatus::Done;
-        let mut failure = None;
-        let (waiting, splits) = (&mut self.waiting, self.current.get_or_insert_default());
-        splits.retain_mut(|split| {
-            let status = split.read(READ_LIMIT, waiting).unwrap_or_else(|error| {
-                failure.get_or_insert(error);
-                SourceStatus::Done
-            });
-            overall = sooner(overall, status);
-            if waiting.len() >= READ_LIMIT / 2 {
-                send(waiting);
-                waiting.clear();
+        let mut read = 0;
+        for _ in 0..self.current.as_ref().map_or(0, Vec::len) {
+            if read >= SPLITS_PER_TURN * self.limit || is_held() {
+                overall = SourceStatus::Ready;
+                break;
             }
-            status != SourceStatus::Done
-        });
-        send(waiting);
-        waiting.clear();
-        failure.map_or(Ok(overall), Err)
+            let before = self.waiting.len();
+            let status = self.read_next();
+            read += self.waiting.len() - before;
+            if status.is_err() || self.waiting.len() >= self.limit.div_ceil(2) {
+                send(&mut self.waiting);
+                self.waiting.clear();
+            }
+            overall = sooner(overall, status?);
+        }
+        send(&mut self.waiting);
+        self.waiting.clear();
+        Ok(overall)
+    }
+
+    /// Asks the split whose turn it is, and goes on to the one behind it.
+    fn read_next(&mut self) -> Result<SourceStatus> {
+        let Some(splits) = self.current.as_mut().filter(|splits| !splits.is_empty()) else {
+            return Ok(SourceStatus::Done);
+        };
+        self.next %= splits.len();
+        let status = splits[self.next].read(self.limit, &mut self.waiting)?;
+        match status {
+            SourceStatus::Done => drop(splits.remove(self.next)),
+            _ => self.next += 1,
+        }
+        Ok(status)
     }
 }
 

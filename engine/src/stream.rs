@@ -1,9 +1,12 @@
 //! Streams of records and their transformations.
 
+mod partition;
+
 use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use timely::dataflow::operators::Concat;
 
@@ -11,10 +14,12 @@ use crate::clock::{AnyClock, Clock, Epoch};
 use crate::collect::Collected;
 use crate::edge::Edge;
 use crate::error::Result;
+use crate::flow;
 use crate::hash::Key;
 use crate::keyed::{KeyedStream, Made, Part};
 use crate::operator::output::RecordOutput;
-use crate::operator::{Input, OperatorBuilder, Token, WakeOn};
+use crate::operator::{Batch, Input, OperatorBuilder, Token, WakeOn};
+use crate::origin::Origin;
 use crate::process::{Collector, ProcessFunction};
 use crate::record::Record;
 
@@ -53,6 +58,17 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
     #[must_use]
     pub fn name(self, name: &str) -> Self {
         self.edge.origin.rename(name);
+        self
+    }
+
+    /// Gives the operator that made this stream a stable identity, which its state keeps when the program
+    /// around it changes.
+    ///
+    /// An empty uid, or one that another operator of the job has, ends the run with an
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) error that names the source lines.
+    #[must_use]
+    pub fn uid(self, uid: &str) -> Self {
+        self.edge.origin.set_uid(uid);
         self
     }
 
@@ -130,10 +146,14 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
 
     /// All records of both streams. Without order between them.
     #[must_use]
+    #[track_caller]
     pub fn union(self, other: Self) -> Self {
-        let lineage = self.edge.lineage.union(&other.edge.lineage).copied().collect();
+        let (first, second) = (&self.edge.origin, &other.edge.origin);
+        let origin = Origin::new("union", Location::caller(), first.worker(), Arc::clone(first.run()));
+        origin.set_parallelism(first.parallelism().max(second.parallelism()));
+        let lineage = flow::both(&self.edge.lineage, &other.edge.lineage);
         let stream = self.edge.stream.concat(other.edge.stream);
-        DataStream { edge: Edge { stream, lineage: Rc::new(lineage), ..self.edge } }
+        DataStream { edge: Edge { stream, origin, lineage, ..self.edge } }
     }
 
     /// Hands each record to `write`, for its effect; an error ends the run.
@@ -142,66 +162,6 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
         let _: DataStream<'s, (), T> = self.unary("sink", Location::caller(), move |_token, batch, _out| {
             batch.drain(..).try_for_each(&mut write)
         });
-    }
-
-    /// Moves each record to worker `partition(record, workers)`, which must be below `workers`.
-    #[track_caller]
-    pub fn partition_custom(self, partition: impl Fn(&D, usize) -> usize + 'static) -> Self
-    where
-        D: Record,
-    {
-        let workers = self.workers();
-        let route = move |record: &D| {
-            let worker = partition(record, workers);
-            assert!(worker < workers, "partition {worker} of a record, expected 0 to {}", workers - 1);
-            worker as u64
-        };
-        if workers > 1 {
-            return self.exchange("partition_custom", Location::caller(), route);
-        }
-        // Nothing moves, but a mistake in the function shows here too.
-        self.unary("partition_custom", Location::caller(), move |token, batch, out| {
-            batch.iter().for_each(|record| {
-                route(record);
-            });
-            out.send_batch(token, batch);
-            Ok(())
-        })
-    }
-
-    /// Spreads the records evenly over all workers, in turn.
-    #[track_caller]
-    pub fn rebalance(self) -> Self
-    where
-        D: Record,
-    {
-        let next = std::cell::Cell::new(self.worker_index() as u64);
-        self.exchange("rebalance", Location::caller(), move |_record| {
-            next.set(next.get().wrapping_add(1));
-            next.get()
-        })
-    }
-
-    /// Gives every worker a copy of each record.
-    #[track_caller]
-    pub fn broadcast(self) -> Self
-    where
-        D: Record,
-    {
-        let location = Location::caller();
-        let workers = self.edge.place().workers() as u32;
-        let copies = move |record: D| (0..workers).map(move |worker| (worker, record.clone()));
-        let routed: DataStream<'s, (u32, D), T> =
-            self.unary("broadcast", location, move |token, batch, out| {
-                out.send_iter(token, batch.drain(..).flat_map(copies));
-                Ok(())
-            });
-        let mut op = OperatorBuilder::made_at(&routed.edge.place(), "broadcast", location);
-        let input = op.input_routed(routed.edge, WakeOn::Records, |(worker, _)| u64::from(*worker));
-        op.finish_unary(input, |token, batch, out| {
-            out.send_each(token, batch, |records| records.map(|(_worker, record)| record));
-            Ok(())
-        })
     }
 
     /// Gathers all records on worker 0; the job's caller gets them when the run has ended.
@@ -214,7 +174,8 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
     {
         let records = Rc::new(RefCell::new(Vec::new()));
         let kept = Rc::clone(&records);
-        let gathered = self.exchange("collect", Location::caller(), |_record| 0);
+        let n = self.parallelism();
+        let gathered = self.exchange("collect", Location::caller(), n, |_record| 0);
         gathered.sink(move |record| {
             kept.borrow_mut().push(record);
             Ok(())
@@ -235,7 +196,7 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
     }
 
     /// A one-input operator on records that stay where they are.
-    fn unary<E: 'static>(
+    pub(crate) fn unary<E: 'static>(
         self,
         name: &str,
         location: &'static Location<'static>,
@@ -244,24 +205,6 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
         let mut op = OperatorBuilder::made_at(&self.edge.place(), name, location);
         let input = op.input(self.edge, WakeOn::Records);
         op.finish_unary(input, logic)
-    }
-
-    /// Moves each record to worker `route(record) mod workers`.
-    fn exchange(
-        self,
-        name: &str,
-        location: &'static Location<'static>,
-        route: impl Fn(&D) -> u64 + 'static,
-    ) -> Self
-    where
-        D: Record,
-    {
-        let mut op = OperatorBuilder::made_at(&self.edge.place(), name, location);
-        let input = op.input_routed(self.edge, WakeOn::Records, route);
-        op.finish_unary(input, |token, batch, out| {
-            out.send_batch(token, batch);
-            Ok(())
-        })
     }
 }
 
@@ -335,10 +278,10 @@ impl<D, E: 'static, F: FnMut(D, &mut Collector<E>)> ProcessFunction<D> for EachR
 
 impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
     /// Finishes an operator that handles batch after batch and keeps nothing between them.
-    pub(crate) fn finish_unary<D: 'static, E: 'static>(
+    pub(crate) fn finish_unary<C: Batch, E: 'static>(
         mut self,
-        mut input: Input<Vec<D>, T>,
-        mut logic: impl FnMut(&Token<T>, &mut Vec<D>, &mut RecordOutput<E, T>) -> Result<()> + 'static,
+        mut input: Input<C, T>,
+        mut logic: impl FnMut(&Token<T>, &mut C, &mut RecordOutput<E, T>) -> Result<()> + 'static,
     ) -> DataStream<'s, E, T> {
         let (mut out, edge) = self.record_output();
         self.build(move |_promises, _activation| {

@@ -34,6 +34,32 @@ pub(crate) struct RuntimeArgs {
         value_name = "SECONDS"
     )]
     connect_timeout: f64,
+
+    /// Seconds of silence after which a process counts as hung, which ends the run; 0: never.
+    #[arg(
+        long,
+        default_value_t = 10.0,
+        allow_negative_numbers = true,
+        env = "WATERWHEEL_HEARTBEAT_TIMEOUT",
+        value_name = "SECONDS"
+    )]
+    heartbeat_timeout: f64,
+
+    /// File with the secret that all processes share, 16 bytes or more [env: WATERWHEEL_SECRET: itself].
+    #[arg(long, env = "WATERWHEEL_SECRET_FILE", value_name = "FILE")]
+    secret_file: Option<String>,
+
+    /// Use addresses of other machines without a secret: whoever reaches them can join.
+    #[arg(long, env = "WATERWHEEL_ALLOW_INSECURE")]
+    allow_insecure: bool,
+
+    /// Name that all processes must agree on [default: name of the program].
+    #[arg(long, env = "WATERWHEEL_JOB_NAME", value_name = "NAME")]
+    job_name: Option<String>,
+
+    /// Number of this attempt at the job: processes of another one can not join.
+    #[arg(long, default_value_t = 1, env = "WATERWHEEL_ATTEMPT", value_name = "N")]
+    attempt: u64,
 }
 
 impl RuntimeArgs {
@@ -49,22 +75,35 @@ impl RuntimeArgs {
             Some(path) => RuntimeConfig::read_hostfile(path)?,
             None => Vec::new(),
         };
-        let config = RuntimeConfig::threads(self.threads)
+        let mut config = RuntimeConfig::threads(self.threads)
             .processes(self.processes)
             .process(self.process)
             .addresses(addresses)
-            .connect_timeout(self.connect_timeout()?)
+            .connect_timeout(seconds("--connect-timeout", self.connect_timeout)?)
+            .heartbeat_timeout(seconds("--heartbeat-timeout", self.heartbeat_timeout)?)
+            .allow_insecure(self.allow_insecure)
+            .program_version(env!("CARGO_PKG_VERSION"))
+            .attempt(self.attempt)
             .stop_handle(stop);
+        if let Some(name) = &self.job_name {
+            config = config.job_name(name);
+        }
+        let config = self.with_secret(config)?;
         config.validate()?;
         Ok(config)
     }
 
-    fn connect_timeout(&self) -> Result<Duration> {
-        Duration::try_from_secs_f64(self.connect_timeout).map_err(|_| {
-            let found = self.connect_timeout;
-            Error::config(format!(
-                "--connect-timeout: found {found}, expected a number of seconds, 0 or more"
-            ))
-        })
+    /// The secret is read from a file or from the environment; arguments are for all to see.
+    fn with_secret(&self, config: RuntimeConfig) -> Result<RuntimeConfig> {
+        match (&self.secret_file, std::env::var("WATERWHEEL_SECRET")) {
+            (Some(path), _) => config.secret_file(path),
+            (None, Ok(secret)) if !secret.is_empty() => Ok(config.secret(secret)),
+            _ => Ok(config),
+        }
     }
+}
+
+fn seconds(flag: &str, found: f64) -> Result<Duration> {
+    Duration::try_from_secs_f64(found)
+        .map_err(|_| Error::config(format!("{flag}: found {found}, expected a number of seconds, 0 or more")))
 }

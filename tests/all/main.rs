@@ -12,6 +12,7 @@ mod cluster;
 mod conformance;
 mod event_time;
 mod failures;
+mod flow;
 mod layers;
 mod mf;
 mod nexmark;

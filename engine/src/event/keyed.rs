@@ -68,17 +68,17 @@ impl<'s, K: Key, D: Record> KeyedEventStream<'s, K, D> {
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "the parts of one operator, used once")]
     fn partitioned(
         self,
         name: &str,
         location: &'static Location<'static>,
     ) -> (OperatorBuilder<'s, OuterEvents>, Input<Vec<Timed<D>>, OuterEvents>, Place<'s, Epoch>) {
         let (edge, around) = self.stream.into_parts();
-        let (key, workers) = (self.key, around.workers());
+        let (key, workers) = (self.key, edge.origin.parallelism().min(around.workers()));
         let mut op = OperatorBuilder::made_at(&edge.place(), name, location);
         let route = move |timed: &Timed<D>| key_owner(&key(&timed.value), workers) as u64;
         let input = op.input_routed(edge, WakeOn::Progress, route);
+        op.set_parallelism(workers);
         (op, input, around)
     }
 }

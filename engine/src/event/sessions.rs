@@ -53,11 +53,10 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> Sessions<K, D, F> {
                 window = window.cover(&session.window);
                 fired_to = fired_to.max(session.fired_to);
                 cell = Some(match cell {
-                    Some(mut before) => {
-                        function.merge(&mut before.acc, session.cell.acc);
-                        before.count += session.cell.count;
-                        before
-                    }
+                    Some(before) => Cell {
+                        acc: function.merge(before.acc, session.cell.acc),
+                        count: before.count + session.cell.count,
+                    },
                     None => session.cell,
                 });
             }

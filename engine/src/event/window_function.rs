@@ -1,37 +1,12 @@
 //! What is computed of a window's records.
 
-use std::marker::PhantomData;
-
 use crate::clock::EventTime;
 use crate::event::stream::Timed;
 use crate::event::window::TimeWindow;
 use crate::event::windowed::WindowResult;
 use crate::hash::Key;
+use crate::keyed::AggregateFunction;
 use crate::process::Collector;
-
-/// An aggregate that is kept up to date record by record, after Flink's `AggregateFunction`.
-///
-/// `merge` must not depend on order: sessions merge when a record joins them.
-pub trait AggregateFunction: 'static {
-    /// A record.
-    type In;
-    /// What is kept.
-    type Acc: 'static;
-    /// The result.
-    type Out: 'static;
-
-    /// The accumulator of no record.
-    fn create_accumulator(&self) -> Self::Acc;
-
-    /// Adds a record.
-    fn add(&self, acc: &mut Self::Acc, record: Self::In);
-
-    /// The result of what was added so far.
-    fn result(&self, acc: &Self::Acc) -> Self::Out;
-
-    /// Adds everything that was added to `other`.
-    fn merge(&self, acc: &mut Self::Acc, other: Self::Acc);
-}
 
 /// Takes the results of a window.
 #[derive(Debug)]
@@ -53,7 +28,7 @@ pub(crate) trait WindowFunction<K, D>: 'static {
 
     fn create(&self) -> Self::Acc;
     fn add(&mut self, acc: &mut Self::Acc, record: D);
-    fn merge(&mut self, acc: &mut Self::Acc, other: Self::Acc);
+    fn merge(&mut self, acc: Self::Acc, other: Self::Acc) -> Self::Acc;
     fn fire(&mut self, key: &K, window: TimeWindow, acc: &Self::Acc, out: &mut WindowOut<'_, Self::Out>);
 }
 
@@ -73,8 +48,8 @@ impl<K: Key, D, G: AggregateFunction<In = D>> WindowFunction<K, D> for Aggregate
         self.0.add(acc, record);
     }
 
-    fn merge(&mut self, acc: &mut G::Acc, other: G::Acc) {
-        self.0.merge(acc, other);
+    fn merge(&mut self, acc: G::Acc, other: G::Acc) -> G::Acc {
+        self.0.merge(acc, other)
     }
 
     fn fire(&mut self, key: &K, window: TimeWindow, acc: &G::Acc, out: &mut WindowOut<'_, Self::Out>) {
@@ -111,8 +86,9 @@ where
         acc.push(record);
     }
 
-    fn merge(&mut self, acc: &mut Vec<D>, mut other: Vec<D>) {
+    fn merge(&mut self, mut acc: Vec<D>, mut other: Vec<D>) -> Vec<D> {
         acc.append(&mut other);
+        acc
     }
 
     fn fire(&mut self, key: &K, window: TimeWindow, acc: &Vec<D>, out: &mut WindowOut<'_, R>) {
@@ -121,39 +97,37 @@ where
     }
 }
 
-/// An aggregate of three functions.
-pub(crate) struct Folded<C, A, M, D> {
+/// An aggregate of three functions: the first accumulator, how a record is added, how two are merged.
+pub(crate) struct Folded<C, A, M> {
     pub(crate) create: C,
     pub(crate) add: A,
     pub(crate) merge: M,
-    pub(crate) of: PhantomData<D>,
 }
 
-impl<D: 'static, S, C, A, M> AggregateFunction for Folded<C, A, M, D>
+impl<K: Key, D, S, C, A, M> WindowFunction<K, D> for Folded<C, A, M>
 where
     S: Clone + 'static,
     C: Fn() -> S + 'static,
     A: Fn(&mut S, D) + 'static,
-    M: Fn(&mut S, S) + 'static,
+    M: Fn(S, S) -> S + 'static,
 {
-    type In = D;
     type Acc = S;
-    type Out = S;
+    type Out = WindowResult<K, S>;
 
-    fn create_accumulator(&self) -> S {
+    fn create(&self) -> S {
         (self.create)()
     }
 
     #[inline]
-    fn add(&self, acc: &mut S, record: D) {
+    fn add(&mut self, acc: &mut S, record: D) {
         (self.add)(acc, record);
     }
 
-    fn result(&self, acc: &S) -> S {
-        acc.clone()
+    fn merge(&mut self, acc: S, other: S) -> S {
+        (self.merge)(acc, other)
     }
 
-    fn merge(&self, acc: &mut S, other: S) {
-        (self.merge)(acc, other);
+    fn fire(&mut self, key: &K, window: TimeWindow, acc: &S, out: &mut WindowOut<'_, Self::Out>) {
+        out.emit(WindowResult { key: key.clone(), window, value: acc.clone() });
     }
 }

@@ -141,9 +141,10 @@ where
         }
     }
 
-    fn merge(&mut self, acc: &mut Self::Acc, mut other: Self::Acc) {
+    fn merge(&mut self, mut acc: Self::Acc, mut other: Self::Acc) -> Self::Acc {
         acc.0.append(&mut other.0);
         acc.1.append(&mut other.1);
+        acc
     }
 
     fn fire(&mut self, key: &K, window: TimeWindow, acc: &Self::Acc, out: &mut WindowOut<'_, O>) {

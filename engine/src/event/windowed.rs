@@ -1,6 +1,5 @@
 //! Building windowed computations.
 
-use std::marker::PhantomData;
 use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,8 +14,9 @@ use crate::event::strategy::millis;
 use crate::event::stream::EventStream;
 use crate::event::trigger::{EventTimeTrigger, NeverTrigger, Trigger};
 use crate::event::window::{Kind, TimeWindow, Windows};
-use crate::event::window_function::{AggregateFunction, Aggregated, Folded, OfRecords, WindowFunction};
+use crate::event::window_function::{Aggregated, Folded, OfRecords, WindowFunction};
 use crate::hash::Key;
+use crate::keyed::AggregateFunction;
 use crate::process::Collector;
 use crate::record::Record;
 
@@ -121,15 +121,12 @@ impl<'s, K: Key, D: Record> WindowedStream<'s, K, D> {
                 None => record,
             });
         };
-        let merge = move |acc: &mut Option<D>, other: Option<D>| {
-            *acc = match (acc.take(), other) {
-                (Some(a), Some(b)) => Some(merging(a, b)),
-                (a, b) => a.or(b),
-            };
+        let merge = move |acc: Option<D>, other: Option<D>| match (acc, other) {
+            (Some(a), Some(b)) => Some(merging(a, b)),
+            (a, b) => a.or(b),
         };
-        let folded = Folded { create: || None, add, merge, of: PhantomData };
-        let WindowedResults { results, late } =
-            self.run("window_reduce", Location::caller(), Aggregated(folded));
+        let folded = Folded { create: || None, add, merge };
+        let WindowedResults { results, late } = self.run("window_reduce", Location::caller(), folded);
         let results = results.flat_map(|WindowResult { key, window, value }| {
             value.map(|value| WindowResult { key, window, value })
         });
@@ -140,8 +137,8 @@ impl<'s, K: Key, D: Record> WindowedStream<'s, K, D> {
     #[track_caller]
     pub fn count(self) -> WindowedResults<'s, WindowResult<K, u64>, D> {
         let add = |n: &mut u64, _record: D| *n += 1;
-        let folded = Folded { create: || 0, add, merge: |n: &mut u64, more| *n += more, of: PhantomData };
-        self.run("window_count", Location::caller(), Aggregated(folded))
+        let folded = Folded { create: || 0, add, merge: |a: u64, b: u64| a + b };
+        self.run("window_count", Location::caller(), folded)
     }
 
     /// Adds up a number of each record of a window.
@@ -151,9 +148,12 @@ impl<'s, K: Key, D: Record> WindowedStream<'s, K, D> {
         N: Default + Clone + std::ops::AddAssign + 'static,
     {
         let add = move |sum: &mut N, record: D| *sum += number(&record);
-        let folded =
-            Folded { create: N::default, add, merge: |sum: &mut N, more| *sum += more, of: PhantomData };
-        self.run("window_sum", Location::caller(), Aggregated(folded))
+        let merge = |mut sum: N, more: N| {
+            sum += more;
+            sum
+        };
+        let folded = Folded { create: N::default, add, merge };
+        self.run("window_sum", Location::caller(), folded)
     }
 
     /// Keeps all records of each window and hands them to `f` together, in order of arrival.

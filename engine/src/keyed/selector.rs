@@ -4,6 +4,9 @@ use crate::hash::{Key, key_owner};
 
 /// The key of a record, asked for a whole batch at a time where that spares calls.
 pub(crate) trait KeySelector<D, K> {
+    /// The key of one record.
+    fn key(&self, record: &D) -> K;
+
     /// Appends the worker, of `n`, that owns each record's key.
     fn owners(&self, records: &[D], n: usize, owners: &mut Vec<usize>);
 
@@ -18,6 +21,11 @@ pub(crate) trait KeySelector<D, K> {
 pub(crate) struct Made<F>(pub(crate) F);
 
 impl<D, K: Key, F: Fn(&D) -> K> KeySelector<D, K> for Made<F> {
+    #[inline]
+    fn key(&self, record: &D) -> K {
+        (self.0)(record)
+    }
+
     fn owners(&self, records: &[D], n: usize, owners: &mut Vec<usize>) {
         owners.extend(records.iter().map(|record| key_owner(&(self.0)(record), n)));
     }
@@ -35,6 +43,11 @@ impl<D, K: Key, F: Fn(&D) -> K> KeySelector<D, K> for Made<F> {
 pub(crate) struct Part<F>(pub(crate) F);
 
 impl<D, K: Key, F: Fn(&D) -> &K> KeySelector<D, K> for Part<F> {
+    #[inline]
+    fn key(&self, record: &D) -> K {
+        (self.0)(record).clone()
+    }
+
     fn owners(&self, records: &[D], n: usize, owners: &mut Vec<usize>) {
         owners.extend(records.iter().map(|record| key_owner((self.0)(record), n)));
     }

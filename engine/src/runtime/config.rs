@@ -1,10 +1,15 @@
 //! How many threads and processes a job runs on.
 
-use std::sync::{Arc, Mutex, Weak};
+mod flags;
+mod hosts;
+
 use std::time::Duration;
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::runtime::state::{RunState, lock};
+use crate::error::{Error, Result};
+use crate::flow::FlowState;
+use crate::runtime::handshake::{MAX_JOB_NAME_BYTES, MAX_VERSION_BYTES, Terms};
+use crate::runtime::secret::Secret;
+use crate::runtime::stop::StopHandle;
 
 /// Where a job runs: worker threads, processes, addresses.
 ///
@@ -14,6 +19,21 @@ use crate::runtime::state::{RunState, lock};
 /// | processes | `-n`, `--processes` | `WATERWHEEL_PROCESSES` | 1 | 1..=1024 |
 /// | index of this process | `-p`, `--process` | `WATERWHEEL_PROCESS` | none: start all processes here | below processes |
 /// | file with one `host:port` a line | `--hostfile` | `WATERWHEEL_HOSTFILE` | 127.0.0.1, ports from 2101 | one line a process |
+/// | time to wait for the others at the start, seconds | `--connect-timeout` | `WATERWHEEL_CONNECT_TIMEOUT` | 30 | 0 or more |
+/// | silence that makes a process count as hung, seconds | `--heartbeat-timeout` | `WATERWHEEL_HEARTBEAT_TIMEOUT` | 10 | 0 (never), or 1 or more |
+/// | file with the shared secret | `--secret-file` | `WATERWHEEL_SECRET_FILE`, or the secret itself in `WATERWHEEL_SECRET` | none | 16 bytes or more |
+/// | machines without a secret | `--allow-insecure` | `WATERWHEEL_ALLOW_INSECURE` | false | true, false |
+/// | name of the job | `--job-name` | `WATERWHEEL_JOB_NAME` | file name of the program | 1 to 64 bytes |
+/// | version of the program | | | empty | up to 32 bytes |
+/// | number of the attempt | `--attempt` | `WATERWHEEL_ATTEMPT` | 1 | any |
+///
+/// All processes must agree on the numbers of processes and threads, job name, program version, attempt and
+/// secret; one that does not is refused. They must also build the same graph: one that does not ends the run.
+///
+/// **Who can join.** By default processes listen on the loopback interface only. Addresses of other machines
+/// need a shared secret, or [`allow_insecure`](Self::allow_insecure): without one, whoever reaches a port can
+/// join the run, and records are decoded from what it sends. The secret is proved when processes connect and
+/// never sent; what they say afterwards is neither encrypted nor signed.
 ///
 /// A flag wins over the environment. With more than one process and no index, [`execute`](crate::execute)
 /// makes this process number 0 and starts the others itself, on this machine, with the same command line; a
@@ -25,12 +45,25 @@ pub struct RuntimeConfig {
     pub(crate) process: Option<usize>,
     pub(crate) addresses: Vec<String>,
     pub(crate) connect_timeout: Duration,
+    pub(crate) heartbeat_timeout: Duration,
+    pub(crate) secret: Option<Secret>,
+    pub(crate) allow_insecure: bool,
+    pub(crate) job_name: String,
+    pub(crate) program_version: String,
+    pub(crate) attempt: u64,
     pub(crate) child_args: Option<Vec<String>>,
     pub(crate) stop: StopHandle,
+    pub(crate) max_in_flight_records: usize,
+    pub(crate) flow_state: FlowState,
 }
 
 /// Upper limit of threads and of processes.
-const MAX_PARALLELISM: usize = 1024;
+pub(crate) const MAX_PARALLELISM: usize = 1024;
+/// Shortest heartbeat time-out: a busy machine may pause any thread for a good part of it.
+const MIN_HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Enough for every exchange to keep its readers busy, little enough to be forgotten: 256 K records.
+const DEFAULT_MAX_IN_FLIGHT_RECORDS: usize = 256 << 10;
 
 impl Default for RuntimeConfig {
     fn default() -> Self {
@@ -40,8 +73,16 @@ impl Default for RuntimeConfig {
             process: None,
             addresses: Vec::new(),
             connect_timeout: Duration::from_secs(30),
+            heartbeat_timeout: Duration::from_secs(10),
+            secret: None,
+            allow_insecure: false,
+            job_name: program_name(),
+            program_version: String::new(),
+            attempt: 1,
             child_args: None,
             stop: StopHandle::default(),
+            max_in_flight_records: DEFAULT_MAX_IN_FLIGHT_RECORDS,
+            flow_state: FlowState::default(),
         }
     }
 }
@@ -52,7 +93,13 @@ impl RuntimeConfig {
   -w, --threads N      worker threads per process [env: WATERWHEEL_THREADS] [default: 1]
   -n, --processes N    processes; without -p all are started here [env: WATERWHEEL_PROCESSES] [default: 1]
   -p, --process I      index of this process, from 0 [env: WATERWHEEL_PROCESS]
-      --hostfile FILE  one host:port a line, in order of process index [env: WATERWHEEL_HOSTFILE]";
+      --hostfile FILE  one host:port a line, in order of process index [env: WATERWHEEL_HOSTFILE]
+      --secret-file FILE       secret that all processes share [env: WATERWHEEL_SECRET_FILE]
+      --allow-insecure         let processes on other machines join without a secret
+      --job-name NAME          name that all processes must agree on [default: name of the program]
+      --attempt N              number of this attempt at the job [env: WATERWHEEL_ATTEMPT] [default: 1]
+      --connect-timeout SECS   time to wait for the other processes at the start [default: 30]
+      --heartbeat-timeout SECS silence after which a process counts as hung; 0: never [default: 10]";
 
     /// One process with `n` worker threads.
     pub fn threads(n: usize) -> Self {
@@ -87,6 +134,66 @@ impl RuntimeConfig {
         self
     }
 
+    /// Sets after which silence another process counts as hung, which ends the run.
+    ///
+    /// Default 10 s. Valid: zero, which is never, or 1 s and more. A process sends a sign of life five times a
+    /// second whatever its workers do, so a slow operator is not silent. A process that was itself suspended
+    /// and goes on does not count its own absence as silence of the others.
+    #[must_use]
+    pub fn heartbeat_timeout(mut self, timeout: Duration) -> Self {
+        self.heartbeat_timeout = timeout;
+        self
+    }
+
+    /// Sets the secret that every process of the run must know. Default none. Valid: 16 bytes or more.
+    #[must_use]
+    pub fn secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
+        self.secret = Some(Secret::new(secret));
+        self
+    }
+
+    /// Reads the secret from a file; spaces and line ends around it are not part of it.
+    ///
+    /// # Errors
+    /// The file can not be read, or holds fewer than 16 bytes.
+    pub fn secret_file(mut self, path: &str) -> Result<Self> {
+        self.secret = Some(Secret::read(path)?);
+        Ok(self)
+    }
+
+    /// Sets whether addresses that are not loopback may be used without a secret, so that whoever reaches the
+    /// port can join. Default false.
+    #[must_use]
+    pub fn allow_insecure(mut self, allow: bool) -> Self {
+        self.allow_insecure = allow;
+        self
+    }
+
+    /// Sets the name of the job. Default: file name of the program. Valid: 1 to 64 bytes.
+    #[must_use]
+    pub fn job_name(mut self, name: impl Into<String>) -> Self {
+        self.job_name = name.into();
+        self
+    }
+
+    /// Sets the version of the program, such as `env!("CARGO_PKG_VERSION")`. Default empty. Valid: up to 32
+    /// bytes.
+    #[must_use]
+    pub fn program_version(mut self, version: impl Into<String>) -> Self {
+        self.program_version = version.into();
+        self
+    }
+
+    /// Sets the number of this attempt at the job. Default 1.
+    ///
+    /// Whoever starts a job again counts up: processes that are left over from an attempt before can not
+    /// join, and one that still waits for others of its own ends.
+    #[must_use]
+    pub fn attempt(mut self, attempt: u64) -> Self {
+        self.attempt = attempt;
+        self
+    }
+
     /// Sets the arguments of the processes that are started here; by default those of this process.
     ///
     /// For programs whose own arguments would make a child do something else, such as a test runner.
@@ -103,76 +210,38 @@ impl RuntimeConfig {
         self
     }
 
+    /// Sets how many records may be in flight on one exchange or feedback edge, over all processes, before
+    /// the sources it descends from are held. They go on when half of them have been read.
+    ///
+    /// Default 262,144. Valid: any number; 0 counts nothing and holds nobody. Give every process the same.
+    ///
+    /// Sources read in turns, so there may be a few thousand records more for each worker. Below a few
+    /// thousand records the job works in small steps, and slower.
+    #[must_use]
+    pub fn max_in_flight_records(mut self, records: usize) -> Self {
+        self.max_in_flight_records = records;
+        self
+    }
+
+    /// Sets the handle that shows what is in flight on which exchange while the job runs.
+    #[must_use]
+    pub fn flow_state(mut self, state: FlowState) -> Self {
+        self.flow_state = state;
+        self
+    }
+
     /// Number of workers of the whole job: threads times processes.
     pub fn workers(&self) -> usize {
         self.threads * self.processes
-    }
-
-    /// Reads the flags of the table above from `args` (without the program name) and the environment, and
-    /// returns the arguments that are not among them, in order.
-    ///
-    /// # Errors
-    /// A flag without its value, a value that is no number or out of range, a hostfile that can not be read
-    /// or has too few lines.
-    ///
-    /// # Examples
-    /// ```
-    /// use waterwheel_engine::RuntimeConfig;
-    /// let args = ["-w", "2", "ratings.csv"].map(String::from);
-    /// let (config, rest) = RuntimeConfig::from_args(args)?;
-    /// assert_eq!((config.workers(), rest), (2, vec!["ratings.csv".to_string()]));
-    /// # Ok::<(), waterwheel_engine::Error>(())
-    /// ```
-    pub fn from_args(args: impl IntoIterator<Item = String>) -> Result<(Self, Vec<String>)> {
-        let mut flags = Flags::from_env();
-        let mut rest = Vec::new();
-        let mut args = args.into_iter();
-        while let Some(arg) = args.next() {
-            let (name, inline) = match arg.split_once('=') {
-                Some((name, value)) if name.starts_with("--") => (name.to_string(), Some(value.to_string())),
-                _ => (arg.clone(), None),
-            };
-            let Some(slot) = flags.slot(&name) else {
-                rest.push(arg);
-                continue;
-            };
-            let value = inline.or_else(|| args.next());
-            *slot = Some(value.ok_or_else(|| Error::config(format!("flag {name} needs a value")))?);
-        }
-        Ok((flags.into_config()?, rest))
-    }
-
-    /// Reads the addresses of a hostfile: one `host:port` a line; empty lines and those that start with `#`
-    /// are skipped.
-    ///
-    /// # Errors
-    /// The file can not be read, has no line, or a line that is no `host:port`.
-    pub fn read_hostfile(path: &str) -> Result<Vec<String>> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Error::config(format!("can not read hostfile {path}")).caused_by(error))?;
-        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let addresses: Vec<String> = lines.map(String::from).collect();
-        if addresses.is_empty() {
-            return Err(Error::config(format!(
-                "hostfile {path} has no address, expected one host:port a line"
-            )));
-        }
-        let is_address = |line: &&String| {
-            line.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
-        };
-        match addresses.iter().find(|line| !is_address(line)) {
-            Some(line) => {
-                Err(Error::config(format!("hostfile {path}: found \"{line}\", expected host:port")))
-            }
-            None => Ok(addresses),
-        }
     }
 
     /// Checks the settings against each other.
     ///
     /// # Errors
     /// A count of zero or above 1024, an index that is not below the number of processes, fewer addresses
-    /// than processes.
+    /// than processes; a secret of fewer than 16 bytes; an address that is not loopback without a secret; a
+    /// job name or program version that is too long, or has a NUL in it; a heartbeat time-out below 1 s that is
+    /// not 0.
     pub fn validate(&self) -> Result<()> {
         for (what, n) in [("worker threads", self.threads), ("processes", self.processes)] {
             if n == 0 || n > MAX_PARALLELISM {
@@ -193,133 +262,66 @@ impl RuntimeConfig {
             let (found, n) = (self.addresses.len(), self.processes);
             return Err(Error::config(format!("{n} processes need {n} addresses, found {found}")));
         }
+        self.validate_names()?;
+        self.validate_safety()
+    }
+
+    fn validate_names(&self) -> Result<()> {
+        let texts = [
+            ("job name", &self.job_name, 1..=MAX_JOB_NAME_BYTES),
+            ("program version", &self.program_version, 0..=MAX_VERSION_BYTES),
+        ];
+        for (what, text, valid) in texts {
+            if !valid.contains(&text.len()) || text.chars().any(char::is_control) {
+                let (least, most) = (valid.start(), valid.end());
+                return Err(Error::config(format!(
+                    "{what}: found {text:?}, expected {least} to {most} bytes of text"
+                )));
+            }
+        }
         Ok(())
     }
-}
 
-/// Values of the flags as text, before they are checked.
-struct Flags {
-    threads: Option<String>,
-    processes: Option<String>,
-    process: Option<String>,
-    hostfile: Option<String>,
-}
-
-impl Flags {
-    fn from_env() -> Self {
-        let read = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        Flags {
-            threads: read("WATERWHEEL_THREADS"),
-            processes: read("WATERWHEEL_PROCESSES"),
-            process: read("WATERWHEEL_PROCESS"),
-            hostfile: read("WATERWHEEL_HOSTFILE"),
+    fn validate_safety(&self) -> Result<()> {
+        let heartbeat = self.heartbeat_timeout;
+        if !heartbeat.is_zero() && heartbeat < MIN_HEARTBEAT_TIMEOUT {
+            return Err(Error::config(format!(
+                "heartbeat time-out: found {heartbeat:?}, expected 0 (never) or at least {MIN_HEARTBEAT_TIMEOUT:?}"
+            )));
+        }
+        if let Some(secret) = &self.secret {
+            return secret.check("secret");
+        }
+        let far = self.addresses.iter().take(self.processes).find(|address| !hosts::is_loopback(address));
+        match far.filter(|_| self.processes > 1 && !self.allow_insecure) {
+            Some(address) => Err(Error::config(format!(
+                "address {address} can be reached from other machines, and without a secret anybody there can \
+                 join the run: expected a shared secret (--secret-file), or --allow-insecure"
+            ))),
+            None => Ok(()),
         }
     }
 
-    fn slot(&mut self, name: &str) -> Option<&mut Option<String>> {
-        match name {
-            "-w" | "--threads" => Some(&mut self.threads),
-            "-n" | "--processes" => Some(&mut self.processes),
-            "-p" | "--process" => Some(&mut self.process),
-            "--hostfile" => Some(&mut self.hostfile),
-            _ => None,
+    /// What all processes must agree on.
+    pub(crate) fn terms(&self) -> Terms {
+        Terms {
+            processes: self.processes,
+            threads: self.threads,
+            attempt: self.attempt,
+            job_name: self.job_name.clone(),
+            program_version: self.program_version.clone(),
         }
     }
-
-    fn into_config(self) -> Result<RuntimeConfig> {
-        let number = |what: &str, value: Option<String>| {
-            let parse = |text: String| {
-                text.parse::<usize>()
-                    .map_err(|_| Error::config(format!("{what}: found \"{text}\", expected a number")))
-            };
-            value.map(parse).transpose()
-        };
-        let config = RuntimeConfig {
-            threads: number("--threads", self.threads)?.unwrap_or(1),
-            processes: number("--processes", self.processes)?.unwrap_or(1),
-            process: number("--process", self.process)?,
-            addresses: self.hostfile.map_or(Ok(Vec::new()), |path| RuntimeConfig::read_hostfile(&path))?,
-            ..RuntimeConfig::default()
-        };
-        config.validate()?;
-        Ok(config)
-    }
 }
 
-/// Stops runs from another thread, for example on Ctrl-C.
-///
-/// Clones stop the same runs. A run that starts after the stop ends at once.
-#[derive(Clone, Default)]
-pub struct StopHandle {
-    shared: Arc<Mutex<StopState>>,
-}
-
-#[derive(Default)]
-struct StopState {
-    stopped: bool,
-    runs: Vec<Weak<RunState>>,
-}
-
-impl StopHandle {
-    /// A handle that stops nothing yet.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Ends every run that was started with this handle; each returns [`ErrorKind::Interrupted`].
-    pub fn stop(&self) {
-        let runs = {
-            let mut state = lock(&self.shared);
-            state.stopped = true;
-            std::mem::take(&mut state.runs)
-        };
-        for run in runs.iter().filter_map(Weak::upgrade) {
-            run.fail(interrupted());
-        }
-    }
-
-    pub(crate) fn watch(&self, run: &Arc<RunState>) {
-        let mut state = lock(&self.shared);
-        if state.stopped {
-            run.fail(interrupted());
-        }
-        state.runs.push(Arc::downgrade(run));
-    }
-}
-
-fn interrupted() -> Error {
-    Error::new(ErrorKind::Interrupted, "the run was stopped on request")
-}
-
-impl std::fmt::Debug for StopHandle {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StopHandle").field("stopped", &lock(&self.shared).stopped).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(args: &[&str]) -> Result<(RuntimeConfig, Vec<String>)> {
-        RuntimeConfig::from_args(args.iter().map(ToString::to_string))
-    }
-
-    #[test]
-    fn from_args_takes_its_flags_and_leaves_the_rest() {
-        let (config, rest) = parse(&["a", "-w", "3", "--processes=2", "-p", "1", "-h"]).unwrap();
-        assert_eq!((config.threads, config.processes, config.process), (3, 2, Some(1)));
-        assert_eq!(rest, ["a", "-h"]);
-    }
-
-    #[test]
-    fn from_args_names_the_bad_value() {
-        assert_eq!(
-            parse(&["-w", "two"]).unwrap_err().message(),
-            "--threads: found \"two\", expected a number"
-        );
-        assert_eq!(parse(&["-w"]).unwrap_err().message(), "flag -w needs a value");
-        assert!(parse(&["-n", "2", "-p", "2"]).unwrap_err().message().contains("expected 0 to 1"));
-        assert!(parse(&["-w", "0"]).unwrap_err().message().contains("found 0, expected 1 to 1024"));
+/// File name of this program, as far as it can name a job.
+fn program_name() -> String {
+    let path = std::env::current_exe().unwrap_or_default();
+    let name = path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name: String = name.chars().filter(|c| !c.is_control()).collect();
+    let end = (0..=name.len().min(MAX_JOB_NAME_BYTES)).rev().find(|end| name.is_char_boundary(*end));
+    match &name[..end.unwrap_or(0)] {
+        "" => "job".into(),
+        name => name.into(),
     }
 }

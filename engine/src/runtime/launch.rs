@@ -3,8 +3,7 @@
 //! The first process re-runs its own command line once per further process and tells each by environment
 //! where to meet. Every process binds a port of its own choosing, so that nothing can take it in between.
 
-use std::hash::{BuildHasher, Hasher};
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,12 +11,15 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::machine;
+use crate::runtime::call::{CallError, call};
 use crate::runtime::config::RuntimeConfig;
+use crate::runtime::handshake::{Channel, Hello};
+use crate::runtime::meeting::{
+    INDEX_ENV, LAUNCHED_ENV, Meeting, RENDEZVOUS_ENV, Rounds, TOKEN_ENV, bind_local,
+};
+use crate::runtime::secret::{Key, PROOF_BYTES};
 use crate::runtime::state::RunState;
 
-const RENDEZVOUS_ENV: &str = "WATERWHEEL_RENDEZVOUS";
-const INDEX_ENV: &str = "WATERWHEEL_CHILD_INDEX";
-const TOKEN_ENV: &str = "WATERWHEEL_RUN_TOKEN";
 /// How long processes that were told of a failure may take to end by themselves.
 const GRACE: Duration = Duration::from_secs(3);
 const POLL: Duration = Duration::from_millis(5);
@@ -28,7 +30,8 @@ pub(crate) struct Membership {
     pub(crate) me: usize,
     pub(crate) addresses: Vec<String>,
     pub(crate) listener: TcpListener,
-    pub(crate) token: u64,
+    /// What processes that were started together know; empty for those that were started one by one.
+    pub(crate) token: Vec<u8>,
     pub(crate) relatives: Relatives,
 }
 
@@ -43,11 +46,11 @@ pub(crate) fn join_cluster(config: &RuntimeConfig, run: &RunState) -> Result<Mem
     if let Some(me) = config.process {
         return by_address(config, me);
     }
-    if config.child_args.is_none() {
+    if config.child_args.is_none() && std::env::var_os(LAUNCHED_ENV).is_none() {
         only_once()?;
     }
     match std::env::var(RENDEZVOUS_ENV) {
-        Ok(address) => meet(&address),
+        Ok(address) => meet(Invitation::from_env(address)?, Relatives::default(), config, run),
         Err(_) => start_children(config, run),
     }
 }
@@ -60,47 +63,90 @@ fn by_address(config: &RuntimeConfig, me: usize) -> Result<Membership> {
     };
     let listener = TcpListener::bind(&addresses[me])
         .map_err(|error| Error::config(format!("can not listen on {}", addresses[me])).caused_by(error))?;
-    Ok(Membership { me, addresses, listener, token: 0, relatives: Relatives::default() })
+    Ok(Membership { me, addresses, listener, token: Vec::new(), relatives: Relatives::default() })
 }
 
-fn bind_local() -> Result<(TcpListener, String)> {
-    let bound =
-        TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr().map(|addr| (l, addr.to_string())));
-    bound.map_err(|error| Error::config("can not listen on 127.0.0.1").caused_by(error))
+/// Where to meet, as which process, and what to prove there.
+struct Invitation {
+    address: String,
+    me: usize,
+    token: Vec<u8>,
 }
 
-/// The side of a process that was started by another.
-fn meet(rendezvous: &str) -> Result<Membership> {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let (Some(me), Some(token)) = (number(INDEX_ENV), number(TOKEN_ENV)) else {
-        return Err(Error::config(format!("{RENDEZVOUS_ENV} is set without {INDEX_ENV} and {TOKEN_ENV}")));
-    };
-    let (listener, address) = bind_local()?;
-    let (addresses, parent) = exchange_addresses(rendezvous, me, token, &address)
-        .map_err(|error| Error::peer(format!("lost process 0 ({rendezvous}) at start")).caused_by(error))?;
-    let relatives = Relatives { parent: Some(parent), children: Vec::new(), met: Vec::new() };
-    Ok(Membership { me: me as usize, addresses, listener, token, relatives })
-}
-
-/// Says where this process listens and hears where all do; the connection tells later when process 0 goes.
-fn exchange_addresses(
-    rendezvous: &str,
-    me: u64,
-    token: u64,
-    address: &str,
-) -> std::io::Result<(Vec<String>, TcpStream)> {
-    let mut stream = TcpStream::connect(rendezvous)?;
-    stream.write_all(&token.to_le_bytes())?;
-    stream.write_all(format!("{me} {address}\n").as_bytes())?;
-    let mut lines = BufReader::new(&stream).lines();
-    let count = lines.next().ok_or(ErrorKind::UnexpectedEof)??;
-    let count: usize = count.parse().map_err(std::io::Error::other)?;
-    let addresses: Vec<String> = lines.take(count).collect::<Result<_, _>>()?;
-    if addresses.len() < count {
-        return Err(ErrorKind::UnexpectedEof.into());
+impl Invitation {
+    fn from_env(address: String) -> Result<Self> {
+        let me = std::env::var(INDEX_ENV).ok().and_then(|text| text.parse().ok());
+        let token = std::env::var(TOKEN_ENV).ok().and_then(|text| parse_hex(&text));
+        match (me, token) {
+            (Some(me), Some(token)) => Ok(Invitation { address, me, token }),
+            _ => Err(Error::config(format!("{RENDEZVOUS_ENV} is set without {INDEX_ENV} and {TOKEN_ENV}"))),
+        }
     }
-    stream.set_nonblocking(true)?;
-    Ok((addresses, stream))
+}
+
+fn parse_hex(text: &str) -> Option<Vec<u8>> {
+    let is_token = text.len() == 2 * PROOF_BYTES && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let byte = |at| u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok();
+    if is_token { (0..PROOF_BYTES).map(byte).collect() } else { None }
+}
+
+/// Says where this process listens and hears where all do; the connection tells later when the other side
+/// goes.
+fn meet(
+    invitation: Invitation,
+    mut relatives: Relatives,
+    config: &RuntimeConfig,
+    run: &RunState,
+) -> Result<Membership> {
+    let Invitation { address, me, token } = invitation;
+    let (listener, own_address) = bind_local()?;
+    let port = own_address.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(0);
+    let hello = Hello { channel: Channel::Meeting, from: me, port, has_secret: false, terms: config.terms() };
+    let stream = call(&address, &hello, &Key::new(&token, None)?).map_err(|error| match error {
+        CallError::Refused(reason) => Error::config(format!("turned away by who started it: {reason}")),
+        CallError::NoAnswer(text) | CallError::Trouble(text) => lost(Some(&address)).caused_by(text),
+    })?;
+    stream.set_nonblocking(true).map_err(|error| lost(Some(&address)).caused_by(error))?;
+    let ports = hear_ports(&stream, (&mut relatives, &address), config, run)?;
+    relatives.parent = Some(stream);
+    let addresses = ports.into_iter().map(|port| format!("127.0.0.1:{port}")).collect();
+    Ok(Membership { me, addresses, listener, token, relatives })
+}
+
+/// Waits for the list of ports.
+fn hear_ports(
+    mut stream: &TcpStream,
+    (relatives, address): (&mut Relatives, &str),
+    config: &RuntimeConfig,
+    run: &RunState,
+) -> Result<Vec<u16>> {
+    let mut list = vec![0; 2 * config.processes];
+    let (mut n_read, start) = (0, machine::now());
+    while n_read < list.len() {
+        relatives.check_alive()?;
+        if run.stopped() {
+            run.outcome()?;
+        }
+        if start.elapsed() > config.connect_timeout {
+            let (n, time) = (config.processes, start.elapsed());
+            return Err(Error::peer(format!("not all of {n} processes have started within {time:.1?}")));
+        }
+        match stream.read(&mut list[n_read..]) {
+            Ok(0) => return Err(lost(Some(address))),
+            Ok(n) => n_read += n,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::park_timeout(POLL),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(lost(Some(address)).caused_by(error)),
+        }
+    }
+    Ok(list.chunks_exact(2).map(|port| u16::from_le_bytes([port[0], port[1]])).collect())
+}
+
+/// The process that has started this one has gone before all were connected.
+fn lost(address: Option<&str>) -> Error {
+    let who = if std::env::var_os(LAUNCHED_ENV).is_some() { "the starting process" } else { "process 0" };
+    let address = address.map(|address| format!(" ({address})")).unwrap_or_default();
+    Error::peer(format!("lost {who}{address} at start"))
 }
 
 /// Whether this program has run a job with processes that repeat its command line.
@@ -116,23 +162,20 @@ fn only_once() -> Result<()> {
     }
 }
 
-/// The side of the first process.
+/// The side of the first process: it starts the others, and meets them as one of them.
 fn start_children(config: &RuntimeConfig, run: &RunState) -> Result<Membership> {
-    let (listener, address) = bind_local()?;
-    let (meeting, meeting_address) = bind_local()?;
-    let token = std::hash::RandomState::new().build_hasher().finish();
+    let meeting = Meeting::open_for(config.processes, Rounds::One)?;
+    let invitation =
+        Invitation { address: meeting.address().to_string(), me: 0, token: meeting.token().to_vec() };
     let mut relatives = Relatives::default();
     for index in 1..config.processes {
-        relatives.children.push((index, spawn(config, index, &meeting_address, token)?));
+        relatives.children.push((index, spawn(config, index, &meeting)?));
     }
-    let mut addresses = vec![address];
-    addresses.resize(config.processes, String::new());
-    let wait = (config.connect_timeout, run);
-    welcome(&meeting, token, &mut addresses, &mut relatives, wait)?;
-    Ok(Membership { me: 0, addresses, listener, token, relatives })
+    relatives.meeting = Some(meeting);
+    meet(invitation, relatives, config, run)
 }
 
-fn spawn(config: &RuntimeConfig, index: usize, meeting: &str, token: u64) -> Result<Child> {
+fn spawn(config: &RuntimeConfig, index: usize, meeting: &Meeting) -> Result<Child> {
     let failed = |error| Error::config(format!("can not start process {index}")).caused_by(error);
     let program = std::env::current_exe().map_err(failed)?;
     let mut command = Command::new(program);
@@ -140,69 +183,7 @@ fn spawn(config: &RuntimeConfig, index: usize, meeting: &str, token: u64) -> Res
         Some(args) => command.args(args).stdout(Stdio::null()),
         None => command.args(std::env::args_os().skip(1)),
     };
-    command.env(RENDEZVOUS_ENV, meeting).env(INDEX_ENV, index.to_string()).env(TOKEN_ENV, token.to_string());
-    command.stdin(Stdio::null()).spawn().map_err(failed)
-}
-
-/// Waits for every child to say where it listens, then tells all of them everybody's address.
-fn welcome(
-    meeting: &TcpListener,
-    token: u64,
-    addresses: &mut [String],
-    relatives: &mut Relatives,
-    (timeout, run): (Duration, &RunState),
-) -> Result<()> {
-    let io = |error| Error::config("can not meet the other processes").caused_by(error);
-    meeting.set_nonblocking(true).map_err(io)?;
-    let start = machine::now();
-    let met = &mut relatives.met;
-    while met.len() + 1 < addresses.len() {
-        check_alive(&mut relatives.children)?;
-        if run.stopped() {
-            run.outcome()?;
-        }
-        if start.elapsed() > timeout {
-            return Err(Error::peer(format!(
-                "only {} of {} processes started",
-                met.len() + 1,
-                addresses.len()
-            )));
-        }
-        match meeting.accept() {
-            Ok((stream, _)) => met.extend(greet(stream, token, addresses)),
-            Err(_) => std::thread::park_timeout(POLL),
-        }
-    }
-    let list = format!("{}\n{}\n", addresses.len(), addresses.join("\n"));
-    for stream in met {
-        stream.write_all(list.as_bytes()).map_err(io)?;
-    }
-    Ok(())
-}
-
-/// Reads one child's index and address; a stranger is dropped.
-fn greet(mut stream: TcpStream, token: u64, addresses: &mut [String]) -> Option<TcpStream> {
-    stream.set_nonblocking(false).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
-    let mut theirs = [0; 8];
-    stream.read_exact(&mut theirs).ok()?;
-    if theirs != token.to_le_bytes() {
-        return None;
-    }
-    let mut line = Vec::new();
-    let mut byte = [0];
-    while line.len() < 128 {
-        stream.read_exact(&mut byte).ok()?;
-        if byte[0] == b'\n' {
-            break;
-        }
-        line.push(byte[0]);
-    }
-    let text = String::from_utf8(line).ok()?;
-    let (index, address) = text.split_once(' ')?;
-    let slot = addresses.get_mut(index.parse::<usize>().ok()?)?;
-    slot.is_empty().then(|| *slot = address.to_string())?;
-    Some(stream)
+    command.envs(meeting.invitation(index)).stdin(Stdio::null()).spawn().map_err(failed)
 }
 
 /// The process that has started this one, and those that this one has started; the latter are killed when
@@ -210,8 +191,8 @@ fn greet(mut stream: TcpStream, token: u64, addresses: &mut [String]) -> Option<
 #[derive(Debug, Default)]
 pub(crate) struct Relatives {
     children: Vec<(usize, Child)>,
-    /// The children's connections: each sees the end of its own when this process goes.
-    met: Vec<TcpStream>,
+    /// Where the children have met: each sees the end of its connection when this process goes.
+    meeting: Option<Meeting>,
     parent: Option<TcpStream>,
 }
 
@@ -221,12 +202,14 @@ impl Relatives {
     /// # Errors
     /// Names the process that has gone.
     pub(crate) fn check_alive(&mut self) -> Result<()> {
-        check_alive(&mut self.children)?;
-        match self.parent.as_mut().map(|parent| parent.read(&mut [0])) {
-            Some(Ok(_)) => Err(Error::peer("lost process 0 at start")),
-            Some(Err(error)) if error.kind() != ErrorKind::WouldBlock => {
-                Err(Error::peer("lost process 0 at start").caused_by(error))
+        for (index, child) in &mut self.children {
+            if let Ok(Some(status)) = child.try_wait() {
+                return Err(ended(*index, status, "before it joined"));
             }
+        }
+        match self.parent.as_mut().map(|parent| parent.read(&mut [0])) {
+            Some(Ok(_)) => Err(lost(None)),
+            Some(Err(error)) if error.kind() != ErrorKind::WouldBlock => Err(lost(None).caused_by(error)),
             _ => Ok(()),
         }
     }
@@ -243,15 +226,6 @@ impl Relatives {
         }
         Ok(())
     }
-}
-
-fn check_alive(children: &mut [(usize, Child)]) -> Result<()> {
-    for (index, child) in children {
-        if let Ok(Some(status)) = child.try_wait() {
-            return Err(ended(*index, status, "before it joined"));
-        }
-    }
-    Ok(())
 }
 
 fn ended(index: usize, status: ExitStatus, when: &str) -> Error {

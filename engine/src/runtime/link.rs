@@ -1,97 +1,31 @@
-//! The control link between two processes: one TCP connection beside the data, for failures, holds and the
-//! farewell that tells an orderly end from a lost peer.
-//!
-//! A notice travels as its length (4 bytes, little-endian) and its postcard encoding.
+//! The control link between two processes: one TCP connection beside the data, for failures, holds, signs of
+//! life, and the farewell that tells an orderly end from a lost peer.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::sync::{Arc, Condvar, Mutex};
+mod notice;
+
+use std::io::{ErrorKind, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use crate::error::{Error, ErrorKind, Result, Site};
+use crate::error::{Error, Result};
 use crate::runtime::state::{RunState, lock};
 
-/// Longest notice that is accepted, in bytes: an error message with room to spare.
-const MAX_NOTICE_BYTES: usize = 1 << 20;
-
-/// Longest error message that is sent on; the rest is cut.
-const MAX_MESSAGE_BYTES: usize = 16 << 10;
+pub(crate) use notice::Notice;
+use notice::{NoticeReader, encode};
 
 /// Sources that a peer may name: far above any real job.
 const MAX_SOURCES: usize = 1 << 16;
-
-/// What one process tells the others.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Notice {
-    /// An operator failed.
-    Failed { kind: u8, message: String, site: Option<(String, String, usize)> },
-    /// An operator of the sender holds, or no longer holds, a source.
-    Hold { source: usize, held: bool },
-    /// All workers of the sender have finished in good order.
-    Farewell,
-}
-
-impl Notice {
-    pub(crate) fn failed(error: &Error) -> Self {
-        let kind = match error.kind() {
-            ErrorKind::Config => 0,
-            ErrorKind::Data => 1,
-            ErrorKind::Operator => 2,
-            ErrorKind::Peer => 3,
-            ErrorKind::Interrupted => 4,
-            ErrorKind::Internal => 5,
-        };
-        let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
-        let mut message = format!("{}{cause}", error.message());
-        if message.len() > MAX_MESSAGE_BYTES {
-            let end = (0..=MAX_MESSAGE_BYTES).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);
-            message.truncate(end);
-            message.push_str(" (cut)");
-        }
-        Notice::Failed {
-            kind,
-            message,
-            site: error.site().map(|site| (site.operator.clone(), site.location.clone(), site.worker)),
-        }
-    }
-
-    fn into_error(kind: u8, message: String, site: Option<(String, String, usize)>) -> Error {
-        let kinds = [
-            ErrorKind::Config,
-            ErrorKind::Data,
-            ErrorKind::Operator,
-            ErrorKind::Peer,
-            ErrorKind::Interrupted,
-        ];
-        let kind = kinds.get(usize::from(kind)).copied().unwrap_or(ErrorKind::Internal);
-        let error = Error::new(kind, message);
-        match site {
-            Some((operator, location, worker)) => error.at(Site { operator, location, worker }),
-            None => error,
-        }
-    }
-}
-
-fn write_notice(stream: &mut impl Write, notice: &Notice) -> std::io::Result<()> {
-    let bytes = postcard::to_stdvec(notice).map_err(std::io::Error::other)?;
-    let mut frame = (bytes.len() as u32).to_le_bytes().to_vec();
-    frame.extend_from_slice(&bytes);
-    stream.write_all(&frame)
-}
-
-fn read_notice(stream: &mut impl Read) -> std::io::Result<Notice> {
-    let mut len = [0u8; 4];
-    stream.read_exact(&mut len)?;
-    let len = u32::from_le_bytes(len) as usize;
-    if len > MAX_NOTICE_BYTES {
-        return Err(std::io::Error::other(format!("notice of {len} bytes, at most {MAX_NOTICE_BYTES}")));
-    }
-    let mut bytes = vec![0; len];
-    stream.read_exact(&mut bytes)?;
-    postcard::from_bytes(&bytes).map_err(std::io::Error::other)
-}
+/// Exchanges that a peer may name: far above any real job.
+const MAX_EXCHANGES: usize = 1 << 16;
+/// Time between two signs of life; the shortest time-out allows for five.
+const ALIVE_INTERVAL: Duration = Duration::from_millis(200);
+/// How long a peer may leave its link unread before the link counts as broken.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Looks into a silent link before its peer counts as hung. They are counted, not timed, so that a process
+/// which was itself suspended finds one of them empty and not all.
+const LOOKS: u32 = 8;
 
 /// One remote process, as messages name it.
 #[derive(Clone, Debug)]
@@ -106,45 +40,109 @@ impl std::fmt::Display for PeerName {
     }
 }
 
+/// How long a peer may be silent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Zero: for ever.
+    pub(crate) timeout: Duration,
+    /// How much longer before its first word, while it may still wait for others.
+    pub(crate) at_start: Duration,
+}
+
+impl Patience {
+    /// How long one look at a link takes.
+    fn look(&self) -> Option<Duration> {
+        (!self.timeout.is_zero()).then(|| self.timeout / LOOKS)
+    }
+
+    /// Empty looks that are too many.
+    fn looks(&self, has_spoken: bool) -> u128 {
+        let at_start = if has_spoken { Duration::ZERO } else { self.at_start };
+        let look = self.look().unwrap_or(Duration::MAX).as_nanos().max(1);
+        u128::from(LOOKS) + at_start.as_nanos() / look
+    }
+}
+
 /// The control links of this process to all others.
 pub(crate) struct Links {
-    streams: Mutex<Vec<TcpStream>>,
+    links: Vec<Link>,
     /// Peers that have not yet said farewell.
     awaited: Mutex<Vec<usize>>,
     changed: Condvar,
+    parted: AtomicBool,
+}
+
+/// The sending side of one link.
+struct Link {
+    process: usize,
+    stream: Mutex<TcpStream>,
+}
+
+impl Link {
+    /// Sends a frame. A link that does not take it is broken: half a frame may be on its way. Its reader
+    /// thread finds out, and that of the peer.
+    fn write(&self, stream: &mut TcpStream, frame: &[u8]) {
+        if stream.write_all(frame).is_err() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
 }
 
 impl Links {
-    /// Starts one reader thread per link; what they read acts on `run`.
-    pub(crate) fn start(peers: Vec<(PeerName, TcpStream)>, run: &Arc<RunState>) -> Result<Arc<Self>> {
-        let mut streams = Vec::new();
-        let mut readers = Vec::new();
-        for (peer, stream) in peers {
-            streams.push(stream.try_clone().map_err(|error| {
-                Error::peer(format!("can not duplicate the control link to {peer}")).caused_by(error)
-            })?);
-            readers.push((peer, stream));
+    /// Starts one reader thread per link, whose words act on `run`, and the thread that gives signs of life:
+    /// neither waits for a worker.
+    pub(crate) fn start(
+        peers: Vec<(PeerName, TcpStream)>,
+        patience: Patience,
+        run: &Arc<RunState>,
+    ) -> Result<Arc<Self>> {
+        let mut links = Vec::new();
+        for (peer, stream) in &peers {
+            let sending = stream.try_clone().and_then(|sending| {
+                sending.set_write_timeout(Some(WRITE_TIMEOUT))?;
+                stream.set_read_timeout(patience.look())?;
+                Ok(sending)
+            });
+            let sending = sending.map_err(|error| {
+                Error::peer(format!("can not prepare the control link to {peer}")).caused_by(error)
+            })?;
+            links.push(Link { process: peer.process, stream: Mutex::new(sending) });
         }
         let links = Arc::new(Links {
-            streams: Mutex::new(streams),
-            awaited: Mutex::new(readers.iter().map(|(peer, _)| peer.process).collect()),
+            awaited: Mutex::new(links.iter().map(|link| link.process).collect()),
+            links,
             changed: Condvar::new(),
+            parted: AtomicBool::new(false),
         });
-        for (peer, stream) in readers {
-            let (links, run) = (Arc::clone(&links), Arc::clone(run));
-            std::thread::Builder::new()
-                .name(format!("waterwheel:link-{}", peer.process))
-                .spawn(move || links.listen(&peer, stream, &run))
-                .map_err(|error| Error::config("can not start a control-link thread").caused_by(error))?;
+        for (peer, stream) in peers {
+            let reader = Listener { links: Arc::clone(&links), run: Arc::clone(run), peer, patience };
+            spawn(format!("waterwheel:link-{}", reader.peer.process), move || reader.listen(stream))?;
         }
+        let alive = Arc::clone(&links);
+        spawn("waterwheel:alive".into(), move || alive.give_signs_of_life())?;
         Ok(links)
     }
 
     /// Sends a notice to every peer. A peer that can not be reached is found by its reader thread.
     pub(crate) fn send(&self, notice: &Notice) {
-        for stream in lock(&self.streams).iter_mut() {
-            let _ = write_notice(stream, notice);
+        self.send_where(notice, |_process| true);
+    }
+
+    /// Sends a notice to one peer.
+    pub(crate) fn send_to(&self, process: usize, notice: &Notice) {
+        self.send_where(notice, |other| other == process);
+    }
+
+    fn send_where(&self, notice: &Notice, is_meant: impl Fn(usize) -> bool) {
+        let Ok(frame) = encode(notice) else { return };
+        for link in self.links.iter().filter(|link| is_meant(link.process)) {
+            link.write(&mut lock(&link.stream), &frame);
         }
+    }
+
+    /// Number of other processes.
+    pub(crate) fn n_peers(&self) -> usize {
+        self.links.len()
     }
 
     /// Says farewell and waits until every peer has, or until the run fails.
@@ -153,36 +151,114 @@ impl Links {
         let mut awaited = lock(&self.awaited);
         while !awaited.is_empty() && !run.stopped() {
             let wait = self.changed.wait_timeout(awaited, Duration::from_millis(100));
-            awaited = wait.unwrap_or_else(std::sync::PoisonError::into_inner).0;
+            awaited = wait.unwrap_or_else(PoisonError::into_inner).0;
         }
+        drop(awaited);
+        self.close();
     }
 
-    fn listen(&self, peer: &PeerName, mut stream: TcpStream, run: &RunState) {
+    /// Ends the signs of life: this process has nothing more to do with the others.
+    pub(crate) fn close(&self) {
+        self.parted.store(true, Ordering::Relaxed);
+    }
+
+    fn give_signs_of_life(&self) {
+        let Ok(frame) = encode(&Notice::Alive) else { return };
+        while !self.parted.load(Ordering::Relaxed) {
+            for link in &self.links {
+                // A link that is being written to gives a sign by that, or is stuck and must not stop others.
+                if let Ok(mut stream) = link.stream.try_lock() {
+                    link.write(&mut stream, &frame);
+                }
+            }
+            std::thread::park_timeout(ALIVE_INTERVAL);
+        }
+    }
+}
+
+fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<()> {
+    let thread = std::thread::Builder::new().name(name).spawn(work);
+    thread.map(drop).map_err(|error| Error::config("can not start a control-link thread").caused_by(error))
+}
+
+/// The reader thread of one link.
+struct Listener {
+    links: Arc<Links>,
+    run: Arc<RunState>,
+    peer: PeerName,
+    patience: Patience,
+}
+
+impl Listener {
+    fn listen(self, mut stream: TcpStream) {
+        let (mut reader, mut empty_looks, mut has_spoken) = (NoticeReader::default(), 0, false);
         loop {
-            match read_notice(&mut stream) {
-                Ok(Notice::Failed { kind, message, site }) => {
-                    // Told on: whoever sees this process go must have heard why.
-                    run.fail(Notice::into_error(kind, message, site));
-                }
-                Ok(Notice::Hold { source, .. }) if source >= MAX_SOURCES => {
-                    run.fail(Error::peer(format!("{peer} names source {source}, at most {MAX_SOURCES}")));
-                }
-                Ok(Notice::Hold { source, held }) => run.gate(source).note_remote(held),
+            match reader.read(&mut stream) {
                 Ok(Notice::Farewell) => {
-                    lock(&self.awaited).retain(|process| *process != peer.process);
-                    self.changed.notify_all();
-                    return;
+                    lock(&self.links.awaited).retain(|process| *process != self.peer.process);
+                    return self.links.changed.notify_all();
+                }
+                Ok(notice) => {
+                    (empty_looks, has_spoken) = (0, true);
+                    self.heed(notice);
+                }
+                Err(error) if is_timeout(&error) => {
+                    empty_looks += 1;
+                    if empty_looks >= self.patience.looks(has_spoken) {
+                        return self.lost(self.silence(), None);
+                    }
+                    if self.run.stopped() {
+                        return;
+                    }
                 }
                 Err(error) => {
                     // A peer that has ended because of another's failure may be seen before the reason.
-                    run.await_reason();
-                    run.fail(Error::peer(format!("lost {peer}")).caused_by(error));
-                    self.changed.notify_all();
-                    return;
+                    self.run.await_reason();
+                    return self.lost(Error::peer(format!("lost {}", self.peer)), Some(error));
                 }
             }
         }
     }
+
+    fn heed(&self, notice: Notice) {
+        let Listener { run, peer, .. } = self;
+        match notice {
+            // Told on: whoever sees this process go must have heard why.
+            Notice::Failed { kind, message, site } => run.fail(Notice::into_error(kind, message, site)),
+            Notice::Hold { source, .. } if source >= MAX_SOURCES => {
+                run.fail(Error::peer(format!("{peer} names source {source}, at most {MAX_SOURCES}")));
+            }
+            Notice::Hold { source, held } => run.gate(source).note_remote(held),
+            Notice::InFlight { exchange, .. } if exchange >= MAX_EXCHANGES => {
+                run.fail(Error::peer(format!("{peer} names exchange {exchange}, at most {MAX_EXCHANGES}")));
+            }
+            Notice::InFlight { exchange, sum } => {
+                run.ledger().account(exchange).note_remote(peer.process, sum, run);
+            }
+            Notice::Built(graph) => run.peer_has_built(peer, graph),
+            Notice::SameGraph => run.graphs_agree(),
+            Notice::Alive | Notice::Farewell => {}
+        }
+    }
+
+    fn silence(&self) -> Error {
+        Error::peer(format!(
+            "{} has given no sign of life for {:?}: it hangs, or its machine or network is gone",
+            self.peer, self.patience.timeout
+        ))
+    }
+
+    fn lost(&self, error: Error, cause: Option<std::io::Error>) {
+        self.run.fail(match cause {
+            Some(cause) => error.caused_by(cause),
+            None => error,
+        });
+        self.links.changed.notify_all();
+    }
+}
+
+fn is_timeout(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
 #[cfg(test)]
@@ -190,21 +266,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failure_crosses_the_link_with_its_site() {
-        let site = Site { operator: "map".into(), location: "a.rs:1:2".into(), worker: 3 };
-        let error = Error::operator("boom").at(site.clone());
-        let mut wire = Vec::new();
-        write_notice(&mut wire, &Notice::failed(&error)).unwrap();
-        let Notice::Failed { kind, message, site: back } = read_notice(&mut wire.as_slice()).unwrap() else {
-            panic!("another notice");
-        };
-        let back = Notice::into_error(kind, message, back);
-        assert_eq!((back.kind(), back.message(), back.site()), (ErrorKind::Operator, "boom", Some(&site)));
-    }
-
-    #[test]
-    fn notice_of_absurd_length_is_refused_before_memory_is_taken() {
-        let wire = u32::MAX.to_le_bytes();
-        assert!(read_notice(&mut wire.as_slice()).unwrap_err().to_string().contains("at most"));
+    fn patience_is_longer_before_the_first_word() {
+        let patience = Patience { timeout: Duration::from_secs(8), at_start: Duration::from_secs(30) };
+        assert_eq!(patience.look(), Some(Duration::from_secs(1)));
+        assert_eq!((patience.looks(true), patience.looks(false)), (8, 38));
     }
 }

@@ -1,15 +1,19 @@
 //! What all worker threads of one process share while a job runs: the first failure, the threads to wake,
 //! the gates of the sources, and the links to the other processes.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::panic::Location;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
+
 use crate::error::{Error, ErrorKind, Result};
-use crate::flow::Gate;
+use crate::flow::{Gate, Ledger};
 use crate::machine;
-use crate::runtime::link::{Links, Notice};
+use crate::runtime::graph::{Agreement, Graph};
+use crate::runtime::link::{Links, Notice, PeerName};
 
 /// How long the reason of a broken connection may take to arrive.
 const REASON_TIMEOUT: Duration = Duration::from_secs(1);
@@ -21,7 +25,11 @@ pub(crate) struct RunState {
     failure: Mutex<Option<Error>>,
     workers: Mutex<Vec<Thread>>,
     gates: Mutex<Vec<Arc<Gate>>>,
+    ledger: Arc<Ledger>,
     links: Mutex<Option<Arc<Links>>>,
+    threads: AtomicUsize,
+    uids: Mutex<FxHashMap<(usize, String), &'static Location<'static>>>,
+    agreement: Agreement,
 }
 
 /// Locks even when another thread panicked: every critical section here leaves its data whole.
@@ -30,6 +38,22 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl RunState {
+    pub(crate) fn with_ledger(ledger: Ledger) -> Self {
+        RunState { ledger: Arc::new(ledger), ..Self::default() }
+    }
+
+    /// What is in flight on the exchanges.
+    pub(crate) fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+
+    /// Tells the other processes how many records this one has sent into an exchange more than it has read.
+    pub(crate) fn tell_in_flight(&self, exchange: usize, sum: i64) {
+        if let Some(links) = lock(&self.links).as_ref() {
+            links.send(&Notice::InFlight { exchange, sum });
+        }
+    }
+
     /// Ends the run with `error`: the first one wins, workers wake up and stop, peers are told.
     pub(crate) fn fail(&self, error: Error) {
         {
@@ -43,6 +67,10 @@ impl RunState {
             *failure = Some(error);
         }
         self.stopped.store(true, Ordering::SeqCst);
+        self.wake_workers();
+    }
+
+    fn wake_workers(&self) {
         for worker in lock(&self.workers).iter() {
             worker.unpark();
         }
@@ -86,14 +114,104 @@ impl RunState {
         Arc::clone(&gates[source])
     }
 
+    /// Sets the number of worker threads of each process.
+    pub(crate) fn set_threads(&self, threads: usize) {
+        self.threads.store(threads, Ordering::Relaxed);
+    }
+
+    /// Number of worker threads of each process.
+    pub(crate) fn threads(&self) -> usize {
+        self.threads.load(Ordering::Relaxed).max(1)
+    }
+
+    /// Notes that an operator on `worker` is called `uid`, and no longer `before`.
+    ///
+    /// # Errors
+    /// Another operator has it: names both source lines.
+    pub(crate) fn claim_uid(
+        &self,
+        worker: usize,
+        uid: &str,
+        location: &'static Location<'static>,
+        before: Option<&str>,
+    ) -> Result<()> {
+        if uid.is_empty() {
+            return Err(Error::config("uid is empty, expected a name that no other operator of the job has"));
+        }
+        let mut uids = lock(&self.uids);
+        if let Some(before) = before {
+            uids.remove(&(worker, before.to_string()));
+        }
+        match uids.insert((worker, uid.to_string()), location) {
+            None => Ok(()),
+            Some(first) => Err(Error::config(format!(
+                "uid \"{uid}\" is used twice, by the operators made at {first} and at {location}"
+            ))),
+        }
+    }
+
     /// Sets the links to the other processes.
     pub(crate) fn set_links(&self, links: Arc<Links>) {
         *lock(&self.links) = Some(links);
     }
 
+    fn links(&self) -> Option<Arc<Links>> {
+        lock(&self.links).clone()
+    }
+
+    /// The graphs of the workers, to be compared.
+    pub(crate) fn agreement(&self) -> &Agreement {
+        &self.agreement
+    }
+
+    /// Waits until all workers of all processes have built the graph that this one has built, or until the
+    /// run fails.
+    ///
+    /// # Errors
+    /// The graphs differ.
+    pub(crate) fn agree_on_graph(&self, worker: usize, threads: usize) -> Result<()> {
+        if let Some(graph) = self.agreement.worker_has_built(worker, threads)? {
+            match self.links() {
+                None => self.graphs_agree(),
+                Some(links) if worker >= threads => links.send_to(0, &Notice::Built(graph)),
+                Some(links) => {
+                    if self.agreement.expect(graph, links.n_peers())? {
+                        self.announce_agreement();
+                    }
+                }
+            }
+        }
+        while !self.agreement.is_reached() && !self.stopped() {
+            std::thread::park();
+        }
+        Ok(())
+    }
+
+    /// Notes, at process 0, what another process has built.
+    pub(crate) fn peer_has_built(&self, peer: &PeerName, graph: Graph) {
+        match self.agreement.peer_has_built(peer, graph) {
+            Ok(true) => self.announce_agreement(),
+            Ok(false) => {}
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn announce_agreement(&self) {
+        if let Some(links) = self.links() {
+            links.send(&Notice::SameGraph);
+        }
+        self.graphs_agree();
+    }
+
+    /// Lets the workers go on: all have built the same graph.
+    pub(crate) fn graphs_agree(&self) {
+        self.agreement.reach();
+        self.wake_workers();
+    }
+
     /// Tells the other processes that this one holds (or no longer holds) a source.
     pub(crate) fn tell_hold(&self, source: usize, held: bool) {
-        if let Some(links) = lock(&self.links).as_ref() {
+        if let Some(links) = self.links() {
             links.send(&Notice::Hold { source, held });
         }
     }

@@ -38,13 +38,13 @@ impl Source for Script {
     }
 }
 
+/// Puts windows over the stream.
+type Build = for<'s> fn(EventStream<'s, i64>) -> Result<WindowedStream<'s, (), i64>>;
+
 type Found = (Vec<(i64, u64)>, Vec<i64>);
 
 /// Counts per window and what was late, in order, of one key on one worker.
-fn run(
-    steps: &[Step],
-    build: impl for<'s> Fn(EventStream<'s, i64>) -> Result<WindowedStream<'s, (), i64>> + Send + Sync + 'static,
-) -> Found {
+fn run(steps: &[Step], build: Build) -> Found {
     let steps = steps.to_vec();
     let found = execute(RuntimeConfig::threads(1), move |env| {
         let (steps, results) = (steps.clone(), Arc::new(AtomicUsize::new(0)));
@@ -71,9 +71,7 @@ fn send(times: &[i64]) -> impl Iterator<Item = Step> + '_ {
 #[test]
 fn record_behind_a_window_that_has_fired_is_late_and_handed_out() {
     let steps: Vec<_> = send(&[1, 2, 12]).chain([Step::Await(1)]).chain(send(&[9, 13, 3])).collect();
-    fn windows(times: EventStream<'_, i64>) -> Result<WindowedStream<'_, (), i64>> {
-        Ok(times.window_all(Windows::tumbling(millis(10))?))
-    }
+    let windows: Build = |times| Ok(times.window_all(Windows::tumbling(millis(10))?));
     let (counts, late) = run(&steps, windows);
     assert_eq!((counts, late), (vec![(0, 2), (10, 2)], vec![9, 3]));
 }
@@ -86,9 +84,8 @@ fn record_within_the_allowed_lateness_evaluates_its_window_anew() {
         .chain([Step::Await(4)])
         .chain(send(&[5, 11]))
         .collect();
-    fn windows(times: EventStream<'_, i64>) -> Result<WindowedStream<'_, (), i64>> {
-        Ok(times.window_all(Windows::tumbling(millis(10))?).allowed_lateness(millis(6)))
-    }
+    let windows: Build =
+        |times| Ok(times.window_all(Windows::tumbling(millis(10))?).allowed_lateness(millis(6)));
     let (counts, late) = run(&steps, windows);
     // At 26 the windows of 0 (gone at 16) and 10 (gone at 26) are over.
     assert_eq!(late, [5, 11]);
@@ -98,9 +95,8 @@ fn record_within_the_allowed_lateness_evaluates_its_window_anew() {
 #[test]
 fn late_record_that_joins_two_sessions_within_the_lateness_makes_them_one() {
     let steps: Vec<_> = send(&[0, 8, 40]).chain([Step::Await(2)]).chain(send(&[4])).collect();
-    fn windows(times: EventStream<'_, i64>) -> Result<WindowedStream<'_, (), i64>> {
-        Ok(times.window_all(Windows::session(millis(5))?).allowed_lateness(millis(100)))
-    }
+    let windows: Build =
+        |times| Ok(times.window_all(Windows::session(millis(5))?).allowed_lateness(millis(100)));
     let (counts, late) = run(&steps, windows);
     assert_eq!((counts, late), (vec![(0, 1), (8, 1), (0, 3), (40, 1)], vec![]));
 }
@@ -108,13 +104,10 @@ fn late_record_that_joins_two_sessions_within_the_lateness_makes_them_one() {
 #[test]
 fn count_trigger_evaluates_every_n_records_and_keeps_what_it_has() {
     let steps: Vec<_> = send(&[1, 2, 3, 4, 5]).collect();
-    fn windows(times: EventStream<'_, i64>) -> Result<WindowedStream<'_, (), i64>> {
-        Ok(times.window_all(Windows::global()).trigger(CountTrigger::of(2)))
-    }
+    let windows: Build = |times| Ok(times.window_all(Windows::global()).trigger(CountTrigger::of(2)));
     assert_eq!(run(&steps, windows).0, [(i64::MIN, 2), (i64::MIN, 4)]);
-    fn purging(times: EventStream<'_, i64>) -> Result<WindowedStream<'_, (), i64>> {
-        Ok(times.window_all(Windows::global()).trigger(PurgingTrigger::of(CountTrigger::of(2))))
-    }
+    let purging: Build =
+        |times| Ok(times.window_all(Windows::global()).trigger(PurgingTrigger::of(CountTrigger::of(2))));
     assert_eq!(run(&steps, purging).0, [(i64::MIN, 2), (i64::MIN, 2)]);
 }
 
@@ -126,10 +119,10 @@ fn continuous_trigger_shows_a_window_while_it_grows() {
         .chain([Step::Await(2)])
         .chain(send(&[22]))
         .collect();
-    fn windows(times: EventStream<'_, i64>) -> Result<WindowedStream<'_, (), i64>> {
+    let windows: Build = |times| {
         let trigger = ContinuousTrigger::of(Duration::from_millis(10));
         Ok(times.window_all(Windows::tumbling(millis(100))?).trigger(trigger))
-    }
+    };
     let (counts, late) = run(&steps, windows);
     assert!(late.is_empty());
     // How many are in when the watermark passes 10 and 20 is a matter of scheduling; the end is not.
@@ -140,8 +133,6 @@ fn continuous_trigger_shows_a_window_while_it_grows() {
 #[test]
 fn global_window_without_a_trigger_is_never_evaluated() {
     let steps: Vec<_> = send(&[1, 2, 3]).collect();
-    fn windows(times: EventStream<'_, i64>) -> Result<WindowedStream<'_, (), i64>> {
-        Ok(times.window_all(Windows::global()))
-    }
+    let windows: Build = |times| Ok(times.window_all(Windows::global()));
     assert_eq!(run(&steps, windows), (vec![], vec![]));
 }

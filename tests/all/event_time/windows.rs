@@ -144,8 +144,8 @@ impl AggregateFunction for HighestOf {
         acc.0 * 1_000 + acc.1
     }
 
-    fn merge(&self, acc: &mut (u64, u64), other: (u64, u64)) {
-        *acc = (acc.0.max(other.0), acc.1 + other.1);
+    fn merge(&self, a: (u64, u64), b: (u64, u64)) -> (u64, u64) {
+        (a.0.max(b.0), a.1 + b.1)
     }
 }
 

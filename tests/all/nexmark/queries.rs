@@ -20,13 +20,6 @@ fn selection(events: DataStream<'_, Event>) -> Result<DataStream<'_, (u64, u64)>
     Ok(bids.filter(|bid| is_selected(bid.auction)).map(|bid| (bid.auction, bid.price)))
 }
 
-/// A seller, or an auction of his: both sides of the join of query 3, as one stream.
-#[derive(Clone, serde::Serialize, serde::Deserialize)]
-enum Side {
-    Seller { name: String, city: String, state: String },
-    Item { auction: u64 },
-}
-
 /// What is known of a seller so far.
 #[derive(Default)]
 struct Seller {
@@ -41,31 +34,23 @@ impl Seller {
     }
 }
 
-/// People of the states, and auctions of the category, each with the seller.
-fn local_side(event: Event) -> Option<(u64, Side)> {
-    match event {
-        Event::Person(p) if LOCAL_STATES.contains(&p.state.as_str()) => {
-            Some((p.id, Side::Seller { name: p.name, city: p.city, state: p.state }))
-        }
-        Event::Auction(a) if a.category == LOCAL_CATEGORY => Some((a.seller, Side::Item { auction: a.id })),
-        _ => None,
-    }
-}
-
 /// An incremental join: each pair is emitted when its second half arrives.
 fn local_items(events: DataStream<'_, Event>) -> Result<DataStream<'_, LocalItem>> {
-    let sides = events.flat_map(local_side).key_by(|(seller, _)| *seller);
-    Ok(sides.process(|_, seller: &mut Seller, (_, side), out| match side {
-        Side::Seller { name, city, state } => {
-            seller.person = Some((name, city, state));
+    let people = events.clone().flat_map(Event::into_person);
+    let local = people.filter(|person| LOCAL_STATES.contains(&person.state.as_str()));
+    let items = events.flat_map(Event::into_auction).filter(|item| item.category == LOCAL_CATEGORY);
+    let sides = local.key_by(|person| person.id).connect(items.key_by(|item| item.seller));
+    Ok(sides.process(
+        |_, seller: &mut Seller, person, out| {
+            seller.person = Some((person.name, person.city, person.state));
             let waiting = std::mem::take(&mut seller.waiting);
             waiting.into_iter().filter_map(|auction| seller.item(auction)).for_each(|item| out.emit(item));
-        }
-        Side::Item { auction } => match seller.item(auction) {
-            Some(item) => out.emit(item),
-            None => seller.waiting.push(auction),
         },
-    }))
+        |_, seller, auction, out| match seller.item(auction.id) {
+            Some(item) => out.emit(item),
+            None => seller.waiting.push(auction.id),
+        },
+    ))
 }
 
 #[test]

@@ -1,0 +1,196 @@
+//! Two streams of different records, handled by one function.
+
+mod broadcast;
+mod keyed;
+mod keyed_broadcast;
+
+use std::marker::PhantomData;
+use std::panic::Location;
+
+pub use broadcast::{BroadcastConnectedStreams, BroadcastProcessFunction};
+pub use keyed::{KeyedCoProcessFunction, KeyedConnectedStreams};
+pub use keyed_broadcast::{KeyedBroadcastConnectedStreams, KeyedBroadcastProcessFunction};
+
+use crate::clock::{Clock, Epoch};
+use crate::error::Result;
+use crate::operator::{Input, OperatorBuilder, WakeOn};
+use crate::process::{Collector, LastWord};
+use crate::stream::DataStream;
+
+/// Two streams on their way into one function; see [`DataStream::connect`].
+pub struct ConnectedStreams<'s, A, B, T: Clock = Epoch> {
+    first: DataStream<'s, A, T>,
+    second: DataStream<'s, B, T>,
+}
+
+impl<A, B, T: Clock> std::fmt::Debug for ConnectedStreams<'_, A, B, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ConnectedStreams").field("first", &self.first).field("second", &self.second).finish()
+    }
+}
+
+/// A function on the records of two streams, one instance per worker.
+pub trait CoProcessFunction<A, B> {
+    /// What it emits.
+    type Out: 'static;
+
+    /// Handles one record of the first stream.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn process1(&mut self, record: A, out: &mut Collector<Self::Out>) -> Result<()>;
+
+    /// Handles one record of the second stream.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn process2(&mut self, record: B, out: &mut Collector<Self::Out>) -> Result<()>;
+
+    /// Called once per worker when the first stream has ended, even if this worker saw no record.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn end_of_input1(&mut self, _out: &mut Collector<Self::Out>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Called once per worker when the second stream has ended, even if this worker saw no record. Of two
+    /// streams that end together, the first is told first.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn end_of_input2(&mut self, _out: &mut Collector<Self::Out>) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl<'s, A: 'static, T: Clock> DataStream<'s, A, T> {
+    /// Brings another stream, of records of any type, into the same function. Nothing moves between workers,
+    /// and the records of the two arrive in any order.
+    ///
+    /// # Examples
+    /// ```
+    /// # use waterwheel_engine::{execute, RuntimeConfig};
+    /// let lines = execute(RuntimeConfig::threads(1), |env| {
+    ///     let (numbers, words) = (env.from_iter([1, 2]), env.from_iter(["a", "b"]));
+    ///     let lines = numbers.connect(words).map(|n| format!("number {n}"), |w| format!("word {w}"));
+    ///     Ok(lines.collect())
+    /// })?;
+    /// let mut lines = lines.concat();
+    /// lines.sort();
+    /// assert_eq!(lines, ["number 1", "number 2", "word a", "word b"]);
+    /// # Ok::<(), waterwheel_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn connect<B: 'static>(self, other: DataStream<'s, B, T>) -> ConnectedStreams<'s, A, B, T> {
+        ConnectedStreams { first: self, second: other }
+    }
+}
+
+impl<'s, A: 'static, B: 'static, T: Clock> ConnectedStreams<'s, A, B, T> {
+    /// Replaces each record of the first stream by `first` of it and each of the second by `second` of it.
+    #[track_caller]
+    pub fn map<E: 'static>(
+        self,
+        mut first: impl FnMut(A) -> E + 'static,
+        mut second: impl FnMut(B) -> E + 'static,
+    ) -> DataStream<'s, E, T> {
+        let first = move |record, out: &mut Collector<E>| out.emit(first(record));
+        let second = move |record, out: &mut Collector<E>| out.emit(second(record));
+        self.run("co_map", Location::caller(), EachOfTwo(first, second, PhantomData))
+    }
+
+    /// Replaces each record by all items of `first` or `second` of it.
+    #[track_caller]
+    pub fn flat_map<E: 'static, I: IntoIterator<Item = E>, J: IntoIterator<Item = E>>(
+        self,
+        mut first: impl FnMut(A) -> I + 'static,
+        mut second: impl FnMut(B) -> J + 'static,
+    ) -> DataStream<'s, E, T> {
+        let first = move |record, out: &mut Collector<E>| out.batch().extend(first(record));
+        let second = move |record, out: &mut Collector<E>| out.batch().extend(second(record));
+        self.run("co_flat_map", Location::caller(), EachOfTwo(first, second, PhantomData))
+    }
+
+    /// Handles records with a [`CoProcessFunction`], which is also told of the end of each stream.
+    #[track_caller]
+    pub fn process_function<F: CoProcessFunction<A, B> + 'static>(self, f: F) -> DataStream<'s, F::Out, T> {
+        self.run("co_process", Location::caller(), f)
+    }
+
+    fn run<F: CoProcessFunction<A, B> + 'static>(
+        self,
+        name: &str,
+        location: &'static Location<'static>,
+        f: F,
+    ) -> DataStream<'s, F::Out, T> {
+        let (first, second) = (self.first.into_edge(), self.second.into_edge());
+        let mut op = OperatorBuilder::made_at(&first.place(), name, location);
+        let inputs = (op.input(first, WakeOn::Progress), op.input(second, WakeOn::Progress));
+        run(op, inputs, f)
+    }
+}
+
+/// A closure per stream as a [`CoProcessFunction`].
+struct EachOfTwo<F, G, E>(F, G, PhantomData<E>);
+
+impl<A, B, E: 'static, F, G> CoProcessFunction<A, B> for EachOfTwo<F, G, E>
+where
+    F: FnMut(A, &mut Collector<E>),
+    G: FnMut(B, &mut Collector<E>),
+{
+    type Out = E;
+
+    fn process1(&mut self, record: A, out: &mut Collector<E>) -> Result<()> {
+        (self.0)(record, out);
+        Ok(())
+    }
+
+    fn process2(&mut self, record: B, out: &mut Collector<E>) -> Result<()> {
+        (self.1)(record, out);
+        Ok(())
+    }
+}
+
+/// Finishes an operator that runs `f` on every record of two inputs.
+fn run<'s, A: 'static, B: 'static, T: Clock, F: CoProcessFunction<A, B> + 'static>(
+    mut op: OperatorBuilder<'s, T>,
+    (mut first, mut second): (Input<Vec<A>, T>, Input<Vec<B>, T>),
+    mut f: F,
+) -> DataStream<'s, F::Out, T> {
+    let (mut out, edge) = op.output::<Vec<F::Out>>();
+    let takes_part = op.takes_part();
+    op.build(move |promises, _activation| {
+        let mut last = LastWord::new(promises);
+        let mut is_open = [takes_part; 2];
+        let mut collector = Collector::default();
+        move |frontiers| {
+            first.try_for_each(|token, batch| {
+                collector.send_each(&token, &mut out, batch, |record, out| f.process1(record, out))
+            })?;
+            second.try_for_each(|token, batch| {
+                collector.send_each(&token, &mut out, batch, |record, out| f.process2(record, out))
+            })?;
+            let next = frontiers.next(0).into_iter().chain(frontiers.next(1)).min();
+            if let Some(time) = &next {
+                last.wait_until(time)?;
+            }
+            for (port, is_open) in is_open.iter_mut().enumerate() {
+                let Some(promise) = last.promises().first() else { break };
+                if *is_open && frontiers.is_done(port) {
+                    *is_open = false;
+                    match port {
+                        0 => f.end_of_input1(&mut collector)?,
+                        _ => f.end_of_input2(&mut collector)?,
+                    }
+                    collector.send_promised(promise, &mut out);
+                }
+            }
+            if next.is_none() {
+                last.say_no_more();
+            }
+            Ok(())
+        }
+    });
+    DataStream::from_edge(edge)
+}

@@ -1,0 +1,186 @@
+//! A stream beside one that every worker has a copy of: rules, dimensions, models.
+
+use std::marker::PhantomData;
+use std::panic::Location;
+
+use crate::clock::{Clock, Epoch};
+use crate::connect::CoProcessFunction;
+use crate::error::Result;
+use crate::operator::{OperatorBuilder, WakeOn};
+use crate::process::Collector;
+use crate::record::Record;
+use crate::stream::DataStream;
+
+/// A stream and one that every worker gets, on their way into one function; see
+/// [`DataStream::connect_broadcast`].
+pub struct BroadcastConnectedStreams<'s, A, B, T: Clock = Epoch> {
+    main: DataStream<'s, A, T>,
+    broadcast: DataStream<'s, B, T>,
+}
+
+impl<A, B, T: Clock> std::fmt::Debug for BroadcastConnectedStreams<'_, A, B, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut text = f.debug_struct("BroadcastConnectedStreams");
+        text.field("main", &self.main).field("broadcast", &self.broadcast).finish()
+    }
+}
+
+/// A function on a stream and on a broadcast stream, with a state per worker that only the latter changes.
+///
+/// Every worker gets the same broadcast records, but those of different senders in any order, and each at
+/// another time: the state is the same everywhere once the broadcast has ended if the order does not matter
+/// to it. To read nothing before that, keep the records of the main stream until
+/// [`end_of_broadcast`](Self::end_of_broadcast).
+pub trait BroadcastProcessFunction<A, B> {
+    /// The broadcast state; made by `Default` on every worker.
+    type Broadcast: Default + 'static;
+    /// What it emits.
+    type Out: 'static;
+
+    /// Handles one record of the main stream.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn process(
+        &mut self,
+        broadcast: &Self::Broadcast,
+        record: A,
+        out: &mut Collector<Self::Out>,
+    ) -> Result<()>;
+
+    /// Applies one broadcast record; called on every worker.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn process_broadcast(
+        &mut self,
+        broadcast: &mut Self::Broadcast,
+        record: B,
+        out: &mut Collector<Self::Out>,
+    ) -> Result<()>;
+
+    /// Called once per worker when the main stream has ended.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn end_of_input(&mut self, _broadcast: &Self::Broadcast, _out: &mut Collector<Self::Out>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Called once per worker when the broadcast stream has ended.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn end_of_broadcast(
+        &mut self,
+        _broadcast: &mut Self::Broadcast,
+        _out: &mut Collector<Self::Out>,
+    ) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl<'s, A: 'static, T: Clock> DataStream<'s, A, T> {
+    /// Brings `other` into the same function on every worker: its records change a broadcast state that the
+    /// records of this stream read.
+    ///
+    /// # Examples
+    /// ```
+    /// # use waterwheel_engine::{execute, RuntimeConfig};
+    /// # use std::collections::BTreeSet;
+    /// let seen = execute(RuntimeConfig::threads(2), |env| {
+    ///     let blocked = env.from_iter([13u32]);
+    ///     let passed = env.from_iter(0..100u32).rebalance().connect_broadcast(blocked).process(
+    ///         |list: &BTreeSet<u32>, x, out| if !list.contains(&x) { out.emit(x) },
+    ///         |list, x, _out| { list.insert(x); },
+    ///     );
+    ///     Ok(passed.collect())
+    /// })?;
+    /// // What was read before the list arrived has passed.
+    /// assert!([99, 100].contains(&seen.concat().len()));
+    /// # Ok::<(), waterwheel_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn connect_broadcast<B: Record>(
+        self,
+        other: DataStream<'s, B, T>,
+    ) -> BroadcastConnectedStreams<'s, A, B, T> {
+        BroadcastConnectedStreams { main: self, broadcast: other }
+    }
+}
+
+impl<'s, A: 'static, B: Record, T: Clock> BroadcastConnectedStreams<'s, A, B, T> {
+    /// Handles records of the main stream with `main`, and applies broadcast ones with `apply`.
+    #[track_caller]
+    pub fn process<S: Default + 'static, E: 'static>(
+        self,
+        main: impl FnMut(&S, A, &mut Collector<E>) + 'static,
+        apply: impl FnMut(&mut S, B, &mut Collector<E>) + 'static,
+    ) -> DataStream<'s, E, T> {
+        self.process_function(ReadAndApply(main, apply, PhantomData))
+    }
+
+    /// Handles records with a [`BroadcastProcessFunction`], which is also told of the end of each stream.
+    #[track_caller]
+    pub fn process_function<F: BroadcastProcessFunction<A, B> + 'static>(
+        self,
+        f: F,
+    ) -> DataStream<'s, F::Out, T> {
+        let location = Location::caller();
+        let n = self.main.parallelism();
+        let (main, broadcast) = (self.main.into_edge(), self.broadcast.broadcast_to(n, location).into_edge());
+        let mut op = OperatorBuilder::made_at(&main.place(), "broadcast_process", location);
+        let inputs = (op.input(main, WakeOn::Progress), op.input(broadcast, WakeOn::Progress));
+        super::run(op, inputs, WithBroadcast { f, broadcast: F::Broadcast::default() })
+    }
+}
+
+/// Two closures as a [`BroadcastProcessFunction`].
+struct ReadAndApply<F, G, S, E>(F, G, PhantomData<(S, E)>);
+
+impl<A, B, S, E, F, G> BroadcastProcessFunction<A, B> for ReadAndApply<F, G, S, E>
+where
+    S: Default + 'static,
+    E: 'static,
+    F: FnMut(&S, A, &mut Collector<E>),
+    G: FnMut(&mut S, B, &mut Collector<E>),
+{
+    type Broadcast = S;
+    type Out = E;
+
+    fn process(&mut self, broadcast: &S, record: A, out: &mut Collector<E>) -> Result<()> {
+        (self.0)(broadcast, record, out);
+        Ok(())
+    }
+
+    fn process_broadcast(&mut self, broadcast: &mut S, record: B, out: &mut Collector<E>) -> Result<()> {
+        (self.1)(broadcast, record, out);
+        Ok(())
+    }
+}
+
+/// Runs a function with this worker's broadcast state.
+struct WithBroadcast<F, S> {
+    f: F,
+    broadcast: S,
+}
+
+impl<A, B, F: BroadcastProcessFunction<A, B>> CoProcessFunction<A, B> for WithBroadcast<F, F::Broadcast> {
+    type Out = F::Out;
+
+    fn process1(&mut self, record: A, out: &mut Collector<F::Out>) -> Result<()> {
+        self.f.process(&self.broadcast, record, out)
+    }
+
+    fn process2(&mut self, record: B, out: &mut Collector<F::Out>) -> Result<()> {
+        self.f.process_broadcast(&mut self.broadcast, record, out)
+    }
+
+    fn end_of_input1(&mut self, out: &mut Collector<F::Out>) -> Result<()> {
+        self.f.end_of_input(&self.broadcast, out)
+    }
+
+    fn end_of_input2(&mut self, out: &mut Collector<F::Out>) -> Result<()> {
+        self.f.end_of_broadcast(&mut self.broadcast, out)
+    }
+}

@@ -1,0 +1,229 @@
+//! Two keyed streams with one state per key.
+
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::rc::Rc;
+
+use crate::clock::{Clock, Epoch};
+use crate::connect::CoProcessFunction;
+use crate::error::Result;
+use crate::hash::Key;
+use crate::keyed::{KeySelector, KeyStates, KeyedStream, StateTtl};
+use crate::operator::OperatorBuilder;
+use crate::process::Collector;
+use crate::record::Record;
+use crate::stream::DataStream;
+
+/// Two keyed streams on their way into one function; see [`KeyedStream::connect`].
+pub struct KeyedConnectedStreams<'s, K, A, B, T: Clock = Epoch> {
+    first: KeyedStream<'s, K, A, T>,
+    second: KeyedStream<'s, K, B, T>,
+}
+
+impl<K, A, B, T: Clock> std::fmt::Debug for KeyedConnectedStreams<'_, K, A, B, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut text = f.debug_struct("KeyedConnectedStreams");
+        text.field("first", &self.first).field("second", &self.second).finish()
+    }
+}
+
+/// A function on the records of two keyed streams, with one state `S` per key that both share.
+///
+/// Every key hears of the end of each stream exactly once: a key that is there when the stream ends, in order
+/// of key; one that comes later, before its first record.
+pub trait KeyedCoProcessFunction<K, A, B> {
+    /// State of one key; made by `Default` at the key's first record.
+    type State: Default + 'static;
+    /// What it emits.
+    type Out: 'static;
+
+    /// Handles one record of the first stream.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn process1(
+        &mut self,
+        key: &K,
+        state: &mut Self::State,
+        record: A,
+        out: &mut Collector<Self::Out>,
+    ) -> Result<()>;
+
+    /// Handles one record of the second stream.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn process2(
+        &mut self,
+        key: &K,
+        state: &mut Self::State,
+        record: B,
+        out: &mut Collector<Self::Out>,
+    ) -> Result<()>;
+
+    /// Called once per key when the first stream has ended.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn end_of_input1(
+        &mut self,
+        _key: &K,
+        _state: &mut Self::State,
+        _out: &mut Collector<Self::Out>,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    /// Called once per key when the second stream has ended. Of two streams that end together, the first is
+    /// told first.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn end_of_input2(
+        &mut self,
+        _key: &K,
+        _state: &mut Self::State,
+        _out: &mut Collector<Self::Out>,
+    ) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl<'s, K: Key, A: Record, T: Clock> KeyedStream<'s, K, A, T> {
+    /// Brings another stream with keys of the same type into the same function: records of both with one key
+    /// meet in one state.
+    ///
+    /// A [`state_ttl`](Self::state_ttl) is that of this stream, or else that of the other.
+    ///
+    /// # Examples
+    /// ```
+    /// # use waterwheel_engine::{execute, RuntimeConfig};
+    /// let visits = execute(RuntimeConfig::threads(2), |env| {
+    ///     let names = env.from_iter([(1, "ada".to_string())]).key_by(|(id, _)| *id);
+    ///     let clicks = env.from_iter([1, 1, 1]).key_by(|id| *id);
+    ///     let sizes = names.connect(clicks).process(
+    ///         |_id, letters: &mut usize, (_, name), _out| *letters += name.len(),
+    ///         |_id, letters, _click, out| out.emit(*letters),
+    ///     );
+    ///     Ok(sizes.collect())
+    /// })?;
+    /// assert_eq!(visits.concat().len(), 3);
+    /// # Ok::<(), waterwheel_engine::Error>(())
+    /// ```
+    #[must_use]
+    pub fn connect<B: Record>(
+        self,
+        other: KeyedStream<'s, K, B, T>,
+    ) -> KeyedConnectedStreams<'s, K, A, B, T> {
+        KeyedConnectedStreams { first: self, second: other }
+    }
+}
+
+impl<'s, K: Key, A: Record, B: Record, T: Clock> KeyedConnectedStreams<'s, K, A, B, T> {
+    /// Handles records of the first stream with `first` and those of the second with `second`, both with the
+    /// state of the record's key.
+    #[track_caller]
+    pub fn process<S: Default + 'static, E: 'static>(
+        self,
+        first: impl FnMut(&K, &mut S, A, &mut Collector<E>) + 'static,
+        second: impl FnMut(&K, &mut S, B, &mut Collector<E>) + 'static,
+    ) -> DataStream<'s, E, T> {
+        self.process_function(EachOfTwo(first, second, PhantomData))
+    }
+
+    /// Handles records with a [`KeyedCoProcessFunction`], which is also told of the end of each stream.
+    #[track_caller]
+    pub fn process_function<F: KeyedCoProcessFunction<K, A, B> + 'static>(
+        self,
+        f: F,
+    ) -> DataStream<'s, F::Out, T> {
+        let (first, second) = (self.first, self.second);
+        let ttl: Option<StateTtl> = first.ttl.clone().or_else(|| second.ttl.clone());
+        let keys = (Rc::clone(&first.key), Rc::clone(&second.key));
+        let n = first.parallelism().max(second.parallelism());
+        let mut op = OperatorBuilder::made_at(&first.edge.place(), "keyed_co_process", Location::caller());
+        let inputs = (first.routed_input(&mut op, n), second.routed_input(&mut op, n));
+        op.set_parallelism(n);
+        super::run(op, inputs, KeyedCo { f, keys, states: KeyStates::new(ttl), ended: [false; 2] })
+    }
+}
+
+/// A closure per stream as a [`KeyedCoProcessFunction`].
+struct EachOfTwo<F, G, S, E>(F, G, PhantomData<(S, E)>);
+
+impl<K, A, B, S, E, F, G> KeyedCoProcessFunction<K, A, B> for EachOfTwo<F, G, S, E>
+where
+    S: Default + 'static,
+    E: 'static,
+    F: FnMut(&K, &mut S, A, &mut Collector<E>),
+    G: FnMut(&K, &mut S, B, &mut Collector<E>),
+{
+    type State = S;
+    type Out = E;
+
+    fn process1(&mut self, key: &K, state: &mut S, record: A, out: &mut Collector<E>) -> Result<()> {
+        (self.0)(key, state, record, out);
+        Ok(())
+    }
+
+    fn process2(&mut self, key: &K, state: &mut S, record: B, out: &mut Collector<E>) -> Result<()> {
+        (self.1)(key, state, record, out);
+        Ok(())
+    }
+}
+
+/// The key functions of two streams.
+type KeysOf<K, A, B> = (Rc<dyn KeySelector<A, K>>, Rc<dyn KeySelector<B, K>>);
+
+/// Runs a keyed function on two inputs with the states of this worker's keys.
+struct KeyedCo<F: KeyedCoProcessFunction<K, A, B>, K, A, B> {
+    f: F,
+    keys: KeysOf<K, A, B>,
+    states: KeyStates<K, F::State>,
+    ended: [bool; 2],
+}
+
+impl<K: Key, A, B, F: KeyedCoProcessFunction<K, A, B>> KeyedCo<F, K, A, B> {
+    /// Runs `handle` on the state of `key`, which hears first of what has ended before it was there.
+    fn handle(
+        &mut self,
+        key: &K,
+        out: &mut Collector<F::Out>,
+        handle: impl FnOnce(&mut F, &mut F::State, &mut Collector<F::Out>) -> Result<()>,
+    ) -> Result<()> {
+        let (f, ended) = (&mut self.f, self.ended);
+        self.states.with(key, |state, is_new| {
+            if is_new && ended[0] {
+                f.end_of_input1(key, state, out)?;
+            }
+            if is_new && ended[1] {
+                f.end_of_input2(key, state, out)?;
+            }
+            handle(f, state, out)
+        })
+    }
+}
+
+impl<K: Key, A, B, F: KeyedCoProcessFunction<K, A, B>> CoProcessFunction<A, B> for KeyedCo<F, K, A, B> {
+    type Out = F::Out;
+
+    fn process1(&mut self, record: A, out: &mut Collector<F::Out>) -> Result<()> {
+        let key = self.keys.0.key(&record);
+        self.handle(&key, out, |f, state, out| f.process1(&key, state, record, out))
+    }
+
+    fn process2(&mut self, record: B, out: &mut Collector<F::Out>) -> Result<()> {
+        let key = self.keys.1.key(&record);
+        self.handle(&key, out, |f, state, out| f.process2(&key, state, record, out))
+    }
+
+    fn end_of_input1(&mut self, out: &mut Collector<F::Out>) -> Result<()> {
+        self.ended[0] = true;
+        self.states.for_each(|key, state| self.f.end_of_input1(key, state, out))
+    }
+
+    fn end_of_input2(&mut self, out: &mut Collector<F::Out>) -> Result<()> {
+        self.ended[1] = true;
+        self.states.for_each(|key, state| self.f.end_of_input2(key, state, out))
+    }
+}

@@ -1,0 +1,209 @@
+//! A keyed stream beside one that every worker has a copy of.
+
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::rc::Rc;
+
+use crate::clock::{Clock, Epoch};
+use crate::connect::CoProcessFunction;
+use crate::error::Result;
+use crate::hash::Key;
+use crate::keyed::{KeySelector, KeyStates, KeyedStream};
+use crate::operator::{OperatorBuilder, WakeOn};
+use crate::process::Collector;
+use crate::record::Record;
+use crate::stream::DataStream;
+
+/// A keyed stream and one that every worker gets, on their way into one function; see
+/// [`KeyedStream::connect_broadcast`].
+pub struct KeyedBroadcastConnectedStreams<'s, K, A, B, T: Clock = Epoch> {
+    main: KeyedStream<'s, K, A, T>,
+    broadcast: DataStream<'s, B, T>,
+}
+
+impl<K, A, B, T: Clock> std::fmt::Debug for KeyedBroadcastConnectedStreams<'_, K, A, B, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut text = f.debug_struct("KeyedBroadcastConnectedStreams");
+        text.field("main", &self.main).field("broadcast", &self.broadcast).finish()
+    }
+}
+
+/// As [`BroadcastProcessFunction`](crate::BroadcastProcessFunction), on a keyed main stream with a state per key.
+pub trait KeyedBroadcastProcessFunction<K, A, B> {
+    /// State of one key; made by `Default` at the key's first record.
+    type State: Default + 'static;
+    /// The broadcast state; made by `Default` on every worker.
+    type Broadcast: Default + 'static;
+    /// What it emits.
+    type Out: 'static;
+
+    /// Handles one record of the main stream.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn process(
+        &mut self,
+        key: &K,
+        state: &mut Self::State,
+        broadcast: &Self::Broadcast,
+        record: A,
+        out: &mut Collector<Self::Out>,
+    ) -> Result<()>;
+
+    /// Applies one broadcast record; called on every worker.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn process_broadcast(
+        &mut self,
+        broadcast: &mut Self::Broadcast,
+        record: B,
+        out: &mut Collector<Self::Out>,
+    ) -> Result<()>;
+
+    /// Called once per key, in order of key, when the main stream has ended.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn end_of_input(
+        &mut self,
+        _key: &K,
+        _state: &mut Self::State,
+        _broadcast: &Self::Broadcast,
+        _out: &mut Collector<Self::Out>,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    /// Called when the broadcast stream has ended: once per key that is there, in order of key, and for one
+    /// that comes later before its first record.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn end_of_broadcast(
+        &mut self,
+        _key: &K,
+        _state: &mut Self::State,
+        _broadcast: &Self::Broadcast,
+        _out: &mut Collector<Self::Out>,
+    ) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl<'s, K: Key, A: Record, T: Clock> KeyedStream<'s, K, A, T> {
+    /// Brings `other` into the same function on every worker: its records change a broadcast state that the
+    /// records of this stream read beside the state of their key.
+    #[must_use]
+    pub fn connect_broadcast<B: Record>(
+        self,
+        other: DataStream<'s, B, T>,
+    ) -> KeyedBroadcastConnectedStreams<'s, K, A, B, T> {
+        KeyedBroadcastConnectedStreams { main: self, broadcast: other }
+    }
+}
+
+impl<'s, K: Key, A: Record, B: Record, T: Clock> KeyedBroadcastConnectedStreams<'s, K, A, B, T> {
+    /// Handles records of the main stream with `main`, and applies broadcast ones with `apply`.
+    #[track_caller]
+    pub fn process<S: Default + 'static, R: Default + 'static, E: 'static>(
+        self,
+        main: impl FnMut(&K, &mut S, &R, A, &mut Collector<E>) + 'static,
+        apply: impl FnMut(&mut R, B, &mut Collector<E>) + 'static,
+    ) -> DataStream<'s, E, T> {
+        self.process_function(ReadAndApply(main, apply, PhantomData))
+    }
+
+    /// Handles records with a [`KeyedBroadcastProcessFunction`], which is also told of the end of each stream.
+    #[track_caller]
+    pub fn process_function<F: KeyedBroadcastProcessFunction<K, A, B> + 'static>(
+        self,
+        f: F,
+    ) -> DataStream<'s, F::Out, T> {
+        let location = Location::caller();
+        let n = self.main.parallelism();
+        let broadcast = self.broadcast.broadcast_to(n, location).into_edge();
+        let key = Rc::clone(&self.main.key);
+        let states = KeyStates::new(self.main.ttl.clone());
+        let mut op = OperatorBuilder::made_at(&broadcast.place(), "keyed_broadcast_process", location);
+        let inputs = (self.main.routed_input(&mut op, n), op.input(broadcast, WakeOn::Progress));
+        op.set_parallelism(n);
+        let broadcast = F::Broadcast::default();
+        super::run(op, inputs, KeyedWithBroadcast { f, key, states, broadcast, broadcast_ended: false })
+    }
+}
+
+/// Two closures as a [`KeyedBroadcastProcessFunction`].
+struct ReadAndApply<F, G, S, R, E>(F, G, PhantomData<(S, R, E)>);
+
+impl<K, A, B, S, R, E, F, G> KeyedBroadcastProcessFunction<K, A, B> for ReadAndApply<F, G, S, R, E>
+where
+    S: Default + 'static,
+    R: Default + 'static,
+    E: 'static,
+    F: FnMut(&K, &mut S, &R, A, &mut Collector<E>),
+    G: FnMut(&mut R, B, &mut Collector<E>),
+{
+    type State = S;
+    type Broadcast = R;
+    type Out = E;
+
+    fn process(
+        &mut self,
+        key: &K,
+        state: &mut S,
+        broadcast: &R,
+        record: A,
+        out: &mut Collector<E>,
+    ) -> Result<()> {
+        (self.0)(key, state, broadcast, record, out);
+        Ok(())
+    }
+
+    fn process_broadcast(&mut self, broadcast: &mut R, record: B, out: &mut Collector<E>) -> Result<()> {
+        (self.1)(broadcast, record, out);
+        Ok(())
+    }
+}
+
+/// Runs a keyed function with the states of this worker's keys and its broadcast state.
+struct KeyedWithBroadcast<F: KeyedBroadcastProcessFunction<K, A, B>, K, A, B> {
+    f: F,
+    key: Rc<dyn KeySelector<A, K>>,
+    states: KeyStates<K, F::State>,
+    broadcast: F::Broadcast,
+    broadcast_ended: bool,
+}
+
+impl<K: Key, A, B, F> CoProcessFunction<A, B> for KeyedWithBroadcast<F, K, A, B>
+where
+    F: KeyedBroadcastProcessFunction<K, A, B>,
+{
+    type Out = F::Out;
+
+    fn process1(&mut self, record: A, out: &mut Collector<F::Out>) -> Result<()> {
+        let key = self.key.key(&record);
+        let (f, broadcast, ended) = (&mut self.f, &self.broadcast, self.broadcast_ended);
+        self.states.with(&key, |state, is_new| {
+            if is_new && ended {
+                f.end_of_broadcast(&key, state, broadcast, out)?;
+            }
+            f.process(&key, state, broadcast, record, out)
+        })
+    }
+
+    fn process2(&mut self, record: B, out: &mut Collector<F::Out>) -> Result<()> {
+        self.f.process_broadcast(&mut self.broadcast, record, out)
+    }
+
+    fn end_of_input1(&mut self, out: &mut Collector<F::Out>) -> Result<()> {
+        let (f, broadcast) = (&mut self.f, &self.broadcast);
+        self.states.for_each(|key, state| f.end_of_input(key, state, broadcast, out))
+    }
+
+    fn end_of_input2(&mut self, out: &mut Collector<F::Out>) -> Result<()> {
+        self.broadcast_ended = true;
+        let (f, broadcast) = (&mut self.f, &self.broadcast);
+        self.states.for_each(|key, state| f.end_of_broadcast(key, state, broadcast, out))
+    }
+}

@@ -1,0 +1,225 @@
+//! The states of one worker's keys, with or without a time to live.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
+
+use crate::error::{Error, Result};
+use crate::hash::Key;
+use crate::keyed::table::KeyTable;
+use crate::machine;
+
+/// How long the state of a key is kept after the key's last record; see
+/// [`KeyedStream::state_ttl`](crate::KeyedStream::state_ttl).
+///
+/// Made from a [`Duration`], by the clock of the machine.
+#[derive(Clone)]
+pub struct StateTtl {
+    after: Duration,
+    clock: Rc<dyn Fn() -> Instant>,
+}
+
+impl StateTtl {
+    /// State is dropped once it has not been touched for `after`, which must be above zero.
+    pub fn new(after: Duration) -> Self {
+        StateTtl { after, clock: Rc::new(machine::now) }
+    }
+
+    /// Reads the time from `clock` instead, for tests. It must not run backwards.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Fn() -> Instant + 'static) -> Self {
+        self.clock = Rc::new(clock);
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        match self.after.is_zero() {
+            true => Err(Error::config("state_ttl is 0, expected a time above zero")),
+            false => Ok(()),
+        }
+    }
+
+    fn has_passed(&self, touched: Instant, now: Instant) -> bool {
+        now.saturating_duration_since(touched) >= self.after
+    }
+}
+
+impl From<Duration> for StateTtl {
+    fn from(after: Duration) -> Self {
+        StateTtl::new(after)
+    }
+}
+
+impl std::fmt::Debug for StateTtl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StateTtl").field("after", &self.after).finish_non_exhaustive()
+    }
+}
+
+/// The states of one worker's keys.
+pub(crate) enum KeyStates<K, S> {
+    /// Kept to the end.
+    Lasting(KeyTable<K, S>),
+    /// Dropped some time after the last touch.
+    Expiring(Expiring<K, S>),
+}
+
+impl<K: Key, S: Default> KeyStates<K, S> {
+    pub(crate) fn new(ttl: Option<StateTtl>) -> Self {
+        match ttl {
+            None => KeyStates::Lasting(KeyTable::default()),
+            Some(ttl) => {
+                KeyStates::Expiring(Expiring { ttl, entries: FxHashMap::default(), queue: VecDeque::new() })
+            }
+        }
+    }
+
+    /// Runs `f` on the state of `key`, and tells it whether the state was made for this call.
+    #[inline]
+    pub(crate) fn with<R>(&mut self, key: &K, f: impl FnOnce(&mut S, bool) -> R) -> R {
+        match self {
+            KeyStates::Lasting(states) => {
+                let (_key, state, is_new) = states.state_of(key);
+                f(state, is_new)
+            }
+            KeyStates::Expiring(states) => states.with(key, f),
+        }
+    }
+
+    /// Runs `f` on every state that has not timed out, in order of key, up to the first error.
+    pub(crate) fn for_each(&mut self, mut f: impl FnMut(&K, &mut S) -> Result<()>) -> Result<()> {
+        let mut entries: Vec<(&K, &mut S)> = match self {
+            KeyStates::Lasting(states) => states.iter_mut().collect(),
+            KeyStates::Expiring(states) => states.live().collect(),
+        };
+        entries.sort_by(|a, b| a.0.cmp(b.0));
+        entries.into_iter().try_for_each(|(key, state)| f(key, state))
+    }
+
+    /// Drops all states, and their memory.
+    pub(crate) fn clear(&mut self) {
+        match self {
+            KeyStates::Lasting(states) => *states = KeyTable::default(),
+            KeyStates::Expiring(states) => {
+                states.entries = FxHashMap::default();
+                states.queue = VecDeque::new();
+            }
+        }
+    }
+}
+
+/// A state and when it was last touched.
+struct Touched<S> {
+    state: S,
+    at: Instant,
+}
+
+/// States that time out.
+pub(crate) struct Expiring<K, S> {
+    ttl: StateTtl,
+    entries: FxHashMap<K, Touched<S>>,
+    /// Every key once, with the time of a touch: not of each, so that a touch costs no move in the queue.
+    queue: VecDeque<(Instant, K)>,
+}
+
+/// Keys looked at per touch: every touch causes one look at most, so with more than one none piles up.
+const LOOKS_PER_TOUCH: usize = 2;
+
+impl<K: Key, S: Default> Expiring<K, S> {
+    pub(crate) fn with<R>(&mut self, key: &K, f: impl FnOnce(&mut S, bool) -> R) -> R {
+        let now = (self.ttl.clock)();
+        self.sweep(now);
+        if let Some(entry) = self.entries.get_mut(key) {
+            let is_new = self.ttl.has_passed(entry.at, now);
+            if is_new {
+                entry.state = S::default();
+            }
+            entry.at = now;
+            return f(&mut entry.state, is_new);
+        }
+        self.queue.push_back((now, key.clone()));
+        let entry = self.entries.entry(key.clone()).or_insert(Touched { state: S::default(), at: now });
+        f(&mut entry.state, true)
+    }
+
+    /// Drops a few states that have timed out. A key that was touched since it was queued is queued again.
+    fn sweep(&mut self, now: Instant) {
+        for _ in 0..LOOKS_PER_TOUCH {
+            if self.queue.front().is_none_or(|(at, _)| !self.ttl.has_passed(*at, now)) {
+                return;
+            }
+            let Some((_, key)) = self.queue.pop_front() else { return };
+            let Some(touched) = self.entries.get(&key).map(|entry| entry.at) else { continue };
+            if self.ttl.has_passed(touched, now) {
+                self.entries.remove(&key);
+            } else {
+                self.queue.push_back((touched, key));
+            }
+        }
+    }
+
+    fn live(&mut self) -> impl Iterator<Item = (&K, &mut S)> {
+        let now = (self.ttl.clock)();
+        let ttl = &self.ttl;
+        let live = self.entries.iter_mut().filter(move |(_, entry)| !ttl.has_passed(entry.at, now));
+        live.map(|(key, entry)| (key, &mut entry.state))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::cell::Cell;
+
+    fn states(ttl_secs: u64) -> (KeyStates<u64, u64>, Rc<Cell<Instant>>) {
+        let now = Rc::new(Cell::new(machine::now()));
+        let read = Rc::clone(&now);
+        let ttl = StateTtl::new(Duration::from_secs(ttl_secs)).clock(move || read.get());
+        (KeyStates::new(Some(ttl)), now)
+    }
+
+    proptest! {
+        /// Against a list of all touches, searched from its end.
+        #[test]
+        fn state_counts_the_touches_since_the_last_gap_of_the_time_to_live(
+            steps in prop::collection::vec((0u64..6, 0u64..4), 0..400), ttl in 1u64..12,
+        ) {
+            let (mut states, clock) = states(ttl);
+            let mut model: FxHashMap<u64, (u64, u64)> = FxHashMap::default();
+            let (start, mut now) = (clock.get(), 0);
+            for (key, pause) in steps {
+                now += pause;
+                clock.set(start + Duration::from_secs(now));
+                let count = states.with(&key, |count, is_new| { *count += 1; (*count, is_new) });
+                let (last, n) = model.get(&key).copied().unwrap_or((0, 0));
+                let n = if n > 0 && now - last < ttl { n + 1 } else { 1 };
+                model.insert(key, (now, n));
+                prop_assert_eq!(count, (n, n == 1));
+            }
+            let mut expected: Vec<_> =
+                model.into_iter().filter(|(_, (last, _))| now - last < ttl).map(|(k, (_, n))| (k, n)).collect();
+            expected.sort_unstable();
+            let mut seen = Vec::new();
+            states.for_each(|key, count| { seen.push((*key, *count)); Ok(()) }).unwrap();
+            prop_assert_eq!(seen, expected);
+        }
+    }
+
+    #[test]
+    fn states_of_keys_that_never_come_back_do_not_pile_up() {
+        let (mut states, clock) = states(100);
+        let start = clock.get();
+        for second in 0..100_000u64 {
+            clock.set(start + Duration::from_secs(second));
+            // One key that stays alive, and one that is never seen again.
+            states.with(&u64::MAX, |count, _| *count += 1);
+            states.with(&second, |count, _| *count += 1);
+            let KeyStates::Expiring(inner) = &states else { panic!("made with a time to live") };
+            assert!(inner.entries.len() <= 103 && inner.queue.len() == inner.entries.len());
+        }
+        assert_eq!(states.with(&u64::MAX, |count, _| *count), 100_000);
+    }
+}

@@ -1,0 +1,57 @@
+//! Stopping runs from outside.
+
+use std::sync::{Arc, Mutex, Weak};
+
+use crate::error::{Error, ErrorKind};
+use crate::runtime::state::{RunState, lock};
+
+/// Stops runs from another thread, for example on Ctrl-C.
+///
+/// Clones stop the same runs. A run that starts after the stop ends at once.
+#[derive(Clone, Default)]
+pub struct StopHandle {
+    shared: Arc<Mutex<StopState>>,
+}
+
+#[derive(Default)]
+struct StopState {
+    stopped: bool,
+    runs: Vec<Weak<RunState>>,
+}
+
+impl StopHandle {
+    /// A handle that stops nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Ends every run that was started with this handle; each returns [`ErrorKind::Interrupted`].
+    pub fn stop(&self) {
+        let runs = {
+            let mut state = lock(&self.shared);
+            state.stopped = true;
+            std::mem::take(&mut state.runs)
+        };
+        for run in runs.iter().filter_map(Weak::upgrade) {
+            run.fail(interrupted());
+        }
+    }
+
+    pub(crate) fn watch(&self, run: &Arc<RunState>) {
+        let mut state = lock(&self.shared);
+        if state.stopped {
+            run.fail(interrupted());
+        }
+        state.runs.push(Arc::downgrade(run));
+    }
+}
+
+fn interrupted() -> Error {
+    Error::new(ErrorKind::Interrupted, "the run was stopped on request")
+}
+
+impl std::fmt::Debug for StopHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StopHandle").field("stopped", &lock(&self.shared).stopped).finish_non_exhaustive()
+    }
+}

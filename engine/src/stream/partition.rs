@@ -1,0 +1,222 @@
+//! Where the records of a stream are: moving them between workers, and on how many they are handled.
+
+use std::cell::Cell;
+use std::panic::Location;
+use std::sync::Arc;
+
+use crate::clock::{AnyClock, Clock};
+use crate::error::{Error, Result};
+use crate::operator::{OperatorBuilder, WakeOn};
+use crate::origin::Origin;
+use crate::process::{self, Collector, PerRecord, ProcessFunction};
+use crate::record::Record;
+use crate::stream::DataStream;
+
+impl<'s, D: Record, T: AnyClock> DataStream<'s, D, T> {
+    /// Spreads the records evenly over all workers, in turn.
+    #[track_caller]
+    pub fn rebalance(self) -> Self {
+        let n = self.parallelism();
+        self.rebalance_to(n, "rebalance", Location::caller())
+    }
+
+    /// Spreads the records evenly over the workers of the same process, in turn: none crosses the network.
+    #[track_caller]
+    pub fn rescale(self) -> Self {
+        let (n, me) = (self.parallelism(), self.worker_index());
+        let threads = self.edge.origin.run().threads();
+        let first = me / threads * threads;
+        let near = first..n.min(first + threads);
+        let next = Cell::new(me as u64);
+        self.exchange("rescale", Location::caller(), n, move |_record| {
+            let turn = next.replace(next.get().wrapping_add(1));
+            match near.len() {
+                // No worker of this process takes part in the stream, so there are no records here either.
+                0 => turn % n as u64,
+                len => near.start as u64 + turn % len as u64,
+            }
+        })
+    }
+
+    /// Moves each record to a worker drawn at random, all with the same chance.
+    ///
+    /// The draws depend on `seed`, on the worker and on how many records came before, and on nothing else.
+    #[track_caller]
+    pub fn shuffle(self, seed: u64) -> Self {
+        let n = self.parallelism();
+        let draws = Cell::new(mixed(seed ^ mixed(self.worker_index() as u64)));
+        self.exchange("shuffle", Location::caller(), n, move |_record| {
+            draws.set(draws.get().wrapping_add(GOLDEN_GAMMA));
+            // The high half of the product is even over `0..n`, up to n / 2^64.
+            ((u128::from(mixed(draws.get())) * n as u128) >> 64) as u64
+        })
+    }
+
+    /// Moves all records to worker 0.
+    #[track_caller]
+    pub fn global(self) -> Self {
+        let n = self.parallelism();
+        self.exchange("global", Location::caller(), n, |_record| 0)
+    }
+
+    /// Moves each record to worker `partition(record, n)`, which must be below `n`, the
+    /// [`parallelism`](Self::parallelism) of the stream.
+    #[track_caller]
+    pub fn partition_custom(self, partition: impl Fn(&D, usize) -> usize + 'static) -> Self {
+        let n = self.parallelism();
+        let route = move |record: &D| {
+            let worker = partition(record, n);
+            assert!(worker < n, "partition {worker} of a record, expected 0 to {}", n - 1);
+            worker as u64
+        };
+        if self.workers() > 1 {
+            return self.exchange("partition_custom", Location::caller(), n, route);
+        }
+        // Nothing moves, but a mistake in the function shows here too.
+        self.unary("partition_custom", Location::caller(), move |token, batch, out| {
+            batch.iter().for_each(|record| {
+                route(record);
+            });
+            out.send_batch(token, batch);
+            Ok(())
+        })
+    }
+
+    /// Gives every worker a copy of each record.
+    #[track_caller]
+    pub fn broadcast(self) -> Self {
+        let n = self.parallelism();
+        self.broadcast_to(n, Location::caller())
+    }
+
+    /// Gives each of the first `n` workers a copy of each record.
+    pub(crate) fn broadcast_to(self, n: usize, location: &'static Location<'static>) -> Self {
+        let copies = move |record: D| (0..n as u32).map(move |worker| (worker, record.clone()));
+        let routed: DataStream<'s, (u32, D), T> =
+            self.unary("broadcast", location, move |token, batch, out| {
+                out.send_iter(token, batch.drain(..).flat_map(copies));
+                Ok(())
+            });
+        let mut op = OperatorBuilder::made_at(&routed.edge.place(), "broadcast", location);
+        let input = op.input_routed(routed.edge, WakeOn::Records, |(worker, _)| u64::from(*worker));
+        op.set_parallelism(n);
+        op.finish_unary(input, |token, batch, out| {
+            out.send_each(token, batch, |records| records.map(|(_worker, record)| record));
+            Ok(())
+        })
+    }
+
+    /// Lets the following operators run on the first `n` workers only, and spreads the records evenly over
+    /// them. Operators behind a [`key_by`](Self::key_by) are among them.
+    ///
+    /// Valid: 1 to [`workers`](Self::workers), the default. Anything else ends the run with an
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) error.
+    ///
+    /// # Examples
+    /// ```
+    /// # use waterwheel_engine::{execute, RuntimeConfig};
+    /// let sums = execute(RuntimeConfig::threads(4), |env| {
+    ///     let few = env.from_iter(0..10u64).set_parallelism(2);
+    ///     Ok(few.map_partition(|records| [records.iter().sum::<u64>()]).collect())
+    /// })?;
+    /// let sums = sums.concat();
+    /// assert_eq!((sums.len(), sums.iter().sum()), (2, 45));
+    /// # Ok::<(), waterwheel_engine::Error>(())
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn set_parallelism(self, n: usize) -> Self {
+        let location = Location::caller();
+        let workers = self.workers();
+        if n == 0 || n > workers {
+            let run = Arc::clone(self.edge.origin.run());
+            let origin = Origin::new("set_parallelism", location, self.worker_index(), run);
+            origin.refuse(Error::config(format!("parallelism is {n}, expected 1 to {workers}")));
+            return self;
+        }
+        if n == self.parallelism() { self } else { self.rebalance_to(n, "set_parallelism", location) }
+    }
+
+    fn rebalance_to(self, n: usize, name: &str, location: &'static Location<'static>) -> Self {
+        let next = Cell::new(self.worker_index() as u64);
+        self.exchange(name, location, n, move |_record| {
+            next.set(next.get().wrapping_add(1));
+            next.get() % n as u64
+        })
+    }
+
+    /// Moves each record to worker `route(record)`, one of the first `n`.
+    pub(crate) fn exchange(
+        self,
+        name: &str,
+        location: &'static Location<'static>,
+        n: usize,
+        route: impl Fn(&D) -> u64 + 'static,
+    ) -> Self {
+        let mut op = OperatorBuilder::made_at(&self.edge.place(), name, location);
+        let input = op.input_routed(self.edge, WakeOn::Records, route);
+        op.set_parallelism(n);
+        op.finish_unary(input, |token, batch, out| {
+            out.send_batch(token, batch);
+            Ok(())
+        })
+    }
+}
+
+impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
+    /// Number of workers, from the first, that handle this stream's records.
+    ///
+    /// That of [`workers`](Self::workers) unless [`set_parallelism`](DataStream::set_parallelism) says less.
+    pub fn parallelism(&self) -> usize {
+        self.edge.origin.parallelism().min(self.workers())
+    }
+}
+
+impl<'s, D: 'static, T: Clock> DataStream<'s, D, T> {
+    /// Replaces the records of each worker by all items of `f` of them, when the input has ended.
+    ///
+    /// `f` runs once per worker of the stream's [`parallelism`](Self::parallelism), even without records;
+    /// these are in order of arrival. All are kept in memory until then.
+    #[track_caller]
+    pub fn map_partition<I: IntoIterator<Item: 'static>>(
+        self,
+        f: impl FnOnce(Vec<D>) -> I + 'static,
+    ) -> DataStream<'s, I::Item, T> {
+        let mut op = OperatorBuilder::made_at(&self.edge.place(), "map_partition", Location::caller());
+        let input = op.input(self.edge, WakeOn::Progress);
+        process::run(op, input, PerRecord(Partition { records: Vec::new(), f: Some(f) }))
+    }
+}
+
+/// The records of one worker, and the function for all of them.
+struct Partition<D, F> {
+    records: Vec<D>,
+    f: Option<F>,
+}
+
+impl<D, I: IntoIterator<Item: 'static>, F: FnOnce(Vec<D>) -> I> ProcessFunction<D> for Partition<D, F> {
+    type Out = I::Item;
+
+    fn process(&mut self, record: D, _out: &mut Collector<I::Item>) -> Result<()> {
+        self.records.push(record);
+        Ok(())
+    }
+
+    fn end_of_input(&mut self, out: &mut Collector<I::Item>) -> Result<()> {
+        let records = std::mem::take(&mut self.records);
+        if let Some(f) = self.f.take() {
+            out.batch().extend(f(records));
+        }
+        Ok(())
+    }
+}
+
+/// The step of splitmix64.
+const GOLDEN_GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The finish of splitmix64: every bit of the result depends on every bit of `x`.
+fn mixed(mut x: u64) -> u64 {
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}

@@ -1,0 +1,232 @@
+//! `waterwheel run`: starts the processes of any program that was built with the library.
+
+use std::ffi::OsString;
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use waterwheel::engine::{Meeting, machine};
+use waterwheel::prelude::{Error, Result, RuntimeConfig};
+
+/// How often ended processes are looked for.
+const POLL: Duration = Duration::from_millis(10);
+/// How long the others may take to end when one has failed, or after Ctrl-C; then they are killed.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Flags of `run`.
+///
+/// The program takes its settings by `RuntimeConfig::from_args`, or from the environment; it must be given no
+/// process index of its own. The first process gets standard input; all write to standard output and error as
+/// they are.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RunArgs {
+    /// Processes [default: 1, or one for each line of the hostfile].
+    #[arg(short = 'n', long, env = "WATERWHEEL_PROCESSES", value_name = "N")]
+    processes: Option<usize>,
+
+    /// File with one host:port a line, in order of process index [default: free ports of this machine].
+    #[arg(long, env = "WATERWHEEL_HOSTFILE", value_name = "FILE")]
+    hostfile: Option<String>,
+
+    /// Start only the process of this index, from 0; the others are started on their machines.
+    #[arg(short = 'p', long, requires = "hostfile", value_name = "I")]
+    process: Option<usize>,
+
+    /// File with the secret that all processes share, 16 bytes or more.
+    #[arg(long, env = "WATERWHEEL_SECRET_FILE", value_name = "FILE")]
+    secret_file: Option<String>,
+
+    /// Use addresses of other machines without a secret: whoever reaches them can join.
+    #[arg(long, env = "WATERWHEEL_ALLOW_INSECURE")]
+    allow_insecure: bool,
+
+    /// Number of this attempt at the job: processes of another one can not join.
+    #[arg(long, env = "WATERWHEEL_ATTEMPT", value_name = "N")]
+    attempt: Option<u64>,
+
+    /// The program and its arguments.
+    #[arg(last = true, required = true, value_name = "PROGRAM")]
+    program: Vec<OsString>,
+}
+
+/// Starts the processes and waits for their end.
+pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
+    let (tell, signals) = channel();
+    // Failing to install a handler leaves the default: a terminal reaches the processes by itself.
+    if let Err(error) = ctrlc::set_handler(move || tell.send(()).unwrap_or_default()) {
+        tracing::warn!("Ctrl-C is not sent on: {error}");
+    }
+    let places = args.places()?;
+    let meeting = match args.hostfile {
+        Some(_) => None,
+        None => Some(Meeting::open(places.processes)?),
+    };
+    let mut fleet = Fleet { meeting, processes: Vec::new(), first_failure: None, ending_since: None };
+    for index in places.here {
+        fleet.start(args, index, places.processes)?;
+    }
+    let code = fleet.wait(&signals);
+    Ok(ExitCode::from(code))
+}
+
+/// How many processes there are, and which of them are started here.
+struct Places {
+    processes: usize,
+    here: std::ops::Range<usize>,
+}
+
+impl RunArgs {
+    /// Checks the settings as every process will, so that one error is said once.
+    fn places(&self) -> Result<Places> {
+        let addresses = match &self.hostfile {
+            Some(path) => RuntimeConfig::read_hostfile(path)?,
+            None => Vec::new(),
+        };
+        let processes = self.processes.unwrap_or(addresses.len().max(1));
+        let index = self.process.or_else(|| self.hostfile.as_ref().map(|_| 0));
+        let mut config = RuntimeConfig::threads(1).processes(processes).process(index).addresses(addresses);
+        config = config.allow_insecure(self.allow_insecure);
+        if let Some(path) = &self.secret_file {
+            config = config.secret_file(path)?;
+        } else if let Some(secret) = std::env::var_os("WATERWHEEL_SECRET").filter(|text| !text.is_empty()) {
+            config = config.secret(secret.into_encoded_bytes());
+        }
+        config.validate()?;
+        let here = self.process.map_or(0..processes, |index| index..index + 1);
+        Ok(Places { processes, here })
+    }
+
+    /// The settings of a process, in its environment.
+    fn environment(&self, index: usize, processes: usize) -> Vec<(&'static str, String)> {
+        let mut environment = vec![("WATERWHEEL_PROCESSES", processes.to_string())];
+        if let Some(hostfile) = &self.hostfile {
+            environment.push(("WATERWHEEL_PROCESS", index.to_string()));
+            environment.push(("WATERWHEEL_HOSTFILE", hostfile.clone()));
+        }
+        environment.extend(self.secret_file.clone().map(|path| ("WATERWHEEL_SECRET_FILE", path)));
+        environment.extend(self.attempt.map(|attempt| ("WATERWHEEL_ATTEMPT", attempt.to_string())));
+        environment.extend(self.allow_insecure.then(|| ("WATERWHEEL_ALLOW_INSECURE", "true".into())));
+        environment
+    }
+}
+
+/// The processes that were started; those that still run are killed when this is dropped.
+struct Fleet {
+    meeting: Option<Meeting>,
+    processes: Vec<Child>,
+    first_failure: Option<u8>,
+    /// When the end began, by a failure or by Ctrl-C.
+    ending_since: Option<Instant>,
+}
+
+impl Fleet {
+    fn start(&mut self, args: &RunArgs, index: usize, processes: usize) -> Result<()> {
+        let name = args.program.first().map(|name| name.to_string_lossy()).unwrap_or_default();
+        let mut command =
+            Command::new(args.program.first().map_or_else(Default::default, OsString::as_os_str));
+        command.args(args.program.iter().skip(1));
+        command.env_remove("WATERWHEEL_PROCESS").env_remove("WATERWHEEL_HOSTFILE");
+        command.envs(args.environment(index, processes));
+        if let Some(meeting) = &self.meeting {
+            command.envs(meeting.environment(index));
+        }
+        if !self.processes.is_empty() {
+            command.stdin(Stdio::null());
+        }
+        let child = command
+            .spawn()
+            .map_err(|error| Error::config(format!("can not start \"{name}\"")).caused_by(error))?;
+        self.processes.push(child);
+        Ok(())
+    }
+
+    /// Waits until all processes have ended. The first code other than 0, or 0.
+    fn wait(mut self, signals: &Receiver<()>) -> u8 {
+        loop {
+            self.note_ended();
+            if self.processes.is_empty() {
+                return self.first_failure.unwrap_or(0);
+            }
+            match signals.recv_timeout(POLL) {
+                Ok(()) => self.interrupt(),
+                Err(RecvTimeoutError::Timeout) => {}
+                // No handler could be installed.
+                Err(RecvTimeoutError::Disconnected) => std::thread::park_timeout(POLL),
+            }
+            if self.ending_since.is_some_and(|since| since.elapsed() > GRACE) {
+                self.kill();
+            }
+        }
+    }
+
+    fn note_ended(&mut self) {
+        let mut failures = Vec::new();
+        self.processes.retain_mut(|process| match process.try_wait() {
+            Ok(None) => true,
+            Ok(Some(status)) => {
+                failures.extend(failure_code(status));
+                false
+            }
+            Err(_) => {
+                failures.push(1);
+                false
+            }
+        });
+        if let Some(code) = failures.first() {
+            self.first_failure.get_or_insert(*code);
+            self.ending_since.get_or_insert_with(machine::now);
+            // Those that still wait for it there need not wait any more.
+            self.meeting = None;
+        }
+    }
+
+    /// Sends Ctrl-C on; the second one ends all at once.
+    fn interrupt(&mut self) {
+        match self.ending_since {
+            Some(_) => self.kill(),
+            None => self.processes.iter_mut().for_each(send_interrupt),
+        }
+        self.ending_since.get_or_insert_with(machine::now);
+    }
+
+    fn kill(&mut self) {
+        for process in &mut self.processes {
+            // One that has ended by itself meanwhile is as good.
+            let _ = process.kill();
+        }
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        self.kill();
+        for process in &mut self.processes {
+            let _ = process.wait();
+        }
+    }
+}
+
+/// The exit code of a process that has failed; as in a shell, 128 and its number for a signal.
+fn failure_code(status: ExitStatus) -> Option<u8> {
+    #[cfg(unix)]
+    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+        return Some(u8::try_from(128 + signal).unwrap_or(1));
+    }
+    (!status.success()).then(|| status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+}
+
+#[cfg(unix)]
+fn send_interrupt(process: &mut Child) {
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+    // Not yet waited for, so the number can not be that of another process.
+    if let Ok(pid) = i32::try_from(process.id()) {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGINT);
+    }
+}
+
+#[cfg(not(unix))]
+fn send_interrupt(process: &mut Child) {
+    let _ = process.kill();
+}

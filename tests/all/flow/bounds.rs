@@ -1,0 +1,215 @@
+//! How much is in flight at most, seen from outside.
+
+use waterwheel::engine::operator::{OperatorBuilder, WakeOn};
+use waterwheel::iteration::feedback_loop;
+use waterwheel::prelude::*;
+
+use super::work;
+use crate::cluster::{everywhere, test_path};
+use crate::failures::process::within_limit;
+
+const LIMIT: usize = 4096;
+
+/// Ten times what may be in flight.
+const RECORDS: u64 = 10 * LIMIT as u64;
+
+type Job = for<'s> fn(&Env<'s>) -> Result<Collected<u64>>;
+
+/// Runs `job` and returns the records it gathered here and what its exchanges have seen.
+fn run(config: RuntimeConfig, limit: usize, job: Job) -> (u64, Vec<ExchangeFlow>) {
+    let flow = FlowState::new();
+    let config = config.max_in_flight_records(limit).flow_state(flow.clone());
+    let counts = within_limit("a job with a slow operator", move || execute(config, job)).unwrap();
+    (counts.concat().iter().sum(), flow.exchanges())
+}
+
+/// No exchange of `job` ever has more than twice the limit in flight; at the end nothing is.
+fn stays_bounded(path: &str, job: Job) {
+    everywhere(
+        path,
+        |config| run(config, LIMIT, job),
+        |(records, exchanges), shape| {
+            assert_eq!(records, RECORDS, "{shape}");
+            assert!(!exchanges.is_empty(), "{shape}");
+            for exchange in exchanges {
+                assert!(exchange.peak <= 2 * LIMIT as u64, "{shape}: {exchange:?}");
+                assert!(!exchange.holds && exchange.in_flight <= LIMIT as u64 / 4, "{shape}: {exchange:?}");
+            }
+        },
+    );
+}
+
+/// Numbers, read in parts by all workers.
+fn numbers<'s>(env: &Env<'s>) -> DataStream<'s, u64> {
+    let splits = env.workers() as u64;
+    env.from_splits(env.workers(), move |split| (split as u64..RECORDS).step_by(splits as usize))
+}
+
+/// Counts the records on each worker.
+fn count<'s>(records: DataStream<'s, u64>) -> Collected<u64> {
+    struct Count(u64);
+    impl ProcessFunction<u64> for Count {
+        type Out = u64;
+
+        fn process(&mut self, _record: u64, _out: &mut Collector<u64>) -> Result<()> {
+            self.0 += 1;
+            Ok(())
+        }
+
+        fn end_of_input(&mut self, out: &mut Collector<u64>) -> Result<()> {
+            out.emit(self.0);
+            Ok(())
+        }
+    }
+    records.process_function(Count(0)).collect()
+}
+
+/// The last worker takes its time for every record.
+fn slow_on_one<'s, T: Clock>(records: DataStream<'s, u64, T>) -> DataStream<'s, u64, T> {
+    let slow = records.worker_index() + 1 == records.workers();
+    records.inspect(move |_record| work(if slow { 20 } else { 0 }))
+}
+
+fn even(env: &Env<'_>) -> Result<Collected<u64>> {
+    Ok(count(slow_on_one(numbers(env).rebalance())))
+}
+
+fn skewed(env: &Env<'_>) -> Result<Collected<u64>> {
+    let all_to_last = numbers(env).partition_custom(|_record, workers| workers - 1);
+    Ok(count(slow_on_one(all_to_last)))
+}
+
+/// Every record passes an exchange and a slow operator three times before it leaves.
+fn looping(env: &Env<'_>) -> Result<Collected<u64>> {
+    let numbers = numbers(env).map(|record| record * 4 + 3).into_edge();
+    let left = feedback_loop::<_, Round, _, _>(env.place(), "three laps", |it, fed_back| {
+        let all = DataStream::from_edge(it.enter(numbers)).union(DataStream::from_edge(fed_back));
+        let worked = slow_on_one(all.key_by(|record| *record).into_stream());
+        let more = worked.clone().filter(|record| record % 4 > 0).map(|record| record - 1);
+        let done = worked.filter(|record| record % 4 == 0);
+        (more.into_edge(), it.leave(done.into_edge()))
+    });
+    Ok(count(DataStream::from_edge(left)))
+}
+
+/// Every record goes round 300 times on its own worker: nothing is ever in an exchange.
+fn circling(env: &Env<'_>) -> Result<Collected<u64>> {
+    let numbers = numbers(env).map(|record| record * 512 + 300).into_edge();
+    let left = feedback_loop::<_, Round, _, _>(env.place(), "300 laps", |it, fed_back| {
+        let all = DataStream::from_edge(it.enter(numbers)).union(DataStream::from_edge(fed_back));
+        let more = all.clone().filter(|record| record % 512 > 0).map(|record| record - 1);
+        let done = all.filter(|record| record % 512 == 0);
+        (more.into_edge(), it.leave(done.into_edge()))
+    });
+    Ok(count(DataStream::from_edge(left)))
+}
+
+/// Pulls and pushes through servers that take their time.
+fn served(env: &Env<'_>) -> Result<Collected<u64>> {
+    #[derive(Clone)]
+    struct Touch;
+    impl WorkerLogic for Touch {
+        type In = u64;
+        type Key = u64;
+        type Pull = u64;
+        type Push = u64;
+        type Out = u64;
+
+        fn on_recv(&mut self, record: u64, ps: &mut ParameterServerClient<Self>) -> Result<()> {
+            ps.pull(record % 1000)
+        }
+
+        fn on_pull_recv(&mut self, key: &u64, _: &[u64], ps: &mut ParameterServerClient<Self>) -> Result<()> {
+            ps.output(1);
+            ps.push(*key, [1])
+        }
+    }
+    let zero = |_: &u64, row: &mut Vec<u64>| row.push(0);
+    let add = |row: &mut [u64], n: &[u64]| {
+        work(20);
+        row[0] += n[0];
+    };
+    let server = SimpleServer::new(zero, add).emit(Emit::Never);
+    let config = PsConfig::new().credit(512).block_len(64).servers(1);
+    let trained = ps::transform(numbers(env), Touch, server, &config)?;
+    Ok(count(trained.output))
+}
+
+/// The first number comes when all the others have been sent: they wait unread meanwhile.
+fn awaiting(env: &Env<'_>) -> Result<Collected<u64>> {
+    let (side, main) = (numbers(env).filter(|record| *record == RECORDS - 1), numbers(env));
+    let (side, main) = (side.into_edge(), main.filter(|record| *record != RECORDS - 1).into_edge());
+    let mut op = OperatorBuilder::new(env.place(), "side first");
+    let awaited = side.sources();
+    let mut side = op.input_routed(side, WakeOn::Progress, |_record| 0);
+    op.spare(&awaited);
+    let mut main = op.input_routed(main, WakeOn::Progress, |record| *record);
+    let (mut out, edge) = op.output();
+    op.build(move |_promises, _activation| {
+        move |frontiers| {
+            side.for_each(|token, batch| out.send(&token, [batch]));
+            if frontiers.is_done(0) {
+                main.for_each(|token, batch| out.send(&token, [batch]));
+            }
+            Ok(())
+        }
+    });
+    Ok(count(DataStream::from_edge(edge)))
+}
+
+#[test]
+fn records_before_one_slow_worker_are_bounded() {
+    stays_bounded(test_path!(records_before_one_slow_worker_are_bounded), even);
+}
+
+#[test]
+fn records_that_all_go_to_one_worker_are_bounded() {
+    stays_bounded(test_path!(records_that_all_go_to_one_worker_are_bounded), skewed);
+}
+
+#[test]
+fn records_inside_a_loop_are_bounded() {
+    stays_bounded(test_path!(records_inside_a_loop_are_bounded), looping);
+}
+
+#[test]
+fn records_that_circle_on_their_worker_are_bounded() {
+    stays_bounded(test_path!(records_that_circle_on_their_worker_are_bounded), circling);
+}
+
+#[test]
+fn operations_before_a_slow_server_are_bounded() {
+    stays_bounded(test_path!(operations_before_a_slow_server_are_bounded), served);
+}
+
+#[test]
+fn input_that_waits_for_the_end_of_another_is_bounded_and_waits_for_nothing_else() {
+    let path = test_path!(input_that_waits_for_the_end_of_another_is_bounded_and_waits_for_nothing_else);
+    stays_bounded(path, awaiting);
+}
+
+/// The other tests would see it if nothing were held: with ten times the limit the same job floods its slow
+/// worker.
+#[test]
+fn records_before_a_slow_worker_are_many_when_the_limit_allows_it() {
+    let (records, exchanges) = run(RuntimeConfig::threads(2), RECORDS as usize, skewed);
+    assert_eq!(records, RECORDS);
+    assert!(exchanges.iter().any(|exchange| exchange.peak > 4 * LIMIT as u64), "{exchanges:?}");
+    assert!(exchanges.iter().all(|exchange| exchange.times_held == 0), "{exchanges:?}");
+}
+
+#[test]
+fn limit_of_zero_counts_nothing() {
+    let (records, exchanges) = run(RuntimeConfig::threads(2), 0, even);
+    assert_eq!((records, exchanges), (RECORDS, Vec::new()));
+}
+
+#[test]
+fn state_names_the_operator_and_tells_how_long_it_held() {
+    let (_, exchanges) = run(RuntimeConfig::threads(2), LIMIT, |env| {
+        Ok(count(slow_on_one(numbers(env).partition_custom(|_, workers| workers - 1).name("crowd"))))
+    });
+    let crowd = exchanges.iter().find(|exchange| exchange.operator == "crowd").unwrap();
+    assert_eq!(crowd.limit, LIMIT as u64);
+    assert!(crowd.peak > crowd.limit && crowd.times_held > 1 && !crowd.time_held.is_zero(), "{crowd:?}");
+}
