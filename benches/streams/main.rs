@@ -1,4 +1,4 @@
-//! Streams: word count, counts of keys and a chain of maps, each beside the same program on raw timely and
+//! Streams: word count, counts of keys, counts in windows and a chain of maps, each beside the same program on raw timely and
 //! beside a loop of one thread. The clock runs from the first step to the moment when all is known to be done
 //! everywhere, without the start of processes.
 
@@ -31,9 +31,9 @@ fn main() {
         return side.run_child(&work);
     }
     let bench = Bench::from_args("streams");
-    let (million, rounds) = if bench.quick { (1, 3) } else { (10, 7) };
+    let (millions, rounds) = if bench.quick { (1, 3) } else { (10, 7) };
     for case in Case::ALL {
-        let n = million * if case == Case::Words { 500_000 } else { 2_000_000 };
+        let n = millions * if case == Case::Words { 500_000 } else { 1_000_000 };
         compare(&bench, &Work::new(case, n), rounds);
     }
 }

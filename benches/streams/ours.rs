@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use waterwheel::prelude::*;
 
-use crate::work::{Case, Run, Shape, Side, Work, digest_of, step, words};
+use crate::work::{Case, Run, Shape, Side, WINDOW_MS, Work, digest_of, step, window_digest, words};
 
 pub fn run(work: &Work, shape: Shape) -> Run {
     let config = RuntimeConfig::threads(shape.workers).processes(shape.processes);
@@ -15,7 +15,7 @@ pub fn run(work: &Work, shape: Shape) -> Run {
     let digests = execute(config, move |env| {
         let start = Instant::now();
         let done = Done { start, took: (env.worker_index() == 0).then(|| Arc::clone(&at_end)), digest: 0 };
-        let digests = build(env, job).partition_custom(|_, _| 0);
+        let digests = build(env, job)?.partition_custom(|_, _| 0);
         Ok(digests.process_function(done).collect_local())
     });
     let digest = digests.unwrap().concat().into_iter().fold(0, u64::wrapping_add);
@@ -24,23 +24,33 @@ pub fn run(work: &Work, shape: Shape) -> Run {
 }
 
 /// One digest a worker, or the whole results: few records, whatever the work.
-fn build<'s>(env: &Env<'s>, work: Work) -> DataStream<'s, u64> {
+fn build<'s>(env: &Env<'s>, work: Work) -> Result<DataStream<'s, u64>> {
     let splits = env.workers();
-    match work.case {
+    let digests = match work.case {
         Case::Words => {
             let lines = env.from_splits(splits, move |split| work.lines(split, splits));
-            lines.flat_map(words).key_by(|word| word.clone()).process_function(Count)
+            lines.flat_map(words).key_by_ref(|word| word).process_function(Count)
         }
         Case::Keys => {
             let numbers = env.from_splits(splits, move |split| work.numbers(split, splits));
             numbers.key_by(|number| *number).process_function(Count)
         }
+        Case::Windows => windows(env.from_splits(splits, move |split| work.timed(split, splits)))?,
         Case::Maps => {
             let numbers = env.from_splits(splits, move |split| work.numbers(split, splits));
             (0..10).fold(numbers, |numbers, _| numbers.map(step))
         }
-    }
-    .process_function(Sum(0))
+    };
+    Ok(digests.process_function(Sum(0)))
+}
+
+/// The digest of each key and window.
+fn windows(records: DataStream<'_, (u64, u64)>) -> Result<DataStream<'_, u64>> {
+    let time = |record: &(u64, u64)| record.1 as i64;
+    let timed = records.assign_timestamps_and_watermarks(WatermarkStrategy::monotonous(time));
+    let window = Windows::tumbling(Duration::from_millis(WINDOW_MS))?;
+    let counts = timed.key_by(|record| record.0).window(window).count().results;
+    Ok(counts.map(|count| window_digest(count.key, count.window.end as u64, count.value)).into_stream())
 }
 
 /// Counts the records of each key, and tells the digest of all counts at the end.

@@ -1,64 +1,76 @@
 //! The same programs on raw timely: the same exchange by the same hash, the same map of counts.
 
+use std::any::Any;
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::hash::Hash;
-use std::net::TcpListener;
-use std::process::{Child, Command};
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
+use timely::communication::Hooks;
+use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
+use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
 use timely::dataflow::channels::pact::{Exchange, ParallelizationContract, Pipeline};
+use timely::dataflow::operators::generic::operator::source;
 use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Operator, Probe, ToStream};
 use timely::dataflow::{Scope, StreamVec};
+use timely::{CommunicationConfig, WorkerConfig};
 use waterwheel::engine::hash::key_owner;
 use waterwheel::prelude::Key;
 
-use crate::by_hand::{add, digest};
-use crate::work::{Case, Run, Shape, Side, Work, step, words};
+use crate::by_hand::{add, digest, pane_digests};
+use crate::work::{Case, Run, Shape, Side, Work, step, window_end, words};
 
 pub fn run(work: &Work, shape: Shape) -> Run {
-    match (shape.processes, shape.workers) {
-        (1, 1) => run_config(work, timely::Config::thread()),
-        (1, workers) => run_config(work, timely::Config::process(workers)),
-        _ => {
-            let addresses = addresses();
-            let mut child = start_child(work, &addresses);
-            let run = run_process(work, 0, addresses);
-            assert!(child.wait().unwrap().success());
-            run
-        }
+    match shape.processes {
+        1 => run_threads(work, shape.workers),
+        _ => run_processes(work),
     }
 }
 
-/// Two free ports of this machine. Both are bound before either is given back.
-fn addresses() -> Vec<String> {
-    let ports = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    ports.map(|port| port.local_addr().unwrap().to_string()).to_vec()
+/// Starts the second process, which connects to this one.
+fn run_processes(work: &Work) -> Run {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let args = work.child_args(Side::Raw(address));
+    let mut child = Command::new(std::env::current_exe().unwrap()).args(args).spawn().unwrap();
+    let run = run_process(work, 0, listener.accept().unwrap().0);
+    assert!(child.wait().unwrap().success());
+    run
 }
 
-fn start_child(work: &Work, addresses: &[String]) -> Child {
-    let args = work.child_args(Side::Raw(addresses.to_vec()));
-    Command::new(std::env::current_exe().unwrap()).args(args).spawn().unwrap()
+/// The part of the second process.
+pub fn run_second(work: &Work, address: &str) {
+    run_process(work, 1, TcpStream::connect(address).unwrap());
 }
 
-/// Runs process `process` of two, of one worker each.
-pub fn run_process(work: &Work, process: usize, addresses: Vec<String>) -> Run {
-    let mut config = timely::Config::thread();
-    config.communication = timely::CommunicationConfig::Cluster {
-        threads: 1,
-        process,
-        addresses,
-        report: false,
-        zerocopy: false,
-    };
-    run_config(work, config)
+/// Runs process `process` of two, of one worker each. timely's own way to connect them prints, and waits a
+/// second when it comes too early.
+fn run_process(work: &Work, process: usize, other: TcpStream) -> Run {
+    other.set_nodelay(true).unwrap();
+    let mut sockets = vec![Some(other)];
+    sockets.insert(process, None);
+    let hooks = Hooks::default();
+    let inside = ProcessBuilder::new_typed_vector(1, hooks.refill.clone(), hooks.spill.clone());
+    let (builders, guard) = initialize_networking_from_sockets(inside, sockets, process, 1, hooks).unwrap();
+    run_on(work, builders.into_iter().map(AllocatorBuilder::Tcp).collect(), Box::new(guard))
 }
 
-fn run_config(work: &Work, config: timely::Config) -> Run {
+/// Runs one process with so many workers.
+fn run_threads(work: &Work, workers: usize) -> Run {
+    let one = workers == 1;
+    let config = if one { CommunicationConfig::Thread } else { CommunicationConfig::Process(workers) };
+    let (builders, guard) = config.try_build().unwrap();
+    run_on(work, builders, guard)
+}
+
+fn run_on(work: &Work, builders: Vec<AllocatorBuilder>, guard: Box<dyn Any + Send>) -> Run {
     let job = *work;
-    let guards = timely::execute(config, move |worker| {
+    let guards = timely::execute::execute_from(builders, guard, WorkerConfig::default(), move |worker| {
         let (start, digest) = (Instant::now(), Rc::new(Cell::new(0u64)));
         let (index, peers, total) = (worker.index(), worker.peers(), Rc::clone(&digest));
         let probe = worker.dataflow::<u64, _, _>(|scope| {
@@ -87,12 +99,60 @@ fn build(scope: Scope<'_, u64>, work: Work, index: usize, peers: usize) -> Strea
             let numbers: StreamVec<_, _> = work.numbers(index, peers).to_stream(scope);
             counts(numbers, peers)
         }
+        Case::Windows => windows(timed(scope, work, index, peers), peers),
         Case::Maps => {
             let numbers: StreamVec<_, _> = work.numbers(index, peers).to_stream(scope);
             (0..10).fold(numbers, |numbers, _| numbers.map(step))
         }
     };
     fold(digests, "sum", Pipeline, 0, sum, |sum| sum)
+}
+
+/// Numbers and times; the timestamps of timely follow the times batch by batch.
+fn timed(scope: Scope<'_, u64>, work: Work, index: usize, peers: usize) -> StreamVec<'_, u64, (u64, u64)> {
+    source(scope, "timed", move |capability, info| {
+        let activator = scope.activator_for(info.address);
+        let (mut capability, mut records) = (Some(capability), work.timed(index, peers));
+        move |output| {
+            let batch: Vec<_> = records.by_ref().take(1024).collect();
+            let (Some(now), Some((_, latest))) = (&mut capability, batch.last().copied()) else {
+                capability = None;
+                return;
+            };
+            output.session(now).give_iterator(batch.into_iter());
+            now.downgrade(&latest);
+            activator.activate();
+        }
+    })
+    .container::<Vec<_>>()
+}
+
+/// The digest of each key and window, sent when the frontier has passed the end of the window.
+fn windows(records: StreamVec<'_, u64, (u64, u64)>, peers: usize) -> StreamVec<'_, u64, u64> {
+    let exchange = Exchange::new(move |record: &(u64, u64)| key_owner(&record.0, peers) as u64);
+    records
+        .unary_frontier(exchange, "windows", move |capability, _info| {
+            let (mut capability, mut panes) = (Some(capability), BTreeMap::<u64, FxHashMap<u64, u64>>::new());
+            move |(input, frontier), output| {
+                input.for_each(|_, batch| {
+                    for (key, time_ms) in batch.drain(..) {
+                        add(panes.entry(window_end(time_ms)).or_default(), key);
+                    }
+                });
+                let Some(now) = &mut capability else { return };
+                let passed = frontier.frontier().first().copied();
+                let is_over = |end: u64| passed.is_none_or(|passed| end <= passed);
+                while let Some(pane) = panes.first_entry().filter(|pane| is_over(*pane.key())) {
+                    let (end, counts) = pane.remove_entry();
+                    output.session(now).give_iterator(pane_digests(end, &counts));
+                }
+                match passed {
+                    Some(passed) => now.downgrade(&passed),
+                    None => capability = None,
+                }
+            }
+        })
+        .container::<Vec<_>>()
 }
 
 fn sum(sum: &mut u64, digest: u64) {

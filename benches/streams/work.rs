@@ -11,17 +11,20 @@ pub enum Case {
     Words,
     /// Numbers, counted by number.
     Keys,
+    /// Numbers with event time, counted by number in tumbling windows.
+    Windows,
     /// Numbers through ten maps, one after the other.
     Maps,
 }
 
 impl Case {
-    pub const ALL: [Case; 3] = [Case::Words, Case::Keys, Case::Maps];
+    pub const ALL: [Case; 4] = [Case::Words, Case::Keys, Case::Windows, Case::Maps];
 
     pub fn name(self) -> &'static str {
         match self {
             Case::Words => "word count",
             Case::Keys => "keyed count u64",
+            Case::Windows => "windowed count u64",
             Case::Maps => "chain of 10 maps",
         }
     }
@@ -73,6 +76,12 @@ impl Work {
         generate::split_range(self.n, split, splits).map(|i| generate::sm(1, i) % u64::from(VOCABULARY))
     }
 
+    /// Numbers and their times, in order of time; every part has some of every time.
+    pub fn timed(&self, split: usize, splits: usize) -> impl Iterator<Item = (u64, u64)> + use<> {
+        let number = |i| (generate::sm(1, i) % u64::from(VOCABULARY), i / 10);
+        (split as u64..self.n).step_by(splits).map(number)
+    }
+
     pub fn run(&self, took: Duration, digest: u64) -> Run {
         Run { ns_per_record: took.as_nanos() as f64 / self.n as f64, digest }
     }
@@ -101,6 +110,20 @@ pub fn digest_of<K: Key>(key: &K, count: u64) -> u64 {
     key_hash(key).wrapping_mul(count)
 }
 
+/// Length of a window, in milliseconds of event time: ten records of each key.
+pub const WINDOW_MS: u64 = 10_000;
+
+/// End of the window that a time is in.
+#[inline]
+pub fn window_end(time_ms: u64) -> u64 {
+    time_ms - time_ms % WINDOW_MS + WINDOW_MS
+}
+
+/// What one key of one window adds to the digest.
+pub fn window_digest(key: u64, end_ms: u64, count: u64) -> u64 {
+    digest_of(&key, count).wrapping_mul(end_ms + 1)
+}
+
 /// One of the ten maps.
 #[inline]
 pub fn step(x: u64) -> u64 {
@@ -111,15 +134,15 @@ pub fn step(x: u64) -> u64 {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Side {
     Ours,
-    /// With the addresses of both processes.
-    Raw(Vec<String>),
+    /// With the address of the first process.
+    Raw(String),
 }
 
 impl Side {
     fn flag(&self) -> String {
         match self {
             Side::Ours => "ours".into(),
-            Side::Raw(addresses) => addresses.join(","),
+            Side::Raw(address) => address.clone(),
         }
     }
 
@@ -129,9 +152,7 @@ impl Side {
             Side::Ours => {
                 crate::ours::run(work, Shape { workers: 1, processes: 2 });
             }
-            Side::Raw(addresses) => {
-                crate::raw::run_process(work, 1, addresses);
-            }
+            Side::Raw(address) => crate::raw::run_second(work, &address),
         }
     }
 }
@@ -142,7 +163,7 @@ pub fn child() -> Option<(Side, Work)> {
     let [side, case, n] = args.as_slice() else { return None };
     let side = match side.as_str() {
         "ours" => Side::Ours,
-        addresses => Side::Raw(addresses.split(',').map(String::from).collect()),
+        address => Side::Raw(address.into()),
     };
     Some((side, Work::new(Case::ALL[case.parse::<usize>().unwrap()], n.parse().unwrap())))
 }

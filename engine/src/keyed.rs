@@ -1,28 +1,31 @@
 //! Keyed streams: state per key, on the worker that owns the key.
 
 mod aggregate;
+mod selector;
 mod states;
+mod table;
 
 use std::panic::Location;
 use std::rc::Rc;
 
 use crate::clock::{Clock, Epoch};
 use crate::edge::Edge;
-use crate::error::Result;
-use crate::hash::{Key, key_owner};
+use crate::error::{Error, Result};
+use crate::hash::Key;
 use crate::operator::{Input, OperatorBuilder, WakeOn};
-use crate::process::{self, Collector, ProcessFunction};
+use crate::process::{self, BatchFunction, Collector, Results};
 use crate::record::Record;
 use crate::stream::DataStream;
 
 pub use aggregate::{AggregateFunction, KeyedAtEnd};
+pub(crate) use selector::{KeySelector, Made, Part};
 pub(crate) use states::KeyStates;
 pub use states::StateTtl;
 
 /// A stream partitioned by key; see [`DataStream::key_by`].
 pub struct KeyedStream<'s, K, D, T: Clock = Epoch> {
     pub(crate) edge: Edge<'s, Vec<D>, T>,
-    pub(crate) key: Rc<dyn Fn(&D) -> K>,
+    pub(crate) key: Rc<dyn KeySelector<D, K>>,
     pub(crate) ttl: Option<StateTtl>,
     location: &'static Location<'static>,
 }
@@ -75,7 +78,7 @@ pub trait KeyedProcessFunction<K, D> {
 impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
     pub(crate) fn new(
         edge: Edge<'s, Vec<D>, T>,
-        key: Rc<dyn Fn(&D) -> K>,
+        key: Rc<dyn KeySelector<D, K>>,
         location: &'static Location<'static>,
     ) -> Self {
         KeyedStream { edge, key, ttl: None, location }
@@ -176,7 +179,8 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
         n: usize,
     ) -> Input<Vec<D>, T> {
         let key = self.key;
-        op.input_routed(self.edge, wake, move |record| key_owner(&key(record), n) as u64)
+        let route = move |records: &[D], _workers: usize, to: &mut Vec<usize>| key.owners(records, n, to);
+        op.input_by_route(self.edge, wake, route)
     }
 
     /// Number of workers, from the first, that own keys.
@@ -207,23 +211,50 @@ where
 /// Runs a keyed function with the states of this worker's keys.
 pub(crate) struct Keyed<F: KeyedProcessFunction<K, D>, K, D> {
     f: F,
-    key: Rc<dyn Fn(&D) -> K>,
+    key: Rc<dyn KeySelector<D, K>>,
+    /// The keys of the batch at hand, unless they are parts of its records; empty between two batches.
+    keys: Vec<K>,
     states: KeyStates<K, F::State>,
 }
 
 impl<K: Key, D, F: KeyedProcessFunction<K, D>> Keyed<F, K, D> {
-    pub(crate) fn new(f: F, key: Rc<dyn Fn(&D) -> K>, ttl: Option<StateTtl>) -> Self {
-        Keyed { f, key, states: KeyStates::new(ttl) }
+    pub(crate) fn new(f: F, key: Rc<dyn KeySelector<D, K>>, ttl: Option<StateTtl>) -> Self {
+        Keyed { f, key, keys: Vec::new(), states: KeyStates::new(ttl) }
     }
 }
 
-impl<K: Key, D, F: KeyedProcessFunction<K, D>> ProcessFunction<D> for Keyed<F, K, D> {
+impl<K: Key, D: 'static, F: KeyedProcessFunction<K, D> + 'static> BatchFunction<D> for Keyed<F, K, D> {
     type Out = F::Out;
     const WAITS_FOR_END: bool = F::WAITS_FOR_END;
 
-    fn process(&mut self, record: D, out: &mut Collector<F::Out>) -> Result<()> {
-        let key = (self.key)(&record);
-        self.states.with(&key, |state, _is_new| self.f.process(&key, state, record, out))
+    fn process_batch<T: Clock>(
+        &mut self,
+        batch: &mut Vec<D>,
+        out: &mut Results<'_, F::Out, T>,
+    ) -> Result<()> {
+        let Keyed { f, key: selector, keys, states } = self;
+        selector.keys(batch, keys);
+        let mut made = keys.drain(..);
+        for record in batch.drain(..) {
+            match (&mut *states, made.next()) {
+                (KeyStates::Lasting(states), Some(key)) => {
+                    let (key, state, _is_new) = states.state_of(&key);
+                    f.process(key, state, record, out.collector())?;
+                }
+                (KeyStates::Lasting(states), None) => {
+                    let part =
+                        selector.part(&record).ok_or_else(|| Error::internal("a record has no key"))?;
+                    let (key, state, _is_new) = states.state_of(part);
+                    f.process(key, state, record, out.collector())?;
+                }
+                (KeyStates::Expiring(states), key) => {
+                    let key = key.unwrap_or_else(|| selector.key(&record));
+                    states.with(&key, |state, _is_new| f.process(&key, state, record, out.collector()))?;
+                }
+            }
+            out.send_full();
+        }
+        Ok(())
     }
 
     fn end_of_input(&mut self, out: &mut Collector<F::Out>) -> Result<()> {

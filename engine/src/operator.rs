@@ -6,12 +6,13 @@
 
 mod input;
 pub(crate) mod output;
+mod route;
 
 use std::panic::Location;
 use std::rc::Rc;
 
 use timely::dataflow::Stream;
-use timely::dataflow::channels::pact::{DistributorPact, Exchange, Pipeline};
+use timely::dataflow::channels::pact::{DistributorPact, Pipeline};
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder as TimelyBuilder;
 use timely::progress::frontier::MutableAntichain;
 use timely::progress::operate::FrontierInterest;
@@ -30,6 +31,8 @@ use crate::record::Record;
 pub use input::{Input, Promise, Token};
 pub use output::Output;
 use output::RecordOutput;
+use route::ByRoute;
+pub(crate) use route::Route;
 
 /// When progress on an input wakes the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,12 +90,27 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         wake: WakeOn,
         route: impl Fn(&D) -> u64 + 'static,
     ) -> Input<Vec<D>, T> {
+        self.input_by_route(edge, wake, move |records: &[D], workers: usize, to: &mut Vec<usize>| {
+            to.extend(records.iter().map(|record| (route(record) % workers as u64) as usize));
+        })
+    }
+
+    /// As [`input_routed`](Self::input_routed), for a route that is worked out batch by batch.
+    pub(crate) fn input_by_route<D: Record>(
+        &mut self,
+        edge: Edge<'s, Vec<D>, T>,
+        wake: WakeOn,
+        mut route: impl Route<D>,
+    ) -> Input<Vec<D>, T> {
         let origin = Rc::clone(&self.origin);
-        let pact = Exchange::new(
-            move |record: &D| {
-                if origin.is_broken() { 0 } else { origin.blamed(|| route(record)) }
-            },
-        );
+        let guarded = move |records: &[D], workers: usize, to: &mut Vec<usize>| {
+            if origin.is_broken() {
+                to.extend(records.iter().map(|_| 0));
+            } else {
+                origin.blamed(|| route.route(records, workers, to));
+            }
+        };
+        let pact = DistributorPact(|workers| ByRoute::new(guarded, workers));
         let pact = self.counted(pact, &edge.lineage);
         let input = Input::new(self.builder.new_input(edge.stream, pact));
         self.inherit_parallelism(usize::MAX);

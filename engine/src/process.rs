@@ -89,6 +89,26 @@ impl<E: 'static> Collector<E> {
     }
 }
 
+/// Takes the results of one batch and sends them at its time.
+pub(crate) struct Results<'a, E: 'static, T: AnyClock> {
+    collector: &'a mut Collector<E>,
+    token: &'a Token<T>,
+    out: &'a mut Output<Vec<E>, T>,
+}
+
+impl<E: 'static, T: AnyClock> Results<'_, E, T> {
+    #[inline]
+    pub(crate) fn collector(&mut self) -> &mut Collector<E> {
+        self.collector
+    }
+
+    /// Sends what waits if it is a full batch; to be called after each record.
+    #[inline]
+    pub(crate) fn send_full(&mut self) {
+        self.collector.send_full(self.token, self.out);
+    }
+}
+
 /// A function on the records of a stream, one instance per worker.
 pub trait ProcessFunction<D> {
     /// What it emits.
@@ -116,6 +136,50 @@ pub trait ProcessFunction<D> {
     }
 }
 
+/// A function on batches: what an operator runs, whether per record or per key.
+pub(crate) trait BatchFunction<D>: 'static {
+    /// What it emits.
+    type Out: 'static;
+
+    /// As [`ProcessFunction::WAITS_FOR_END`].
+    const WAITS_FOR_END: bool;
+
+    /// Handles the records of a batch in order, and takes all of them.
+    fn process_batch<T: Clock>(
+        &mut self,
+        batch: &mut Vec<D>,
+        out: &mut Results<'_, Self::Out, T>,
+    ) -> Result<()>;
+
+    /// As [`ProcessFunction::end_of_input`].
+    fn end_of_input(&mut self, out: &mut Collector<Self::Out>) -> Result<()>;
+}
+
+/// A function on records, one after the other.
+pub(crate) struct PerRecord<F>(pub(crate) F);
+
+impl<D: 'static, F: ProcessFunction<D> + 'static> BatchFunction<D> for PerRecord<F> {
+    type Out = F::Out;
+    const WAITS_FOR_END: bool = F::WAITS_FOR_END;
+
+    #[inline]
+    fn process_batch<T: Clock>(
+        &mut self,
+        batch: &mut Vec<D>,
+        out: &mut Results<'_, F::Out, T>,
+    ) -> Result<()> {
+        for record in batch.drain(..) {
+            self.0.process(record, out.collector())?;
+            out.send_full();
+        }
+        Ok(())
+    }
+
+    fn end_of_input(&mut self, out: &mut Collector<F::Out>) -> Result<()> {
+        self.0.end_of_input(out)
+    }
+}
+
 pub(crate) fn build<'s, D: 'static, T: Clock, F: ProcessFunction<D> + 'static>(
     edge: Edge<'s, Vec<D>, T>,
     f: F,
@@ -123,11 +187,11 @@ pub(crate) fn build<'s, D: 'static, T: Clock, F: ProcessFunction<D> + 'static>(
 ) -> DataStream<'s, F::Out, T> {
     let mut op = OperatorBuilder::made_at(&edge.place(), "process", location);
     let input = op.input(edge, WakeOn::end(F::WAITS_FOR_END));
-    run(op, input, f)
+    run(op, input, PerRecord(f))
 }
 
-/// Finishes an operator that runs `f` on every record of `input`.
-pub(crate) fn run<'s, D: 'static, T: Clock, F: ProcessFunction<D> + 'static>(
+/// Finishes an operator that runs `f` on every batch of `input`.
+pub(crate) fn run<'s, D: 'static, T: Clock, F: BatchFunction<D>>(
     op: OperatorBuilder<'s, T>,
     input: Input<Vec<D>, T>,
     f: F,
@@ -161,7 +225,7 @@ pub(crate) fn run_beside<'s, D, T, F, B>(
 where
     D: 'static,
     T: Clock,
-    F: ProcessFunction<D> + 'static,
+    F: BatchFunction<D>,
     B: Beside<T>,
 {
     let (mut out, edge) = op.output::<Vec<F::Out>>();
@@ -171,7 +235,9 @@ where
         let mut collector = Collector::default();
         move |frontiers| {
             input.try_for_each(|token, batch| {
-                collector.send_each(&token, &mut out, batch, |record, out| f.process(record, out))?;
+                let mut results = Results { collector: &mut collector, token: &token, out: &mut out };
+                f.process_batch(batch, &mut results)?;
+                collector.send(&token, &mut out);
                 beside.send(&token);
                 Ok(())
             })?;

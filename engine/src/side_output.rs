@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::hash::Key;
 use crate::keyed::{KeyedProcessFunction, KeyedStream};
 use crate::operator::{Input, OperatorBuilder, WakeOn};
-use crate::process::{self, Collector, ProcessFunction};
+use crate::process::{self, BatchFunction, Collector, PerRecord, ProcessFunction};
 use crate::record::Record;
 use crate::stream::DataStream;
 
@@ -125,7 +125,7 @@ impl<'s, D: 'static, T: Clock> DataStream<'s, D, T> {
         let edge = self.into_edge();
         let mut op = OperatorBuilder::made_at(&edge.place(), "process", Location::caller());
         let input = op.input(edge, WakeOn::end(F::WAITS_FOR_END));
-        run(op, input, make)
+        run(op, input, |side| PerRecord(make(side)))
     }
 }
 
@@ -154,7 +154,7 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
     }
 }
 
-fn run<'s, D: 'static, T: Clock, F: ProcessFunction<D> + 'static>(
+fn run<'s, D: 'static, T: Clock, F: BatchFunction<D>>(
     mut op: OperatorBuilder<'s, T>,
     input: Input<Vec<D>, T>,
     make: impl FnOnce(SideOutputs) -> F,

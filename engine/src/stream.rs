@@ -16,7 +16,7 @@ use crate::edge::Edge;
 use crate::error::Result;
 use crate::flow;
 use crate::hash::Key;
-use crate::keyed::KeyedStream;
+use crate::keyed::{KeyedStream, Made, Part};
 use crate::operator::output::RecordOutput;
 use crate::operator::{Batch, Input, OperatorBuilder, Token, WakeOn};
 use crate::origin::Origin;
@@ -96,7 +96,7 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
     #[track_caller]
     pub fn map<E: 'static>(self, mut f: impl FnMut(D) -> E + 'static) -> DataStream<'s, E, T> {
         self.unary("map", Location::caller(), move |token, batch, out| {
-            out.send_iter(token, batch.drain(..).map(&mut f));
+            out.send_each(token, batch, |records| records.map(&mut f));
             Ok(())
         })
     }
@@ -107,7 +107,7 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
         self.unary("try_map", Location::caller(), move |token, batch, out| {
             let mut failure = None;
             let mut good = |record| f(record).map_err(|error| failure = Some(error)).ok();
-            out.send_iter(token, batch.drain(..).map_while(&mut good));
+            out.send_each(token, batch, |records| records.map_while(&mut good));
             failure.map_or(Ok(()), Err)
         })
     }
@@ -116,7 +116,8 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
     #[track_caller]
     pub fn filter(self, mut keep: impl FnMut(&D) -> bool + 'static) -> Self {
         self.unary("filter", Location::caller(), move |token, batch, out| {
-            out.send_iter(token, batch.drain(..).filter(&mut keep));
+            batch.retain(&mut keep);
+            out.send_batch(token, batch);
             Ok(())
         })
     }
@@ -137,7 +138,8 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
     #[track_caller]
     pub fn inspect(self, mut look: impl FnMut(&D) + 'static) -> Self {
         self.unary("inspect", Location::caller(), move |token, batch, out| {
-            out.send_iter(token, batch.drain(..).inspect(&mut look));
+            batch.iter().for_each(&mut look);
+            out.send_batch(token, batch);
             Ok(())
         })
     }
@@ -226,13 +228,39 @@ impl<'s, D: 'static, T: Clock> DataStream<'s, D, T> {
     /// Partitions the stream by key: all records of one key are handled by the worker that owns the key.
     ///
     /// The key function runs once for the move and once for the state. Placement is a fixed hash; see
-    /// [`hash`](crate::hash).
+    /// [`hash`](crate::hash). Where the key is a part of the record that costs something to clone, such as a
+    /// string, [`key_by_ref`](Self::key_by_ref) spares the clones.
     #[track_caller]
     pub fn key_by<K: Key>(self, key: impl Fn(&D) -> K + 'static) -> KeyedStream<'s, K, D, T>
     where
         D: Record,
     {
-        KeyedStream::new(self.edge, Rc::new(key), Location::caller())
+        KeyedStream::new(self.edge, Rc::new(Made(key)), Location::caller())
+    }
+
+    /// As [`key_by`](Self::key_by), by a part of the record, which is cloned once for each different key and
+    /// not for each record.
+    ///
+    /// # Examples
+    /// ```
+    /// # use waterwheel_engine::{execute, RuntimeConfig};
+    /// let counts = execute(RuntimeConfig::threads(2), |env| {
+    ///     let words = env.from_iter("to be or not to be".split(' ').map(String::from));
+    ///     let counted = words.key_by_ref(|word| word).process(|word, n: &mut u32, _, out| {
+    ///         *n += 1;
+    ///         out.emit((word.clone(), *n));
+    ///     });
+    ///     Ok(counted.collect())
+    /// })?;
+    /// assert!(counts.concat().contains(&("be".to_string(), 2)));
+    /// # Ok::<(), waterwheel_engine::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn key_by_ref<K: Key>(self, key: impl Fn(&D) -> &K + 'static) -> KeyedStream<'s, K, D, T>
+    where
+        D: Record,
+    {
+        KeyedStream::new(self.edge, Rc::new(Part(key)), Location::caller())
     }
 }
 

@@ -8,7 +8,7 @@ use crate::clock::{Clock, Epoch};
 use crate::connect::CoProcessFunction;
 use crate::error::Result;
 use crate::hash::Key;
-use crate::keyed::{KeyStates, KeyedStream, StateTtl};
+use crate::keyed::{KeySelector, KeyStates, KeyedStream, StateTtl};
 use crate::operator::{OperatorBuilder, WakeOn};
 use crate::process::Collector;
 use crate::record::Record;
@@ -181,7 +181,7 @@ where
 }
 
 /// The key functions of two streams.
-type KeysOf<K, A, B> = (Rc<dyn Fn(&A) -> K>, Rc<dyn Fn(&B) -> K>);
+type KeysOf<K, A, B> = (Rc<dyn KeySelector<A, K>>, Rc<dyn KeySelector<B, K>>);
 
 /// Runs a keyed function on two inputs with the states of this worker's keys.
 struct KeyedCo<F: KeyedCoProcessFunction<K, A, B>, K, A, B> {
@@ -217,12 +217,12 @@ impl<K: Key, A, B, F: KeyedCoProcessFunction<K, A, B>> CoProcessFunction<A, B> f
     const WAITS_FOR_END: bool = F::WAITS_FOR_END;
 
     fn process1(&mut self, record: A, out: &mut Collector<F::Out>) -> Result<()> {
-        let key = (self.keys.0)(&record);
+        let key = self.keys.0.key(&record);
         self.handle(&key, out, |f, state, out| f.process1(&key, state, record, out))
     }
 
     fn process2(&mut self, record: B, out: &mut Collector<F::Out>) -> Result<()> {
-        let key = (self.keys.1)(&record);
+        let key = self.keys.1.key(&record);
         self.handle(&key, out, |f, state, out| f.process2(&key, state, record, out))
     }
 

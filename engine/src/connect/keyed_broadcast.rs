@@ -8,7 +8,7 @@ use crate::clock::{Clock, Epoch};
 use crate::connect::CoProcessFunction;
 use crate::error::Result;
 use crate::hash::Key;
-use crate::keyed::{KeyStates, KeyedStream};
+use crate::keyed::{KeySelector, KeyStates, KeyedStream};
 use crate::operator::{OperatorBuilder, WakeOn};
 use crate::process::Collector;
 use crate::record::Record;
@@ -177,7 +177,7 @@ where
 /// Runs a keyed function with the states of this worker's keys and its broadcast state.
 struct KeyedWithBroadcast<F: KeyedBroadcastProcessFunction<K, A, B>, K, A, B> {
     f: F,
-    key: Rc<dyn Fn(&A) -> K>,
+    key: Rc<dyn KeySelector<A, K>>,
     states: KeyStates<K, F::State>,
     broadcast: F::Broadcast,
     broadcast_ended: bool,
@@ -191,7 +191,7 @@ where
     const WAITS_FOR_END: bool = F::WAITS_FOR_END;
 
     fn process1(&mut self, record: A, out: &mut Collector<F::Out>) -> Result<()> {
-        let key = (self.key)(&record);
+        let key = self.key.key(&record);
         let (f, broadcast, ended) = (&mut self.f, &self.broadcast, self.broadcast_ended);
         self.states.with(&key, |state, is_new| {
             if is_new && ended {

@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 
 use crate::error::{Error, Result};
 use crate::hash::Key;
+use crate::keyed::table::KeyTable;
 use crate::machine;
 
 /// How long the state of a key is kept after the key's last record; see
@@ -60,7 +61,7 @@ impl std::fmt::Debug for StateTtl {
 /// The states of one worker's keys.
 pub(crate) enum KeyStates<K, S> {
     /// Kept to the end.
-    Lasting(FxHashMap<K, S>),
+    Lasting(KeyTable<K, S>),
     /// Dropped some time after the last touch.
     Expiring(Expiring<K, S>),
 }
@@ -68,7 +69,7 @@ pub(crate) enum KeyStates<K, S> {
 impl<K: Key, S: Default> KeyStates<K, S> {
     pub(crate) fn new(ttl: Option<StateTtl>) -> Self {
         match ttl {
-            None => KeyStates::Lasting(FxHashMap::default()),
+            None => KeyStates::Lasting(KeyTable::default()),
             Some(ttl) => {
                 KeyStates::Expiring(Expiring { ttl, entries: FxHashMap::default(), queue: VecDeque::new() })
             }
@@ -79,10 +80,10 @@ impl<K: Key, S: Default> KeyStates<K, S> {
     #[inline]
     pub(crate) fn with<R>(&mut self, key: &K, f: impl FnOnce(&mut S, bool) -> R) -> R {
         match self {
-            KeyStates::Lasting(states) => match states.get_mut(key) {
-                Some(state) => f(state, false),
-                None => f(states.entry(key.clone()).or_default(), true),
-            },
+            KeyStates::Lasting(states) => {
+                let (_key, state, is_new) = states.state_of(key);
+                f(state, is_new)
+            }
             KeyStates::Expiring(states) => states.with(key, f),
         }
     }
@@ -100,7 +101,7 @@ impl<K: Key, S: Default> KeyStates<K, S> {
     /// Drops all states, and their memory.
     pub(crate) fn clear(&mut self) {
         match self {
-            KeyStates::Lasting(states) => *states = FxHashMap::default(),
+            KeyStates::Lasting(states) => *states = KeyTable::default(),
             KeyStates::Expiring(states) => {
                 states.entries = FxHashMap::default();
                 states.queue = VecDeque::new();
@@ -127,7 +128,7 @@ pub(crate) struct Expiring<K, S> {
 const LOOKS_PER_TOUCH: usize = 2;
 
 impl<K: Key, S: Default> Expiring<K, S> {
-    fn with<R>(&mut self, key: &K, f: impl FnOnce(&mut S, bool) -> R) -> R {
+    pub(crate) fn with<R>(&mut self, key: &K, f: impl FnOnce(&mut S, bool) -> R) -> R {
         let now = (self.ttl.clock)();
         self.sweep(now);
         if let Some(entry) = self.entries.get_mut(key) {

@@ -1,6 +1,6 @@
 //! The sending side of an operator.
 
-use timely::container::{CapacityContainerBuilder, NoopBuilder};
+use timely::container::NoopBuilder;
 use timely::dataflow::channels::pushers::Output as TimelyOutput;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
@@ -52,31 +52,80 @@ impl<C: Default + Batch, T: AnyClock> std::fmt::Debug for Output<C, T> {
 
 /// An output that takes records one by one and sends them in batches of about 8 KB.
 pub(crate) struct RecordOutput<D: 'static, T: AnyClock> {
-    builder: OutputBuilder<T, CapacityContainerBuilder<Vec<D>>>,
+    builder: OutputBuilder<T, NoopBuilder<Vec<D>>>,
+    /// Empty between two calls.
+    waiting: Vec<D>,
 }
 
 impl<D: 'static, T: AnyClock> RecordOutput<D, T> {
     pub(crate) fn new(output: TimelyOutput<T, Vec<D>>) -> Self {
-        RecordOutput { builder: OutputBuilder::from(output) }
+        RecordOutput { builder: OutputBuilder::from(output), waiting: Vec::new() }
     }
 
     /// Sends everything in `records` at the token's time.
     #[inline]
-    pub(crate) fn send_iter(&mut self, token: &Token<T>, records: impl Iterator<Item = D>) {
-        self.builder.activate().session(&token.capability).give_iterator(records);
+    pub(crate) fn send_iter(&mut self, token: &Token<T>, mut records: impl Iterator<Item = D>) {
+        let mut session = self.builder.activate();
+        let mut session = session.session_with_builder(&token.capability);
+        let (waiting, full) = (&mut self.waiting, batch_len::<D>());
+        loop {
+            waiting.reserve_exact(full);
+            waiting.extend(records.by_ref().take(full));
+            let is_last = waiting.len() < full;
+            if !waiting.is_empty() {
+                session.give_container(waiting);
+                waiting.clear();
+            }
+            if is_last {
+                return;
+            }
+        }
+    }
+
+    /// Sends what `adapt` makes of the records of a batch, at most one of each, at the token's time.
+    ///
+    /// Where a result is no larger than a record the results take the place of the records: the batch keeps
+    /// its memory, and the loop over it has no checks in it.
+    #[inline]
+    pub(crate) fn send_each<B, I: Iterator<Item = D>>(
+        &mut self,
+        token: &Token<T>,
+        batch: &mut Vec<B>,
+        adapt: impl FnOnce(std::vec::IntoIter<B>) -> I,
+    ) {
+        let results = adapt(std::mem::take(batch).into_iter());
+        if size_of::<D>() <= size_of::<B>() {
+            self.send_batch(token, &mut results.collect());
+        } else {
+            self.send_iter(token, results);
+        }
     }
 
     /// Sends a whole batch at the token's time.
     #[inline]
     pub(crate) fn send_batch(&mut self, token: &Token<T>, batch: &mut Vec<D>) {
-        self.builder.activate().session(&token.capability).give_container(batch);
+        if !batch.is_empty() {
+            self.builder.activate().session_with_builder(&token.capability).give_container(batch);
+        }
     }
 
     /// Sends a whole batch under a capability of the operator's own.
     #[inline]
     pub(crate) fn send_held(&mut self, capability: &Capability<T>, batch: &mut Vec<D>) {
         if !batch.is_empty() {
-            self.builder.activate().session(capability).give_container(batch);
+            self.builder.activate().session_with_builder(capability).give_container(batch);
         }
     }
 }
+
+/// Records of a full batch: 8 KB of them, at least one.
+pub(crate) const fn batch_len<D>() -> usize {
+    match size_of::<D>() {
+        0 => BATCH_BYTES,
+        size if size > BATCH_BYTES => 1,
+        size => BATCH_BYTES / size,
+    }
+}
+
+/// What fits the first cache of a processor a few times.
+const BATCH_BYTES: usize = 8192;

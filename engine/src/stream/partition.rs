@@ -8,7 +8,7 @@ use crate::clock::{AnyClock, Clock};
 use crate::error::{Error, Result};
 use crate::operator::{OperatorBuilder, WakeOn};
 use crate::origin::Origin;
-use crate::process::{self, Collector, ProcessFunction};
+use crate::process::{self, Collector, PerRecord, ProcessFunction};
 use crate::record::Record;
 use crate::stream::DataStream;
 
@@ -101,7 +101,7 @@ impl<'s, D: Record, T: AnyClock> DataStream<'s, D, T> {
         let input = op.input_routed(routed.edge, WakeOn::Records, |(worker, _)| u64::from(*worker));
         op.set_parallelism(n);
         op.finish_unary(input, |token, batch, out| {
-            out.send_iter(token, batch.drain(..).map(|(_worker, record)| record));
+            out.send_each(token, batch, |records| records.map(|(_worker, record)| record));
             Ok(())
         })
     }
@@ -185,7 +185,7 @@ impl<'s, D: 'static, T: Clock> DataStream<'s, D, T> {
     ) -> DataStream<'s, I::Item, T> {
         let mut op = OperatorBuilder::made_at(&self.edge.place(), "map_partition", Location::caller());
         let input = op.input(self.edge, WakeOn::Progress);
-        process::run(op, input, Partition { records: Vec::new(), f: Some(f) })
+        process::run(op, input, PerRecord(Partition { records: Vec::new(), f: Some(f) }))
     }
 }
 

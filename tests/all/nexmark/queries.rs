@@ -1,62 +1,23 @@
-//! The queries on Waterwheel, at every cluster shape, against the naive evaluation.
+//! Queries 0 to 3, which do not look at the time.
 
-use waterwheel::ml::generate::nexmark::{Bid, Event, Nexmark, NexmarkParams};
-use waterwheel::ml::generate::split_range;
+use waterwheel::ml::generate::nexmark::{Bid, Event};
 use waterwheel::prelude::*;
 
+use super::fixture::check;
 use super::naive::{self, LOCAL_CATEGORY, LOCAL_STATES, LocalItem, euros, is_selected};
-use crate::cluster::{everywhere, test_path};
+use crate::cluster::test_path;
 
-/// More than there are workers at any shape, so that some read two and events arrive out of order.
-const SPLITS: usize = 5;
-
-fn site(count: u64) -> Nexmark {
-    NexmarkParams::new().count(count).rate(1_000).out_of_order(64).build().unwrap()
+fn pass_through(events: DataStream<'_, Event>) -> Result<DataStream<'_, Event>> {
+    Ok(events)
 }
 
-fn events<'s>(env: &Env<'s>, site: &Nexmark) -> DataStream<'s, Event> {
-    let site = site.clone();
-    env.from_splits(SPLITS, move |split| site.range(split_range(site.count(), split, SPLITS)))
+fn currency(events: DataStream<'_, Event>) -> Result<DataStream<'_, Bid>> {
+    Ok(events.flat_map(Event::into_bid).map(|bid| Bid { price: euros(bid.price), ..bid }))
 }
 
-/// Runs a query everywhere and compares its rows with those of the naive evaluation.
-fn check<R: Record + Ord>(
-    path: &str,
-    query: impl for<'s> Fn(DataStream<'s, Event>) -> DataStream<'s, R> + Clone + Send + Sync + 'static,
-    naive: impl Fn(&[Event]) -> Vec<R>,
-) {
-    let site = site(20_000);
-    let expected = std::cell::OnceCell::new();
-    let job = |config| {
-        let (site, query) = (site.clone(), query.clone());
-        execute(config, move |env| Ok(query(events(env, &site)).collect())).unwrap().concat()
-    };
-    everywhere(path, job, |mut rows, shape| {
-        rows.sort();
-        let expected = expected.get_or_init(|| naive(&site.iter().collect::<Vec<_>>()));
-        assert!(!expected.is_empty());
-        assert!(&rows == expected, "{shape}: {} rows, expected {}", rows.len(), expected.len());
-    });
-}
-
-fn pass_through(events: DataStream<'_, Event>) -> DataStream<'_, Event> {
-    events
-}
-
-fn currency(events: DataStream<'_, Event>) -> DataStream<'_, Bid> {
-    events.flat_map(Event::into_bid).map(|bid| Bid { price: euros(bid.price), ..bid })
-}
-
-fn selection(events: DataStream<'_, Event>) -> DataStream<'_, (u64, u64)> {
+fn selection(events: DataStream<'_, Event>) -> Result<DataStream<'_, (u64, u64)>> {
     let bids = events.flat_map(Event::into_bid);
-    bids.filter(|bid| is_selected(bid.auction)).map(|bid| (bid.auction, bid.price))
-}
-
-/// A seller, or an auction of his: both sides of the join of query 3, as one stream.
-#[derive(Clone, serde::Serialize, serde::Deserialize)]
-enum Side {
-    Seller { name: String, city: String, state: String },
-    Item { auction: u64 },
+    Ok(bids.filter(|bid| is_selected(bid.auction)).map(|bid| (bid.auction, bid.price)))
 }
 
 /// What is known of a seller so far.
@@ -73,31 +34,23 @@ impl Seller {
     }
 }
 
-/// People of the states, and auctions of the category, each with the seller.
-fn local_side(event: Event) -> Option<(u64, Side)> {
-    match event {
-        Event::Person(p) if LOCAL_STATES.contains(&p.state.as_str()) => {
-            Some((p.id, Side::Seller { name: p.name, city: p.city, state: p.state }))
-        }
-        Event::Auction(a) if a.category == LOCAL_CATEGORY => Some((a.seller, Side::Item { auction: a.id })),
-        _ => None,
-    }
-}
-
 /// An incremental join: each pair is emitted when its second half arrives.
-fn local_items(events: DataStream<'_, Event>) -> DataStream<'_, LocalItem> {
-    let sides = events.flat_map(local_side).key_by(|(seller, _)| *seller);
-    sides.process(|_, seller: &mut Seller, (_, side), out| match side {
-        Side::Seller { name, city, state } => {
-            seller.person = Some((name, city, state));
+fn local_items(events: DataStream<'_, Event>) -> Result<DataStream<'_, LocalItem>> {
+    let people = events.clone().flat_map(Event::into_person);
+    let local = people.filter(|person| LOCAL_STATES.contains(&person.state.as_str()));
+    let items = events.flat_map(Event::into_auction).filter(|item| item.category == LOCAL_CATEGORY);
+    let sides = local.key_by(|person| person.id).connect(items.key_by(|item| item.seller));
+    Ok(sides.process(
+        |_, seller: &mut Seller, person, out| {
+            seller.person = Some((person.name, person.city, person.state));
             let waiting = std::mem::take(&mut seller.waiting);
             waiting.into_iter().filter_map(|auction| seller.item(auction)).for_each(|item| out.emit(item));
-        }
-        Side::Item { auction } => match seller.item(auction) {
-            Some(item) => out.emit(item),
-            None => seller.waiting.push(auction),
         },
-    })
+        |_, seller, auction, out| match seller.item(auction.id) {
+            Some(item) => out.emit(item),
+            None => seller.waiting.push(auction.id),
+        },
+    ))
 }
 
 #[test]
