@@ -13,6 +13,7 @@
 
 mod assign;
 mod driver;
+mod idle;
 mod interval_join;
 mod keyed;
 mod panes;
@@ -26,6 +27,7 @@ mod window_function;
 mod window_join;
 mod windowed;
 
+pub(crate) use self::idle::{Board, Part};
 pub use self::interval_join::{IntervalJoin, IntervalJoined};
 pub use self::keyed::KeyedEventStream;
 pub use self::process::{EventCollector, EventProcessFunction, Timer, TimerContext};

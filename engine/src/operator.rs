@@ -214,6 +214,11 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         SourceHold::new(self.place.run(), &held.0, &spared.0)
     }
 
+    /// Number of this operator, the same on all workers.
+    pub(crate) fn id(&self) -> usize {
+        self.builder.operator_info().global_id
+    }
+
     /// Wakes this operator, from another one on the same worker.
     pub fn activation(&self) -> Activation {
         let info = self.builder.operator_info();

@@ -4,4 +4,5 @@ mod data;
 mod joins;
 mod late;
 mod timers;
+mod watermarks;
 mod windows;

@@ -5,6 +5,7 @@ use std::panic::Location;
 use crate::clock::{Epoch, EventClock, EventTime};
 use crate::error::{Error, Result};
 use crate::event::driver::OuterEvents;
+use crate::event::idle::{Idleness, Seat};
 use crate::event::strategy::WatermarkStrategy;
 use crate::event::stream::{EventStream, Timed};
 use crate::operator::{Input, OperatorBuilder, Output, Promise, WakeOn};
@@ -47,9 +48,12 @@ impl<'s, D: 'static> DataStream<'s, D, Epoch> {
         let input = op.input(events.enter_event_time(outer), WakeOn::Progress);
         // The clock of what enters stands at the beginning of event time; the watermark is this operator's word.
         let (out, edge) = op.detached_output();
-        op.build(move |mut promises, _activation| {
+        let (stream, workers, worker, run) = (op.id(), around.workers(), around.worker_index(), around.run());
+        op.build(move |mut promises, activation| {
             let promise = promises.pop();
-            let mut assigner = Assigner { input, out, promise, strategy, highest: None };
+            let seat = Seat { run, worker, workers, activation };
+            let idleness = strategy.idle_after.map(|timeout| Idleness::new(timeout, stream, seat));
+            let mut assigner = Assigner { input, out, promise, strategy, highest: None, idleness };
             move |frontiers| assigner.run(frontiers.meet(0))
         });
         EventStream::from_edge(edge, around)
@@ -63,22 +67,34 @@ struct Assigner<D: 'static> {
     promise: Option<Promise<OuterEvents>>,
     strategy: WatermarkStrategy<D>,
     highest: Option<EventTime>,
+    idleness: Option<Idleness>,
 }
 
 impl<D: 'static> Assigner<D> {
     fn run(&mut self, next: Option<OuterEvents>) -> Result<()> {
-        self.read()?;
+        let had_records = self.read()?;
         let Some(promise) = &mut self.promise else { return Ok(()) };
-        match next {
-            Some(next) => promise.advance_to(&EventClock::new(next.outer, promise.time().inner))?,
-            None => self.promise = None,
+        match (next, &mut self.idleness) {
+            (Some(next), None) => promise.advance_to(&EventClock::new(next.outer, promise.time().inner))?,
+            (Some(next), Some(idleness)) => {
+                let watermark = idleness.follow(promise.time().inner, had_records);
+                promise.advance_to(&EventClock::new(next.outer, watermark))?;
+            }
+            (None, idleness) => {
+                let watermark = promise.time().inner;
+                idleness.iter_mut().for_each(|idleness| idleness.end(watermark));
+                self.promise = None;
+            }
         }
         Ok(())
     }
 
-    fn read(&mut self) -> Result<()> {
-        let Assigner { input, out, promise, strategy, highest } = self;
+    /// Sends the records that are there; whether there were any.
+    fn read(&mut self) -> Result<bool> {
+        let Assigner { input, out, promise, strategy, highest, .. } = self;
+        let mut had_records = false;
         input.try_for_each(|token, batch| {
+            had_records = true;
             let Some(promise) = promise else {
                 return Err(Error::internal("a record came after the end of its stream"));
             };
@@ -95,6 +111,7 @@ impl<D: 'static> Assigner<D> {
             out.send_promised(&promise.later(&of_batch)?, [&mut stamped]);
             let watermark = highest.map_or(now.inner, |highest| highest.saturating_sub(strategy.bound));
             promise.advance_to(&EventClock::new(now.outer, now.inner.max(watermark)))
-        })
+        })?;
+        Ok(had_records)
     }
 }

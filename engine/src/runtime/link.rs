@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::event::Part;
 use crate::runtime::state::{RunState, lock};
 
 pub(crate) use notice::Notice;
@@ -17,7 +18,7 @@ use notice::{NoticeReader, encode};
 
 /// Sources that a peer may name: far above any real job.
 const MAX_SOURCES: usize = 1 << 16;
-/// Exchanges that a peer may name: far above any real job.
+/// Exchanges and streams that a peer may name: far above any real job.
 const MAX_EXCHANGES: usize = 1 << 16;
 /// Time between two signs of life; the shortest time-out allows for five.
 const ALIVE_INTERVAL: Duration = Duration::from_millis(200);
@@ -234,6 +235,12 @@ impl Listener {
             }
             Notice::InFlight { exchange, sum } => {
                 run.ledger().account(exchange).note_remote(peer.process, sum, run);
+            }
+            Notice::Watermark { stream, .. } if stream >= MAX_EXCHANGES => {
+                run.fail(Error::peer(format!("{peer} names stream {stream}, at most {MAX_EXCHANGES}")));
+            }
+            Notice::Watermark { stream, worker, watermark, is_active } => {
+                run.board(stream).set(worker, Part { watermark, is_active });
             }
             Notice::Built(graph) => run.peer_has_built(peer, graph),
             Notice::SameGraph => run.graphs_agree(),

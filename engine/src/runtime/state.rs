@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Board, Part};
 use crate::flow::{Gate, Ledger};
 use crate::machine;
 use crate::runtime::graph::{Agreement, Graph};
@@ -27,6 +28,7 @@ pub(crate) struct RunState {
     gates: Mutex<Vec<Arc<Gate>>>,
     ledger: Arc<Ledger>,
     links: Mutex<Option<Arc<Links>>>,
+    boards: Mutex<FxHashMap<usize, Arc<Board>>>,
     threads: AtomicUsize,
     uids: Mutex<FxHashMap<(usize, String), &'static Location<'static>>>,
     agreement: Agreement,
@@ -147,6 +149,19 @@ impl RunState {
             Some(first) => Err(Error::config(format!(
                 "uid \"{uid}\" is used twice, by the operators made at {first} and at {location}"
             ))),
+        }
+    }
+
+    /// The watermarks of the parts of a stream with event time.
+    pub(crate) fn board(&self, stream: usize) -> Arc<Board> {
+        Arc::clone(lock(&self.boards).entry(stream).or_default())
+    }
+
+    /// Tells the other processes how far a worker's part of a stream is.
+    pub(crate) fn tell_watermark(&self, stream: usize, worker: usize, part: Part) {
+        let Part { watermark, is_active } = part;
+        if let Some(links) = lock(&self.links).as_ref() {
+            links.send(&Notice::Watermark { stream, worker, watermark, is_active });
         }
     }
 
