@@ -234,15 +234,14 @@ fn ended(index: usize, status: ExitStatus, when: &str) -> Error {
     Error::new(kind, format!("process {index} ended {when} with {status}"))
 }
 
-#[cfg(unix)]
+/// Whether a process has ended by Ctrl-C: by the signal, or by the exit code that says so.
 fn interrupted(status: ExitStatus) -> bool {
     const SIGINT: i32 = 2;
-    std::os::unix::process::ExitStatusExt::signal(&status) == Some(SIGINT)
-}
-
-#[cfg(not(unix))]
-fn interrupted(_status: ExitStatus) -> bool {
-    false
+    #[cfg(unix)]
+    if std::os::unix::process::ExitStatusExt::signal(&status) == Some(SIGINT) {
+        return true;
+    }
+    status.code() == Some(128 + SIGINT)
 }
 
 impl Drop for Relatives {

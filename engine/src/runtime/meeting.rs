@@ -203,3 +203,53 @@ fn decide(hello: &Hello, processes: usize) -> Result<(), Refusal> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+    use crate::runtime::call::{CallError, call};
+    use crate::runtime::handshake::Terms;
+
+    fn visit(meeting: &Meeting, from: usize, processes: usize, token: &[u8]) -> Result<TcpStream, CallError> {
+        let terms =
+            Terms { processes, threads: 1, attempt: 1, job_name: "job".into(), program_version: "".into() };
+        let port = 1000 + from as u16;
+        let hello = Hello { channel: Channel::Meeting, from, port, has_secret: false, terms };
+        call(&meeting.address, &hello, &Key::new(token, None).unwrap())
+    }
+
+    fn ports(mut stream: TcpStream) -> [u8; 4] {
+        let mut ports = [0; 4];
+        stream.read_exact(&mut ports).unwrap();
+        ports
+    }
+
+    #[test]
+    fn meeting_tells_those_who_were_invited_where_all_listen_and_nobody_else() {
+        let meeting = Meeting::open(2).unwrap();
+        let expected = [1000u16.to_le_bytes(), 1001u16.to_le_bytes()].concat();
+        for _round in 0..2 {
+            let stranger = visit(&meeting, 1, 2, &[0; PROOF_BYTES]).unwrap_err();
+            assert!(matches!(stranger, CallError::Trouble(_)), "{stranger:?}");
+            let other_job = visit(&meeting, 1, 3, meeting.token()).unwrap_err();
+            assert!(matches!(other_job, CallError::Refused(_)), "{other_job:?}");
+            let gave_up = visit(&meeting, 0, 2, meeting.token()).unwrap();
+            drop(gave_up);
+            let come = [0, 1].map(|from| visit(&meeting, from, 2, meeting.token()).unwrap());
+            assert_eq!(
+                come.map(ports).each_ref().map(|ports| ports.to_vec()),
+                [expected.clone(), expected.clone()]
+            );
+        }
+    }
+
+    #[test]
+    fn meeting_that_is_closed_ends_the_wait_of_those_who_came() {
+        let meeting = Meeting::open(2).unwrap();
+        let mut come = visit(&meeting, 0, 2, meeting.token()).unwrap();
+        drop(meeting);
+        assert_eq!(come.read(&mut [0; 4]).unwrap_or(0), 0);
+    }
+}
