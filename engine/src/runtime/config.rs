@@ -15,6 +15,7 @@ use crate::runtime::state::{RunState, lock};
 /// | processes | `-n`, `--processes` | `WATERWHEEL_PROCESSES` | 1 | 1..=1024 |
 /// | index of this process | `-p`, `--process` | `WATERWHEEL_PROCESS` | none: start all processes here | below processes |
 /// | file with one `host:port` a line | `--hostfile` | `WATERWHEEL_HOSTFILE` | 127.0.0.1, ports from 2101 | one line a process |
+/// | records in flight on one exchange | `--max-in-flight` | `WATERWHEEL_MAX_IN_FLIGHT` | 262144 | 0 (no limit) or more |
 ///
 /// A flag wins over the environment. With more than one process and no index, [`execute`](crate::execute)
 /// makes this process number 0 and starts the others itself, on this machine, with the same command line; a
@@ -60,7 +61,8 @@ impl RuntimeConfig {
   -w, --threads N      worker threads per process [env: WATERWHEEL_THREADS] [default: 1]
   -n, --processes N    processes; without -p all are started here [env: WATERWHEEL_PROCESSES] [default: 1]
   -p, --process I      index of this process, from 0 [env: WATERWHEEL_PROCESS]
-      --hostfile FILE  one host:port a line, in order of process index [env: WATERWHEEL_HOSTFILE]";
+      --hostfile FILE  one host:port a line, in order of process index [env: WATERWHEEL_HOSTFILE]
+      --max-in-flight N  records in flight on one exchange, 0 for no limit [env: WATERWHEEL_MAX_IN_FLIGHT] [default: 262144]";
 
     /// One process with `n` worker threads.
     pub fn threads(n: usize) -> Self {
@@ -231,6 +233,7 @@ struct Flags {
     processes: Option<String>,
     process: Option<String>,
     hostfile: Option<String>,
+    max_in_flight: Option<String>,
 }
 
 impl Flags {
@@ -241,6 +244,7 @@ impl Flags {
             processes: read("WATERWHEEL_PROCESSES"),
             process: read("WATERWHEEL_PROCESS"),
             hostfile: read("WATERWHEEL_HOSTFILE"),
+            max_in_flight: read("WATERWHEEL_MAX_IN_FLIGHT"),
         }
     }
 
@@ -250,6 +254,7 @@ impl Flags {
             "-n" | "--processes" => Some(&mut self.processes),
             "-p" | "--process" => Some(&mut self.process),
             "--hostfile" => Some(&mut self.hostfile),
+            "--max-in-flight" => Some(&mut self.max_in_flight),
             _ => None,
         }
     }
@@ -266,6 +271,8 @@ impl Flags {
             threads: number("--threads", self.threads)?.unwrap_or(1),
             processes: number("--processes", self.processes)?.unwrap_or(1),
             process: number("--process", self.process)?,
+            max_in_flight_records: number("--max-in-flight", self.max_in_flight)?
+                .unwrap_or(DEFAULT_MAX_IN_FLIGHT_RECORDS),
             addresses: self.hostfile.map_or(Ok(Vec::new()), |path| RuntimeConfig::read_hostfile(&path))?,
             ..RuntimeConfig::default()
         };
@@ -338,6 +345,8 @@ mod tests {
         let (config, rest) = parse(&["a", "-w", "3", "--processes=2", "-p", "1", "-h"]).unwrap();
         assert_eq!((config.threads, config.processes, config.process), (3, 2, Some(1)));
         assert_eq!(rest, ["a", "-h"]);
+        assert_eq!(config.max_in_flight_records, DEFAULT_MAX_IN_FLIGHT_RECORDS);
+        assert_eq!(parse(&["--max-in-flight", "0"]).unwrap().0.max_in_flight_records, 0);
     }
 
     #[test]
