@@ -25,6 +25,15 @@ pub(crate) struct RuntimeArgs {
     #[arg(long, env = "WATERWHEEL_HOSTFILE", value_name = "FILE")]
     hostfile: Option<String>,
 
+    /// Records in flight on one exchange before its sources wait; 0 for no limit.
+    #[arg(
+        long,
+        default_value_t = RuntimeConfig::DEFAULT_MAX_IN_FLIGHT_RECORDS,
+        env = "WATERWHEEL_MAX_IN_FLIGHT",
+        value_name = "N"
+    )]
+    max_in_flight: usize,
+
     /// Seconds to wait for the other processes at the start.
     #[arg(
         long,
@@ -54,6 +63,7 @@ impl RuntimeArgs {
             .process(self.process)
             .addresses(addresses)
             .connect_timeout(self.connect_timeout()?)
+            .max_in_flight_records(self.max_in_flight)
             .stop_handle(stop);
         config.validate()?;
         Ok(config)

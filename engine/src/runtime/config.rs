@@ -36,9 +36,6 @@ pub struct RuntimeConfig {
 /// Upper limit of threads and of processes.
 const MAX_PARALLELISM: usize = 1024;
 
-/// Enough for every exchange to keep its readers busy, little enough to be forgotten: 256 K records.
-const DEFAULT_MAX_IN_FLIGHT_RECORDS: usize = 256 << 10;
-
 impl Default for RuntimeConfig {
     fn default() -> Self {
         RuntimeConfig {
@@ -49,7 +46,7 @@ impl Default for RuntimeConfig {
             connect_timeout: Duration::from_secs(30),
             child_args: None,
             stop: StopHandle::default(),
-            max_in_flight_records: DEFAULT_MAX_IN_FLIGHT_RECORDS,
+            max_in_flight_records: RuntimeConfig::DEFAULT_MAX_IN_FLIGHT_RECORDS,
             flow_state: FlowState::default(),
         }
     }
@@ -63,6 +60,10 @@ impl RuntimeConfig {
   -p, --process I      index of this process, from 0 [env: WATERWHEEL_PROCESS]
       --hostfile FILE  one host:port a line, in order of process index [env: WATERWHEEL_HOSTFILE]
       --max-in-flight N  records in flight on one exchange, 0 for no limit [env: WATERWHEEL_MAX_IN_FLIGHT] [default: 262144]";
+
+    /// Default of [`max_in_flight_records`](Self::max_in_flight_records): enough to keep all readers of an
+    /// exchange busy, little enough to be forgotten.
+    pub const DEFAULT_MAX_IN_FLIGHT_RECORDS: usize = 256 << 10;
 
     /// One process with `n` worker threads.
     pub fn threads(n: usize) -> Self {
@@ -272,7 +273,7 @@ impl Flags {
             processes: number("--processes", self.processes)?.unwrap_or(1),
             process: number("--process", self.process)?,
             max_in_flight_records: number("--max-in-flight", self.max_in_flight)?
-                .unwrap_or(DEFAULT_MAX_IN_FLIGHT_RECORDS),
+                .unwrap_or(RuntimeConfig::DEFAULT_MAX_IN_FLIGHT_RECORDS),
             addresses: self.hostfile.map_or(Ok(Vec::new()), |path| RuntimeConfig::read_hostfile(&path))?,
             ..RuntimeConfig::default()
         };
@@ -345,7 +346,7 @@ mod tests {
         let (config, rest) = parse(&["a", "-w", "3", "--processes=2", "-p", "1", "-h"]).unwrap();
         assert_eq!((config.threads, config.processes, config.process), (3, 2, Some(1)));
         assert_eq!(rest, ["a", "-h"]);
-        assert_eq!(config.max_in_flight_records, DEFAULT_MAX_IN_FLIGHT_RECORDS);
+        assert_eq!(config.max_in_flight_records, RuntimeConfig::DEFAULT_MAX_IN_FLIGHT_RECORDS);
         assert_eq!(parse(&["--max-in-flight", "0"]).unwrap().0.max_in_flight_records, 0);
     }
 
