@@ -33,8 +33,8 @@
 //! # What the bound is
 //!
 //! Per exchange at most the limit; and what is produced before a hold is seen: one turn of each source
-//! ([`Ledger::read_limit`], times what operators on the way make of one record), and what crosses the network
-//! while the news of it does. Records inside one worker's operators are read and handed on within one
+//! ([`Ledger::read_limit`], or less where operators on the way make many records of one: sources that are held
+//! again and again read less at once), and what crosses the network while the news of it does. Records inside one worker's operators are read and handed on within one
 //! activation; a turn of a reader bounds them.
 //!
 //! # What it costs

@@ -76,7 +76,8 @@ impl<'s> Env<'s> {
         let mine = (0..splits).filter(|split| split % self.workers() == self.worker_index());
         let unopened: Vec<usize> = mine.rev().collect();
         let limit = self.place().run().ledger().read_limit();
-        let reader = SplitReader { unopened, open, current: None, next: 0, limit, waiting: Vec::new() };
+        let pace = Pace { limit, now: 0, was_held: false };
+        let reader = SplitReader { unopened, open, current: None, next: 0, pace, waiting: Vec::new() };
         self.add_source(name, Location::caller(), reader)
     }
 
@@ -103,6 +104,7 @@ impl<'s> Env<'s> {
             let mut capability = capabilities.pop();
             move |_frontiers| {
                 if gate.is_held() {
+                    reader.pace.was_held = true;
                     // The end of the hold activates the source again.
                     return;
                 }
@@ -136,8 +138,7 @@ struct SplitReader<S: Source, F> {
     current: Option<Vec<S>>,
     /// The split whose turn it is.
     next: usize,
-    /// Records that a split is asked for at once.
-    limit: usize,
+    pace: Pace,
     waiting: Vec<S::Item>,
 }
 
@@ -153,17 +154,18 @@ impl<S: Source, F: Fn(usize) -> Result<S>> SplitReader<S, F> {
             let opened = std::mem::take(&mut self.unopened).into_iter().rev().map(&self.open);
             self.current = Some(opened.collect::<Result<_>>()?);
         }
+        let limit = self.pace.step();
         let mut overall = SourceStatus::Done;
         let mut read = 0;
         for _ in 0..self.current.as_ref().map_or(0, Vec::len) {
-            if read >= SPLITS_PER_TURN * self.limit || is_held() {
+            if read >= SPLITS_PER_TURN * limit || is_held() {
                 overall = SourceStatus::Ready;
                 break;
             }
             let before = self.waiting.len();
-            let status = self.read_next();
+            let status = self.read_next(limit);
             read += self.waiting.len() - before;
-            if status.is_err() || self.waiting.len() >= self.limit.div_ceil(2) {
+            if status.is_err() || self.waiting.len() >= limit.div_ceil(2) {
                 send(&mut self.waiting);
                 self.waiting.clear();
             }
@@ -175,17 +177,35 @@ impl<S: Source, F: Fn(usize) -> Result<S>> SplitReader<S, F> {
     }
 
     /// Asks the split whose turn it is, and goes on to the one behind it.
-    fn read_next(&mut self) -> Result<SourceStatus> {
+    fn read_next(&mut self, limit: usize) -> Result<SourceStatus> {
         let Some(splits) = self.current.as_mut().filter(|splits| !splits.is_empty()) else {
             return Ok(SourceStatus::Done);
         };
         self.next %= splits.len();
-        let status = splits[self.next].read(self.limit, &mut self.waiting)?;
+        let status = splits[self.next].read(limit, &mut self.waiting)?;
         match status {
             SourceStatus::Done => drop(splits.remove(self.next)),
             _ => self.next += 1,
         }
         Ok(status)
+    }
+}
+
+/// How many records a split is asked for at once: one at first, twice as many each time, half as many after a
+/// hold. What operators make of a record may be much more than one, and is seen only when it is made.
+struct Pace {
+    limit: usize,
+    now: usize,
+    /// Whether the source has been found held since the last step.
+    was_held: bool,
+}
+
+impl Pace {
+    /// The number for this activation.
+    fn step(&mut self) -> usize {
+        let next = if std::mem::take(&mut self.was_held) { self.now / 2 } else { self.now * 2 };
+        self.now = next.clamp(1, self.limit);
+        self.now
     }
 }
 
@@ -195,5 +215,21 @@ fn sooner(a: SourceStatus, b: SourceStatus) -> SourceStatus {
         (SourceStatus::Ready, _) | (_, SourceStatus::Ready) => SourceStatus::Ready,
         (SourceStatus::Idle(a), SourceStatus::Idle(b)) => SourceStatus::Idle(a.min(b)),
         (SourceStatus::Done, other) | (other, SourceStatus::Done) => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pace_doubles_to_the_limit_and_falls_after_a_hold_but_never_to_nothing() {
+        let mut pace = Pace { limit: 100, now: 0, was_held: false };
+        assert_eq!(Vec::from_iter((0..9).map(|_| pace.step())), [1, 2, 4, 8, 16, 32, 64, 100, 100]);
+        pace.was_held = true;
+        assert_eq!([pace.step(), pace.step()], [50, 100]);
+        pace.now = 1;
+        pace.was_held = true;
+        assert_eq!(pace.step(), 1);
     }
 }

@@ -25,6 +25,15 @@ pub(crate) struct RuntimeArgs {
     #[arg(long, env = "WATERWHEEL_HOSTFILE", value_name = "FILE")]
     hostfile: Option<String>,
 
+    /// Records in flight on one exchange before its sources wait; 0 for no limit.
+    #[arg(
+        long,
+        default_value_t = RuntimeConfig::DEFAULT_MAX_IN_FLIGHT_RECORDS,
+        env = "WATERWHEEL_MAX_IN_FLIGHT",
+        value_name = "N"
+    )]
+    max_in_flight: usize,
+
     /// Seconds to wait for the other processes at the start.
     #[arg(
         long,
@@ -84,6 +93,7 @@ impl RuntimeArgs {
             .allow_insecure(self.allow_insecure)
             .program_version(env!("CARGO_PKG_VERSION"))
             .attempt(self.attempt)
+            .max_in_flight_records(self.max_in_flight)
             .stop_handle(stop);
         if let Some(name) = &self.job_name {
             config = config.job_name(name);

@@ -26,6 +26,7 @@ use crate::runtime::stop::StopHandle;
 /// | name of the job | `--job-name` | `WATERWHEEL_JOB_NAME` | file name of the program | 1 to 64 bytes |
 /// | version of the program | | | empty | up to 32 bytes |
 /// | number of the attempt | `--attempt` | `WATERWHEEL_ATTEMPT` | 1 | any |
+/// | records in flight on one exchange | `--max-in-flight` | `WATERWHEEL_MAX_IN_FLIGHT` | 262144 | 0 (no limit) or more |
 ///
 /// All processes must agree on the numbers of processes and threads, job name, program version, attempt and
 /// secret; one that does not is refused. They must also build the same graph: one that does not ends the run.
@@ -62,9 +63,6 @@ pub(crate) const MAX_PARALLELISM: usize = 1024;
 /// Shortest heartbeat time-out: a busy machine may pause any thread for a good part of it.
 const MIN_HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Enough for every exchange to keep its readers busy, little enough to be forgotten: 256 K records.
-const DEFAULT_MAX_IN_FLIGHT_RECORDS: usize = 256 << 10;
-
 impl Default for RuntimeConfig {
     fn default() -> Self {
         RuntimeConfig {
@@ -81,7 +79,7 @@ impl Default for RuntimeConfig {
             attempt: 1,
             child_args: None,
             stop: StopHandle::default(),
-            max_in_flight_records: DEFAULT_MAX_IN_FLIGHT_RECORDS,
+            max_in_flight_records: RuntimeConfig::DEFAULT_MAX_IN_FLIGHT_RECORDS,
             flow_state: FlowState::default(),
         }
     }
@@ -99,7 +97,12 @@ impl RuntimeConfig {
       --job-name NAME          name that all processes must agree on [default: name of the program]
       --attempt N              number of this attempt at the job [env: WATERWHEEL_ATTEMPT] [default: 1]
       --connect-timeout SECS   time to wait for the other processes at the start [default: 30]
-      --heartbeat-timeout SECS silence after which a process counts as hung; 0: never [default: 10]";
+      --heartbeat-timeout SECS silence after which a process counts as hung; 0: never [default: 10]
+      --max-in-flight N  records in flight on one exchange, 0 for no limit [env: WATERWHEEL_MAX_IN_FLIGHT] [default: 262144]";
+
+    /// Default of [`max_in_flight_records`](Self::max_in_flight_records): enough to keep all readers of an
+    /// exchange busy, little enough to be forgotten.
+    pub const DEFAULT_MAX_IN_FLIGHT_RECORDS: usize = 256 << 10;
 
     /// One process with `n` worker threads.
     pub fn threads(n: usize) -> Self {

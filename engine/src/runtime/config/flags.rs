@@ -69,9 +69,10 @@ const SECRET_FILE: usize = 6;
 const ALLOW_INSECURE: usize = 7;
 const JOB_NAME: usize = 8;
 const ATTEMPT: usize = 9;
+const MAX_IN_FLIGHT: usize = 10;
 
 /// The flags, each at its index above.
-const FLAGS: [Flag; 10] = [
+const FLAGS: [Flag; 11] = [
     flag("--threads", "-w", "WATERWHEEL_THREADS"),
     flag("--processes", "-n", "WATERWHEEL_PROCESSES"),
     flag("--process", "-p", "WATERWHEEL_PROCESS"),
@@ -82,6 +83,7 @@ const FLAGS: [Flag; 10] = [
     Flag { is_switch: true, ..flag("--allow-insecure", "--allow-insecure", "WATERWHEEL_ALLOW_INSECURE") },
     flag("--job-name", "--job-name", "WATERWHEEL_JOB_NAME"),
     flag("--attempt", "--attempt", "WATERWHEEL_ATTEMPT"),
+    flag("--max-in-flight", "--max-in-flight", "WATERWHEEL_MAX_IN_FLIGHT"),
 ];
 
 /// Values of the flags as text, before they are checked.
@@ -136,6 +138,7 @@ impl Values {
             allow_insecure: self.parsed(ALLOW_INSECURE, "true or false")?.unwrap_or(false),
             job_name: self.take(JOB_NAME).unwrap_or(default.job_name),
             attempt: self.number(ATTEMPT, default.attempt)?,
+            max_in_flight_records: self.number(MAX_IN_FLIGHT, default.max_in_flight_records)?,
             ..RuntimeConfig::default()
         };
         config.validate()?;
