@@ -1,5 +1,6 @@
 //! Queries 5, 7 and 8: windows.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use waterwheel::ml::generate::nexmark::{Bid, Event};
@@ -56,20 +57,26 @@ impl AggregateFunction for Highest {
     }
 
     fn add(&self, best: &mut Self::Acc, bid: Bid) {
-        self.merge(best, vec![(bid.auction, bid.bidder, bid.price)]);
+        keep_highest(best, vec![(bid.auction, bid.bidder, bid.price)]);
     }
 
     fn result(&self, best: &Self::Acc) -> Self::Out {
         best.clone()
     }
 
-    fn merge(&self, best: &mut Self::Acc, mut other: Self::Acc) {
-        let price = |bids: &[(u64, u64, u64)]| bids.first().map(|(_, _, price)| *price);
-        match price(best).cmp(&price(&other)) {
-            std::cmp::Ordering::Less => *best = other,
-            std::cmp::Ordering::Equal => best.append(&mut other),
-            std::cmp::Ordering::Greater => {}
-        }
+    fn merge(&self, mut best: Self::Acc, other: Self::Acc) -> Self::Acc {
+        keep_highest(&mut best, other);
+        best
+    }
+}
+
+/// Keeps the highest of two lists of bids, of which each has one price; both where they tie.
+fn keep_highest(best: &mut Vec<(u64, u64, u64)>, mut other: Vec<(u64, u64, u64)>) {
+    let price = |bids: &[(u64, u64, u64)]| bids.first().map(|(_, _, price)| *price);
+    match price(best).cmp(&price(&other)) {
+        Ordering::Less => *best = other,
+        Ordering::Equal => best.append(&mut other),
+        Ordering::Greater => {}
     }
 }
 
@@ -79,7 +86,7 @@ fn highest_bids(events: DataStream<'_, Event>) -> Result<DataStream<'_, (u64, u6
     let best = bids(events).key_by(|bid| bid.auction).window(Windows::tumbling(size)?).aggregate(Highest);
     let highest = per_end(best.results)?.process(|end, _, best, out| {
         let mut highest = Vec::new();
-        best.iter().for_each(|of_auction| Highest.merge(&mut highest, of_auction.value.clone()));
+        best.iter().for_each(|of_auction| keep_highest(&mut highest, of_auction.value.clone()));
         highest.into_iter().for_each(|(auction, bidder, price)| out.emit((*end, auction, bidder, price)));
     });
     Ok(highest.results.into_stream())
