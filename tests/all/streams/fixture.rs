@@ -20,8 +20,8 @@ pub(super) fn sorted<X: Ord>(mut items: Vec<X>) -> Vec<X> {
     items
 }
 
-/// A stream of `records`, the first of which comes when every worker knows that `stream` has ended: the first
-/// partitions end on each when it hears of it, and the second ones after all of the first.
+/// A stream of `records` that come after the end of `stream`: the first partitions end on each worker when it
+/// hears of it, and the second ones after all of the first.
 pub(super) fn after_end<'s, D: Record, X: Record>(
     stream: DataStream<'s, D>,
     records: Vec<X>,
