@@ -233,26 +233,29 @@ impl<K: Key, D: 'static, F: KeyedProcessFunction<K, D> + 'static> BatchFunction<
         out: &mut Results<'_, F::Out, T>,
     ) -> Result<()> {
         let Keyed { f, key: selector, keys, states } = self;
-        selector.keys(batch, keys);
-        let mut made = keys.drain(..);
-        for record in batch.drain(..) {
-            match (&mut *states, made.next()) {
-                (KeyStates::Lasting(states), Some(key)) => {
-                    let (key, state, _is_new) = states.state_of(&key);
+        match states {
+            KeyStates::Lasting(states) => {
+                selector.keys(batch, keys);
+                let mut made = keys.drain(..);
+                for record in batch.drain(..) {
+                    let (key, state, _is_new) = match (made.next(), &record) {
+                        (Some(key), _) => states.state_of(&key),
+                        (None, record) => match selector.part(record) {
+                            Some(part) => states.state_of(part),
+                            None => return Err(Error::internal("a record has no key")),
+                        },
+                    };
                     f.process(key, state, record, out.collector())?;
-                }
-                (KeyStates::Lasting(states), None) => {
-                    let part =
-                        selector.part(&record).ok_or_else(|| Error::internal("a record has no key"))?;
-                    let (key, state, _is_new) = states.state_of(part);
-                    f.process(key, state, record, out.collector())?;
-                }
-                (KeyStates::Expiring(states), key) => {
-                    let key = key.unwrap_or_else(|| selector.key(&record));
-                    states.with(&key, |state, _is_new| f.process(&key, state, record, out.collector()))?;
+                    out.send_full();
                 }
             }
-            out.send_full();
+            KeyStates::Expiring(states) => {
+                for record in batch.drain(..) {
+                    let key = selector.key(&record);
+                    states.with(&key, |state, _is_new| f.process(&key, state, record, out.collector()))?;
+                    out.send_full();
+                }
+            }
         }
         Ok(())
     }

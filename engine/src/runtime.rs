@@ -144,8 +144,8 @@ where
     // Streams with event time live in a scope of their own. It is there in every job, because a graph may turn
     // to event time at any point of it; without such streams it is never scheduled.
     let outcome = worker.dataflow(|scope| {
-        scope.scoped("event time", |events| job(&Env::new(scope, events, Arc::clone(run))))
-    })?;
+        scope.scoped("event time", |events| build(run, job, &Env::new(scope, events, Arc::clone(run))))
+    });
     run.agree_on_graph(worker.index(), threads)?;
     run.ledger().set_built(run);
     while worker.has_dataflows() {
@@ -155,6 +155,18 @@ where
         worker.step_or_park(None);
     }
     outcome.finish().map(Some)
+}
+
+/// Builds the graph. A job that fails has built half of it; finishing that half would open channels which do not
+/// fit those of the other workers, and they would fail for that reason instead of this one.
+fn build<O, F>(run: &Arc<RunState>, job: &F, env: &Env<'_>) -> O
+where
+    F: for<'s> Fn(&Env<'s>) -> Result<O>,
+{
+    job(env).unwrap_or_else(|error| {
+        run.fail(error);
+        panics::leave_step()
+    })
 }
 
 /// The connections of this process to the others, and the processes it has started.

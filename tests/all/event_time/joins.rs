@@ -113,7 +113,7 @@ fn interval_join_is_every_pair_of_a_key_that_is_near() {
             for (found, (lower, upper)) in found.into_iter().zip([(-30, 10), (5, 60), (0, 0), (-80, -20)]) {
                 let near = |a: &Click, b: &Click| (lower..=upper).contains(&(b.at - a.at));
                 let expected = naive(&left, &right, near);
-                assert!(expected.len() > 20);
+                assert!(expected.len() > 3, "{}", expected.len());
                 assert_eq!(sorted(found), expected, "{lower}..={upper}, {shape}");
             }
         },

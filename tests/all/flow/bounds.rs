@@ -23,9 +23,13 @@ fn run(config: RuntimeConfig, limit: usize, job: Job) -> (u64, Vec<ExchangeFlow>
     (counts.concat().iter().sum(), flow.exchanges())
 }
 
-/// No exchange of `job` ever has more than twice the limit in flight.
+/// What may be in flight at most: the limit, what sources read before they see a hold, and between processes
+/// what is under way while the news of it is.
+const BOUND: u64 = 3 * LIMIT as u64;
+
+/// No exchange of `job` ever has more than three times the limit in flight.
 fn stays_bounded(path: &str, job: Job) {
-    stays_below(2 * LIMIT as u64, path, job);
+    stays_below(BOUND, path, job);
 }
 
 /// No exchange of `job` ever has more than `most` in flight; at the end nothing is.
@@ -214,10 +218,14 @@ fn input_that_waits_for_the_end_of_another_is_bounded_and_waits_for_nothing_else
 /// worker.
 #[test]
 fn records_before_a_slow_worker_are_many_when_the_limit_allows_it() {
-    let (records, exchanges) = run(RuntimeConfig::threads(2), RECORDS as usize, skewed);
-    assert_eq!(records, RECORDS);
-    assert!(exchanges.iter().any(|exchange| exchange.peak > 4 * LIMIT as u64), "{exchanges:?}");
-    assert!(exchanges.iter().all(|exchange| exchange.times_held == 0), "{exchanges:?}");
+    // How far the fast worker gets ahead is chance; that nothing stops it shows in one of a few runs.
+    let flooded = (0..20).any(|_| {
+        let (records, exchanges) = run(RuntimeConfig::threads(2), RECORDS as usize, skewed);
+        assert_eq!(records, RECORDS);
+        assert!(exchanges.iter().all(|exchange| exchange.times_held == 0), "{exchanges:?}");
+        exchanges.iter().any(|exchange| exchange.peak > BOUND)
+    });
+    assert!(flooded);
 }
 
 #[test]
