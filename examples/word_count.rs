@@ -10,7 +10,7 @@ fn main() -> Result<()> {
     let (config, _rest) = RuntimeConfig::from_args(std::env::args().skip(1))?;
     let counts = execute(config, |env| {
         let words = env.from_iter(TEXT.split(' ').map(String::from)).rebalance();
-        let counted = words.key_by(|word| word.clone()).process_function(Count);
+        let counted = words.key_by_ref(|word| word).process_function(Count);
         Ok(counted.collect())
     })?;
     let mut counts = counts.concat();

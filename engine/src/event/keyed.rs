@@ -11,7 +11,8 @@ use crate::event::stream::{EventStream, Timed};
 use crate::event::trigger::{CountTrigger, PurgingTrigger};
 use crate::event::window::Windows;
 use crate::event::windowed::{WindowedResults, WindowedStream};
-use crate::hash::{Key, key_owner};
+use crate::hash::Key;
+use crate::keyed::{KeySelector, Made};
 use crate::operator::{Input, OperatorBuilder, WakeOn};
 use crate::record::Record;
 
@@ -19,6 +20,8 @@ use crate::record::Record;
 pub struct KeyedEventStream<'s, K, D> {
     pub(crate) stream: EventStream<'s, D>,
     pub(crate) key: Rc<dyn Fn(&D) -> K>,
+    /// The same key, for whole batches of records with their timestamps.
+    route: Rc<dyn KeySelector<Timed<D>, K>>,
 }
 
 impl<K, D> std::fmt::Debug for KeyedEventStream<'_, K, D> {
@@ -29,7 +32,10 @@ impl<K, D> std::fmt::Debug for KeyedEventStream<'_, K, D> {
 
 impl<'s, K: Key, D: Record> KeyedEventStream<'s, K, D> {
     pub(crate) fn new(stream: EventStream<'s, D>, key: impl Fn(&D) -> K + 'static) -> Self {
-        KeyedEventStream { stream, key: Rc::new(key) }
+        let key = Rc::new(key);
+        let of_timed = Rc::clone(&key);
+        let route = Rc::new(Made(move |timed: &Timed<D>| of_timed(&timed.value)));
+        KeyedEventStream { stream, key, route }
     }
 
     /// Windows over the records of each key.
@@ -74,10 +80,12 @@ impl<'s, K: Key, D: Record> KeyedEventStream<'s, K, D> {
         location: &'static Location<'static>,
     ) -> (OperatorBuilder<'s, OuterEvents>, Input<Vec<Timed<D>>, OuterEvents>, Place<'s, Epoch>) {
         let (edge, around) = self.stream.into_parts();
-        let (key, workers) = (self.key, edge.origin.parallelism().min(around.workers()));
+        let (selector, workers) = (self.route, edge.origin.parallelism().min(around.workers()));
         let mut op = OperatorBuilder::made_at(&edge.place(), name, location);
-        let route = move |timed: &Timed<D>| key_owner(&key(&timed.value), workers) as u64;
-        let input = op.input_routed(edge, WakeOn::Progress, route);
+        let route = move |records: &[Timed<D>], _workers: usize, to: &mut Vec<usize>| {
+            selector.owners(records, workers, to);
+        };
+        let input = op.input_by_route(edge, WakeOn::Progress, route);
         op.set_parallelism(workers);
         (op, input, around)
     }

@@ -79,7 +79,7 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> Panes<K, D, F> {
             function.add(&mut cell.acc, value);
             cell.count += 1;
             let context = TriggerContext { window, timestamp, watermark, count: cell.count };
-            let result = settings.trigger.on_element(&context);
+            let result = settings.on_element(&context);
             cell.apply(result, function, (&key, window), results)
         };
         let purged = if let Some(cell) = cells.get_mut(&key) {
@@ -124,6 +124,12 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> EventLogic<D> for Pane
         watermark: EventTime,
         out: &mut EventOut<F::Out, D>,
     ) -> Result<()> {
+        if let Some(window) = self.settings.windows.only_window(record.timestamp)
+            && !self.settings.is_gone(&window, watermark)
+        {
+            self.add(window, record, watermark, &mut out.results);
+            return Ok(());
+        }
         let mut assigned = std::mem::take(&mut self.assigned);
         assigned.clear();
         self.settings.windows.assign(record.timestamp, &mut assigned);

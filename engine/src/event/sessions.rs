@@ -124,7 +124,7 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> EventLogic<D> for Sess
             session.cell.count += 1;
             let (timestamp, count) = (record.timestamp, session.cell.count);
             let context = TriggerContext { window, timestamp, watermark, count };
-            let result = self.settings.trigger.on_element(&context);
+            let result = self.settings.on_element(&context);
             if !session.cell.apply(result, &mut self.function, (&key, window), &mut out.results) {
                 self.note_due(&key, window, session.fired_to);
                 self.sessions.entry(key.clone()).or_default().push(session);

@@ -112,6 +112,14 @@ impl Windows {
         }
     }
 
+    /// The one window of a record at `timestamp`, where windows lie side by side.
+    #[inline]
+    pub(crate) fn only_window(&self, timestamp: EventTime) -> Option<TimeWindow> {
+        let Kind::Sliding { size, slide, offset } = self.0 else { return None };
+        let start = timestamp.checked_sub(timestamp.checked_sub(offset)?.rem_euclid(slide))?;
+        (size == slide).then_some(TimeWindow { start, end: start.saturating_add(size) })
+    }
+
     /// Appends the windows of a record at `timestamp`, of which a session window is only the beginning.
     pub(crate) fn assign(&self, timestamp: EventTime, windows: &mut Vec<TimeWindow>) {
         match self.0 {
@@ -155,6 +163,10 @@ mod tests {
         assert_eq!(windows_of(five, 0), [(0, 5)]);
         assert_eq!(windows_of(five, 4), [(0, 5)]);
         assert_eq!(windows_of(five, -1), [(-5, 0)]);
+        for at in -20..20 {
+            let only = five.offset(3).only_window(at).map(|window| (window.start, window.end));
+            assert_eq!(windows_of(five.offset(3), at), [only.unwrap()]);
+        }
         assert_eq!(windows_of(five.offset(2), 1), [(-3, 2)]);
         assert_eq!(windows_of(five.offset(-3), 2), [(2, 7)]);
     }

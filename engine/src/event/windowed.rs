@@ -12,7 +12,7 @@ use crate::event::panes::Panes;
 use crate::event::sessions::Sessions;
 use crate::event::strategy::millis;
 use crate::event::stream::EventStream;
-use crate::event::trigger::{EventTimeTrigger, NeverTrigger, Trigger};
+use crate::event::trigger::{EventTimeTrigger, NeverTrigger, Trigger, TriggerContext, TriggerResult};
 use crate::event::window::{Kind, TimeWindow, Windows};
 use crate::event::window_function::{Aggregated, Folded, OfRecords, WindowFunction};
 use crate::hash::Key;
@@ -51,6 +51,8 @@ pub struct WindowedStream<'s, K, D> {
 pub(crate) struct WindowSettings {
     pub(crate) windows: Windows,
     pub(crate) trigger: Rc<dyn Trigger>,
+    /// Whether the trigger is [`EventTimeTrigger`], which needs not be asked before a window's end.
+    fires_at_end: bool,
     pub(crate) lateness: EventTime,
 }
 
@@ -60,7 +62,16 @@ impl WindowSettings {
             Kind::Global => Rc::new(NeverTrigger),
             _ => Rc::new(EventTimeTrigger),
         };
-        WindowSettings { windows, trigger, lateness: 0 }
+        WindowSettings { windows, trigger, fires_at_end: windows.0 != Kind::Global, lateness: 0 }
+    }
+
+    /// What the trigger says to a record that was added.
+    #[inline]
+    pub(crate) fn on_element(&self, context: &TriggerContext) -> TriggerResult {
+        match self.fires_at_end && context.watermark < context.window.end {
+            true => TriggerResult::Continue,
+            false => self.trigger.on_element(context),
+        }
     }
 
     /// Whether a record can no longer change the window.
@@ -90,6 +101,7 @@ impl<'s, K: Key, D: Record> WindowedStream<'s, K, D> {
     #[must_use]
     pub fn trigger(mut self, trigger: impl Trigger) -> Self {
         self.settings.trigger = Rc::new(trigger);
+        self.settings.fires_at_end = false;
         self
     }
 
