@@ -1,15 +1,8 @@
 //! Event time: streams whose records have timestamps, windows over them, and joins in time.
 //!
-//! [`DataStream::assign_timestamps_and_watermarks`](crate::DataStream::assign_timestamps_and_watermarks) makes an
-//! [`EventStream`] of a stream, [`EventStream::into_stream`] makes a plain one of it again. Jobs that never do
-//! the former pay nothing.
-//!
-//! **Watermark.** The watermark of an operator is *W* when no record with a timestamp below *W* is to come that
-//! is not late. (Flink's watermark is *W* - 1.) It is the frontier of progress tracking: the exact minimum over
-//! all partitions, workers and records on their way. A batch of records travels at the watermark that its
-//! partition had when it was sent, not at the records' own timestamps, so progress is tracked per batch.
-//!
-//! At the end of the input the watermark is [`EventTime::MAX`], so every window fires.
+//! The watermark ([`EventStream`] says what it means) is the frontier of progress tracking. A batch of records
+//! travels at the watermark that its part of the stream had when it was sent, not at the records' own timestamps,
+//! so progress is tracked per batch. [`EventStream::into_stream`] leads back to a plain stream.
 
 mod assign;
 mod driver;

@@ -29,10 +29,12 @@ impl<D> Timed<D> {
     }
 }
 
-/// A stream whose records have timestamps, and which knows its watermark; see the
-/// [`event`](crate::WatermarkStrategy) time functions.
+/// A stream whose records have timestamps, and which knows its watermark; made by
+/// [`assign_timestamps_and_watermarks`](DataStream::assign_timestamps_and_watermarks).
 ///
-/// Transformations keep a record's timestamp.
+/// Transformations keep a record's timestamp. The watermark of an operator is *W* when no record with a timestamp
+/// below *W* is to come that is not late (Flink's watermark is *W* - 1). It is the exact minimum over all workers
+/// and records on their way. At the end of the input it is the end of time, so every window fires.
 pub struct EventStream<'s, D> {
     inner: DataStream<'s, Timed<D>, OuterEvents>,
     around: Place<'s, Epoch>,
