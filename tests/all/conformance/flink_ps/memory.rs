@@ -44,12 +44,12 @@ impl WorkerLogic for Puller {
     }
 }
 
-/// Runs all pulls, `per_record` for each record, and returns how many were answered.
-fn answered(workers: usize, per_record: u64) -> u64 {
+/// Runs so many pulls, `per_record` for each record, and returns how many were answered.
+fn answered(workers: usize, pulls: u64, per_record: u64) -> u64 {
     let workers = run(RuntimeConfig::threads(workers), move |env| {
         let splits = env.workers();
         let records =
-            env.from_splits(splits, move |split| (split as u64..PULLS / per_record).step_by(splits));
+            env.from_splits(splits, move |split| (split as u64..pulls / per_record).step_by(splits));
         let add = |row: &mut [f32], delta: &[f32]| row[0] += delta[0];
         let server = SimpleServer::new(|_: &u64, row: &mut Vec<f32>| row.push(0.0), add);
         let config = PsConfig::new().credit(4_096).placement(Placement::Range(KEYS));
@@ -60,8 +60,10 @@ fn answered(workers: usize, per_record: u64) -> u64 {
 
 /// In the process that measures: by how much peak memory exceeds what there was before the run.
 fn measure(workers: usize, per_record: u64) {
+    // The pages of the program itself are no memory of the pulls: they are there before.
+    assert_eq!(answered(workers, KEYS, 1), KEYS);
     let before = machine::rss_bytes();
-    assert_eq!(answered(workers, per_record), PULLS);
+    assert_eq!(answered(workers, PULLS, per_record), PULLS);
     let (Some(before), Some(peak)) = (before, machine::peak_rss_bytes()) else {
         return eprintln!("this system does not tell the memory of a process");
     };
