@@ -146,8 +146,8 @@ impl<K> PsConfig<K> {
         if !(self.worker_send.is_possible() && self.server_send.is_possible()) {
             return Err(Error::config("parameter server: the send policy Any([]) would never send"));
         }
-        // Batches that wait to be filled hold credit on both sides, and waiting pulls leave in chunks of a
-        // quarter of it: twice the batches is enough.
+        // Batches that wait to be filled hold credit on both sides, and waiting pulls leave in chunks of an
+        // eighth of it: twice the batches is enough.
         let counts = self.worker_send.largest_count().saturating_add(self.server_send.largest_count());
         let needed = counts.saturating_mul(2 * servers);
         if self.credit < needed {

@@ -134,7 +134,7 @@ impl<K: Key, E: Element, D: Element> Outbox<K, E, D> {
     /// Chunks of waiting operations leave whole, so they are small beside the credit.
     fn note_waiting(&mut self, server: usize) {
         self.waiting_for[server] += 1;
-        let chunk = (self.config.credit / 4).clamp(1, self.config.block_len);
+        let chunk = (self.config.credit / 8).clamp(1, self.config.block_len);
         if self.tails[server].keys.len() >= chunk {
             let mut next = Block::for_server(server);
             next.keys.reserve_exact(chunk);
