@@ -44,7 +44,7 @@ pub(crate) struct EventOut<R, D> {
 }
 
 impl<R, D> EventOut<R, D> {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         EventOut { results: Collector::default(), late: Collector::default() }
     }
 }

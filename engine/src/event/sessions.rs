@@ -23,8 +23,8 @@ pub(crate) struct Sessions<K, D, F: WindowFunction<K, D>> {
     settings: WindowSettings,
     function: F,
     sessions: FxHashMap<K, Vec<Session<F::Acc>>>,
-    /// Keys to look at when the watermark has come so far. A key may be here for a session that has grown
-    /// since: then nothing happens.
+    /// Keys to look at when the watermark has come so far: one entry per session, which is moved on only when it
+    /// is looked at, however many records the session has grown by in the meantime.
     due: BTreeMap<EventTime, Vec<K>>,
 }
 
@@ -33,6 +33,8 @@ struct Session<A> {
     cell: Cell<A>,
     /// The event time up to which it was evaluated.
     fired_to: EventTime,
+    /// The time of its entry among those that are due.
+    noted: EventTime,
 }
 
 impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> Sessions<K, D, F> {
@@ -46,12 +48,13 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> Sessions<K, D, F> {
         let function = &mut self.function;
         let mut window = of_record;
         let mut cell: Option<Cell<F::Acc>> = None;
-        let mut fired_to = EventTime::MIN;
+        let (mut fired_to, mut noted) = (EventTime::MIN, EventTime::MAX);
         if let Some(open) = self.sessions.get_mut(key) {
             // No two open sessions touch each other, so none but those that the record touches are joined.
             for session in open.extract_if(.., |session| session.window.touches(&of_record)) {
                 window = window.cover(&session.window);
                 fired_to = fired_to.max(session.fired_to);
+                noted = noted.min(session.noted);
                 cell = Some(match cell {
                     Some(before) => Cell {
                         acc: function.merge(before.acc, session.cell.acc),
@@ -62,23 +65,19 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> Sessions<K, D, F> {
             }
         }
         let cell = cell.unwrap_or_else(|| Cell { acc: function.create(), count: 0 });
-        Session { window, cell, fired_to }
+        Session { window, cell, fired_to, noted }
     }
 
-    /// Notes when the session is to be looked at again.
-    fn note_due(&mut self, key: &K, window: TimeWindow, fired_to: EventTime) {
-        let gone = window.end.saturating_add(self.settings.lateness);
-        let fires = self.settings.trigger.next_event_time(&window, fired_to);
-        for time in fires.into_iter().chain([gone]) {
-            self.due.entry(time).or_default().push(key.clone());
-        }
+    /// When the session is to be looked at: to be evaluated, or else because it is gone.
+    fn next_look(&self, session: &Session<F::Acc>) -> EventTime {
+        let fires = self.settings.trigger.next_event_time(&session.window, session.fired_to);
+        fires.unwrap_or_else(|| session.window.end.saturating_add(self.settings.lateness))
     }
 
     /// Evaluates the sessions of `key` that are due, and drops those that are gone.
     fn visit(&mut self, key: &K, watermark: EventTime, results: &mut Collector<Timed<F::Out>>) {
         let Some(mut open) = self.sessions.remove(key) else { return };
         open.sort_unstable_by_key(|session| session.window);
-        let mut again = Vec::new();
         open.retain_mut(|session| {
             let (window, trigger) = (session.window, &self.settings.trigger);
             let due = trigger.next_event_time(&window, session.fired_to);
@@ -89,12 +88,16 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> Sessions<K, D, F> {
                     let result = trigger.on_event_time();
                     purged = session.cell.apply(result, &mut self.function, (key, window), results);
                 }
-                again.push((window, watermark));
             }
             !purged && !self.settings.is_gone(&window, watermark)
         });
-        again.retain(|(window, _)| open.iter().any(|session| session.window == *window));
-        again.into_iter().for_each(|(window, fired_to)| self.note_due(key, window, fired_to));
+        for session in open.iter_mut().filter(|session| session.noted <= watermark) {
+            session.noted = self.next_look(session);
+            // Nothing comes after the end of time, not even for a session that reaches to it.
+            if session.noted > watermark {
+                self.due.entry(session.noted).or_default().push(key.clone());
+            }
+        }
         if !open.is_empty() {
             self.sessions.insert(key.clone(), open);
         }
@@ -110,26 +113,28 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> EventLogic<D> for Sess
         watermark: EventTime,
         out: &mut EventOut<F::Out, D>,
     ) -> Result<()> {
-        let mut assigned = Vec::with_capacity(1);
-        self.settings.windows.assign(record.timestamp, &mut assigned);
+        let Some(window) = self.settings.windows.only_window(record.timestamp) else { return Ok(()) };
         let key = (self.key)(&record.value);
-        for window in assigned {
-            let mut session = self.joined(&key, window);
-            let window = session.window;
-            if self.settings.is_gone(&window, watermark) {
-                out.late.emit(record);
-                return Ok(());
-            }
-            self.function.add(&mut session.cell.acc, record.value.clone());
-            session.cell.count += 1;
-            let (timestamp, count) = (record.timestamp, session.cell.count);
-            let context = TriggerContext { window, timestamp, watermark, count };
-            let result = self.settings.on_element(&context);
-            if !session.cell.apply(result, &mut self.function, (&key, window), &mut out.results) {
-                self.note_due(&key, window, session.fired_to);
-                self.sessions.entry(key.clone()).or_default().push(session);
-            }
+        let mut session = self.joined(&key, window);
+        let window = session.window;
+        if self.settings.is_gone(&window, watermark) {
+            out.late.emit(record);
+            return Ok(());
         }
+        let Timed { timestamp, value } = record;
+        self.function.add(&mut session.cell.acc, value);
+        session.cell.count += 1;
+        let context = TriggerContext { window, timestamp, watermark, count: session.cell.count };
+        let result = self.settings.on_element(&context);
+        if session.cell.apply(result, &mut self.function, (&key, window), &mut out.results) {
+            return Ok(());
+        }
+        let next = self.next_look(&session);
+        if next < session.noted {
+            session.noted = next;
+            self.due.entry(next).or_default().push(key.clone());
+        }
+        self.sessions.entry(key).or_default().push(session);
         Ok(())
     }
 
@@ -141,5 +146,37 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> EventLogic<D> for Sess
             keys.iter().for_each(|key| self.visit(key, watermark, &mut out.results));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::event::window::Windows;
+    use crate::event::window_function::Folded;
+
+    /// An entry per record once filled the memory until the watermark came.
+    #[test]
+    fn session_that_grows_by_many_records_is_due_once_and_fires_once() {
+        let add = |n: &mut u64, _record: i64| *n += 1;
+        let count = Folded { create: || 0u64, add, merge: |a: u64, b: u64| a + b };
+        let settings = WindowSettings::new(Windows::session(Duration::from_millis(10)).unwrap());
+        let mut sessions = Sessions::new(Rc::new(|_: &i64| 0u8), settings, count);
+        let mut out = EventOut::new();
+        for timestamp in (0..1000).chain(2000..2005) {
+            sessions.on_record(Timed { timestamp, value: timestamp }, 0, &mut out).unwrap();
+        }
+        assert_eq!(sessions.due.values().map(Vec::len).sum::<usize>(), 2);
+        let mut fired_at = |watermark| {
+            sessions.on_watermark(watermark, &mut out).unwrap();
+            let results = out.results.drain().into_iter();
+            results.map(|r| (r.value.window.start, r.value.window.end, r.value.value)).collect::<Vec<_>>()
+        };
+        assert_eq!(fired_at(1008), []);
+        assert_eq!(fired_at(1009), [(0, 1009, 1000)]);
+        assert_eq!(fired_at(EventTime::MAX), [(2000, 2014, 5)]);
+        assert!(sessions.sessions.is_empty() && sessions.due.is_empty());
     }
 }

@@ -112,30 +112,33 @@ impl Windows {
         }
     }
 
-    /// The one window of a record at `timestamp`, where windows lie side by side.
+    /// The one window of a record at `timestamp`, where there is just one; of a session it is the beginning.
     #[inline]
     pub(crate) fn only_window(&self, timestamp: EventTime) -> Option<TimeWindow> {
-        let Kind::Sliding { size, slide, offset } = self.0 else { return None };
-        let start = timestamp.checked_sub(timestamp.checked_sub(offset)?.rem_euclid(slide))?;
-        (size == slide).then_some(TimeWindow { start, end: start.saturating_add(size) })
-    }
-
-    /// Appends the windows of a record at `timestamp`, of which a session window is only the beginning.
-    pub(crate) fn assign(&self, timestamp: EventTime, windows: &mut Vec<TimeWindow>) {
         match self.0 {
             Kind::Sliding { size, slide, offset } => {
-                let since = timestamp.saturating_sub(offset).rem_euclid(slide);
-                let mut start = timestamp.saturating_sub(since);
-                while start > timestamp.saturating_sub(size) {
-                    windows.push(TimeWindow { start, end: start.saturating_add(size) });
-                    let Some(earlier) = start.checked_sub(slide) else { break };
-                    start = earlier;
-                }
+                let start = timestamp.checked_sub(timestamp.checked_sub(offset)?.rem_euclid(slide))?;
+                (size == slide).then_some(TimeWindow { start, end: start.saturating_add(size) })
             }
             Kind::Session { gap } => {
-                windows.push(TimeWindow { start: timestamp, end: timestamp.saturating_add(gap) });
+                Some(TimeWindow { start: timestamp, end: timestamp.saturating_add(gap) })
             }
-            Kind::Global => windows.push(TimeWindow { start: EventTime::MIN, end: EventTime::MAX }),
+            Kind::Global => Some(TimeWindow { start: EventTime::MIN, end: EventTime::MAX }),
+        }
+    }
+
+    /// Appends the windows of a record at `timestamp`.
+    pub(crate) fn assign(&self, timestamp: EventTime, windows: &mut Vec<TimeWindow>) {
+        let Kind::Sliding { size, slide, offset } = self.0 else {
+            windows.extend(self.only_window(timestamp));
+            return;
+        };
+        let since = timestamp.saturating_sub(offset).rem_euclid(slide);
+        let mut start = timestamp.saturating_sub(since);
+        while start > timestamp.saturating_sub(size) {
+            windows.push(TimeWindow { start, end: start.saturating_add(size) });
+            let Some(earlier) = start.checked_sub(slide) else { break };
+            start = earlier;
         }
     }
 }
