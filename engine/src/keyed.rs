@@ -21,6 +21,7 @@ pub use aggregate::{AggregateFunction, KeyedAtEnd};
 pub(crate) use selector::{KeySelector, Made, Part};
 pub(crate) use states::KeyStates;
 pub use states::StateTtl;
+pub(crate) use table::KeyTable;
 
 /// A stream partitioned by key; see [`DataStream::key_by`].
 pub struct KeyedStream<'s, K, D, T: Clock = Epoch> {

@@ -67,16 +67,15 @@ impl<E: 'static> Collector<E> {
     }
 
     /// Sends what waits if it is a full batch.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn send_full<T: AnyClock>(&mut self, token: &Token<T>, out: &mut Output<Vec<E>, T>) {
         if self.waiting.len() >= SEND_AT {
-            out.send(token, [&mut self.waiting]);
-            self.waiting.clear();
+            self.send(token, out);
         }
     }
 
-    /// Sends all that waits.
-    #[inline]
+    /// Sends all that waits. Not part of the loops over records that call it now and then.
+    #[inline(never)]
     pub(crate) fn send<T: AnyClock>(&mut self, token: &Token<T>, out: &mut Output<Vec<E>, T>) {
         out.send(token, [&mut self.waiting]);
         self.waiting.clear();
@@ -103,7 +102,7 @@ impl<E: 'static, T: AnyClock> Results<'_, E, T> {
     }
 
     /// Sends what waits if it is a full batch; to be called after each record.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn send_full(&mut self) {
         self.collector.send_full(self.token, self.out);
     }

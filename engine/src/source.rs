@@ -126,9 +126,9 @@ impl<'s> Env<'s> {
     }
 }
 
-/// Splits that are read to the limit in one activation. What is read stays in this worker until the operators
+/// How often a source reads to the limit in one activation. What is read stays in this worker until the operators
 /// behind have had their turn, so it must not grow with the number of splits.
-const SPLITS_PER_TURN: usize = 4;
+const READS_PER_TURN: usize = 4;
 
 /// Reads the splits of one worker. All are open at once and asked in turn, so that one that pauses does not
 /// keep the others waiting.
@@ -143,8 +143,8 @@ struct SplitReader<S: Source, F> {
 }
 
 impl<S: Source, F: Fn(usize) -> Result<S>> SplitReader<S, F> {
-    /// Asks each split once; those that are left when the source is held, or has read its share, come first
-    /// the next time.
+    /// Asks one split after the other, until the source is held, or has read its share, or a whole round has
+    /// given less than was asked for. The one behind the last comes first the next time.
     fn read_into(
         &mut self,
         is_held: impl Fn() -> bool,
@@ -154,26 +154,35 @@ impl<S: Source, F: Fn(usize) -> Result<S>> SplitReader<S, F> {
             let opened = std::mem::take(&mut self.unopened).into_iter().rev().map(&self.open);
             self.current = Some(opened.collect::<Result<_>>()?);
         }
+        let mut flush = |waiting: &mut Vec<S::Item>| {
+            send(waiting);
+            waiting.clear();
+        };
         let limit = self.pace.step();
-        let mut overall = SourceStatus::Done;
-        let mut read = 0;
-        for _ in 0..self.current.as_ref().map_or(0, Vec::len) {
-            if read >= SPLITS_PER_TURN * limit || is_held() {
-                overall = SourceStatus::Ready;
-                break;
+        let mut share = READS_PER_TURN * limit;
+        loop {
+            let open = self.current.as_ref().map_or(0, Vec::len);
+            let (mut overall, mut full) = (SourceStatus::Done, false);
+            for _ in 0..open {
+                if share == 0 || is_held() {
+                    flush(&mut self.waiting);
+                    return Ok(SourceStatus::Ready);
+                }
+                let before = self.waiting.len();
+                let status = self.read_next(limit);
+                let read = self.waiting.len() - before;
+                share = share.saturating_sub(read);
+                full |= read >= limit;
+                if status.is_err() || self.waiting.len() >= limit.div_ceil(2) {
+                    flush(&mut self.waiting);
+                }
+                overall = sooner(overall, status?);
             }
-            let before = self.waiting.len();
-            let status = self.read_next(limit);
-            read += self.waiting.len() - before;
-            if status.is_err() || self.waiting.len() >= limit.div_ceil(2) {
-                send(&mut self.waiting);
-                self.waiting.clear();
+            if !full {
+                flush(&mut self.waiting);
+                return Ok(overall);
             }
-            overall = sooner(overall, status?);
         }
-        send(&mut self.waiting);
-        self.waiting.clear();
-        Ok(overall)
     }
 
     /// Asks the split whose turn it is, and goes on to the one behind it.

@@ -98,14 +98,8 @@ impl<D: 'static> Assigner<D> {
             let Some(promise) = promise else {
                 return Err(Error::internal("a record came after the end of its stream"));
             };
-            let mut stamped: Vec<_> = batch
-                .drain(..)
-                .map(|value| {
-                    let timestamp = (strategy.timestamp)(&value);
-                    *highest = (*highest).max(Some(timestamp));
-                    Timed { timestamp, value }
-                })
-                .collect();
+            let mut stamped = Vec::with_capacity(batch.len());
+            *highest = (*highest).max(strategy.timestamps.stamp(batch, &mut stamped));
             let now = *promise.time();
             let of_batch = EventClock::new(token.time().outer, now.inner);
             out.send_promised(&promise.later(&of_batch)?, [&mut stamped]);

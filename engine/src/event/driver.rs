@@ -28,6 +28,22 @@ pub(crate) trait EventLogic<D>: 'static {
         out: &mut EventOut<Self::Out, D>,
     ) -> Result<()>;
 
+    /// Handles a batch of records, and calls `full` after each.
+    #[inline]
+    fn on_batch(
+        &mut self,
+        batch: &mut Vec<Timed<D>>,
+        watermark: EventTime,
+        out: &mut EventOut<Self::Out, D>,
+        mut full: impl FnMut(&mut EventOut<Self::Out, D>),
+    ) -> Result<()> {
+        for record in batch.drain(..) {
+            self.on_record(record, watermark, out)?;
+            full(out);
+        }
+        Ok(())
+    }
+
     /// The watermark has moved on to `watermark`.
     fn on_watermark(&mut self, watermark: EventTime, out: &mut EventOut<Self::Out, D>) -> Result<()>;
 
@@ -106,10 +122,7 @@ impl<D: 'static, L: EventLogic<D>> Driver<D, L> {
     fn read(&mut self) -> Result<()> {
         let Driver { input, results, late, watermark, logic, out, .. } = self;
         input.try_for_each(|token, batch| {
-            for record in batch.drain(..) {
-                logic.on_record(record, *watermark, out)?;
-                out.results.send_full(&token, results);
-            }
+            logic.on_batch(batch, *watermark, out, |out| out.results.send_full(&token, results))?;
             out.results.send(&token, results);
             out.late.send(&token, late);
             Ok(())

@@ -21,7 +21,7 @@ pub struct KeyedEventStream<'s, K, D> {
     pub(crate) stream: EventStream<'s, D>,
     pub(crate) key: Rc<dyn Fn(&D) -> K>,
     /// The same key, for whole batches of records with their timestamps.
-    route: Rc<dyn KeySelector<Timed<D>, K>>,
+    pub(crate) route: Rc<dyn KeySelector<Timed<D>, K>>,
 }
 
 impl<K, D> std::fmt::Debug for KeyedEventStream<'_, K, D> {

@@ -1,9 +1,8 @@
 //! Windows that are the same for all keys: tumbling, sliding and global ones.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-
-use rustc_hash::FxHashMap;
 
 use crate::clock::EventTime;
 use crate::error::Result;
@@ -14,22 +13,46 @@ use crate::event::window::TimeWindow;
 use crate::event::window_function::{WindowFunction, WindowOut};
 use crate::event::windowed::WindowSettings;
 use crate::hash::Key;
+use crate::keyed::{KeySelector, KeyTable};
 use crate::process::Collector;
 
 /// Windows, and in each the accumulators of its keys: a window fires and goes as a whole.
 pub(crate) struct Panes<K, D, F: WindowFunction<K, D>> {
-    key: Rc<dyn Fn(&D) -> K>,
+    key: Rc<dyn KeySelector<Timed<D>, K>>,
     settings: WindowSettings,
     function: F,
-    panes: BTreeMap<TimeWindow, Pane<K, F::Acc>>,
+    /// Where the pane of each window is.
+    open: BTreeMap<TimeWindow, usize>,
+    panes: Vec<Pane<K, F::Acc>>,
+    /// Panes of no window, empty.
+    free: Vec<usize>,
+    /// The window of the last record, and its pane: mostly that of the next record too.
+    last: Option<(TimeWindow, usize)>,
+    /// Keys of the batch at hand; empty between two batches.
+    keys: Vec<K>,
     /// Windows of the record at hand.
     assigned: Vec<TimeWindow>,
 }
 
 struct Pane<K, A> {
-    cells: FxHashMap<K, Cell<A>>,
+    cells: KeyTable<K, Cell<A>>,
     /// The event time up to which it was evaluated.
     fired_to: EventTime,
+}
+
+/// Panes that keep their memory for the windows to come.
+const SPARE_PANES: usize = 2;
+
+impl<K: Key, A> Pane<K, A> {
+    /// Empties it for another window.
+    fn retire(&mut self, keeps_memory: bool) {
+        if keeps_memory {
+            self.cells.clear()
+        } else {
+            self.cells = KeyTable::default()
+        }
+        self.fired_to = EventTime::MIN;
+    }
 }
 
 /// A key's part of a window.
@@ -58,41 +81,120 @@ impl<A> Cell<A> {
 }
 
 impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> Panes<K, D, F> {
-    pub(crate) fn new(key: Rc<dyn Fn(&D) -> K>, settings: WindowSettings, function: F) -> Self {
-        Panes { key, settings, function, panes: BTreeMap::new(), assigned: Vec::new() }
+    pub(crate) fn new(key: Rc<dyn KeySelector<Timed<D>, K>>, settings: WindowSettings, function: F) -> Self {
+        Panes {
+            key,
+            settings,
+            function,
+            open: BTreeMap::new(),
+            panes: Vec::new(),
+            free: Vec::new(),
+            last: None,
+            keys: Vec::new(),
+            assigned: Vec::new(),
+        }
+    }
+
+    /// Adds records that are in one window, which does not fire for them. Most are, so this is the short way.
+    fn add_run(
+        &mut self,
+        window: TimeWindow,
+        mut made: impl Iterator<Item = K>,
+        records: impl Iterator<Item = Timed<D>>,
+    ) {
+        let index = self.pane_of(window);
+        let Panes { key: selector, function, panes, .. } = self;
+        let Some(Pane { cells, .. }) = panes.get_mut(index) else { return };
+        for record in records {
+            let key = made.next().unwrap_or_else(|| selector.key(&record));
+            let (_key, cell, _is_new) = cells.state_or(&key, || Cell { acc: function.create(), count: 0 });
+            function.add(&mut cell.acc, record.value);
+            cell.count += 1;
+        }
+    }
+
+    /// Adds a record to all of its windows.
+    fn add(&mut self, key: &K, record: Timed<D>, watermark: EventTime, out: &mut EventOut<F::Out, D>) {
+        match self
+            .settings
+            .windows
+            .only_window(record.timestamp)
+            .filter(|window| !self.settings.is_gone(window, watermark))
+        {
+            Some(window) => self.add_to(window, key, record, watermark, &mut out.results),
+            None => self.add_to_several(key, record, watermark, out),
+        }
+    }
+
+    fn add_to_several(
+        &mut self,
+        key: &K,
+        record: Timed<D>,
+        watermark: EventTime,
+        out: &mut EventOut<F::Out, D>,
+    ) {
+        let mut assigned = std::mem::take(&mut self.assigned);
+        assigned.clear();
+        self.settings.windows.assign(record.timestamp, &mut assigned);
+        let outside = assigned.is_empty();
+        assigned.retain(|window| !self.settings.is_gone(window, watermark));
+        match assigned.split_last() {
+            Some((last, others)) => {
+                for window in others {
+                    self.add_to(*window, key, record.clone(), watermark, &mut out.results);
+                }
+                self.add_to(*last, key, record, watermark, &mut out.results);
+            }
+            // Between windows that leave gaps a record is not late: it is in none.
+            None if outside => {}
+            None => out.late.emit(record),
+        }
+        self.assigned = assigned;
     }
 
     /// Adds a record to one of its windows.
-    fn add(
+    fn add_to(
         &mut self,
         window: TimeWindow,
+        key: &K,
         record: Timed<D>,
         watermark: EventTime,
         results: &mut Collector<Timed<F::Out>>,
     ) {
+        let index = self.pane_of(window);
+        let Panes { settings, function, panes, .. } = self;
+        let Some(Pane { cells, .. }) = panes.get_mut(index) else { return };
+        let (key, cell, _is_new) = cells.state_or(key, || Cell { acc: function.create(), count: 0 });
         let Timed { timestamp, value } = record;
-        let Panes { key, settings, function, panes, .. } = self;
-        let key = key(&value);
-        let fresh = || Pane { cells: FxHashMap::default(), fired_to: EventTime::MIN };
-        let cells = &mut panes.entry(window).or_insert_with(fresh).cells;
-        let put = |function: &mut F, cell: &mut Cell<F::Acc>| {
-            function.add(&mut cell.acc, value);
-            cell.count += 1;
-            let context = TriggerContext { window, timestamp, watermark, count: cell.count };
-            let result = settings.on_element(&context);
-            cell.apply(result, function, (&key, window), results)
-        };
-        let purged = if let Some(cell) = cells.get_mut(&key) {
-            put(function, cell)
-        } else {
-            let mut cell = Cell { acc: function.create(), count: 0 };
-            let purged = put(function, &mut cell);
-            cells.insert(key.clone(), cell);
-            purged
-        };
-        if purged {
+        function.add(&mut cell.acc, value);
+        cell.count += 1;
+        if !settings.may_fire_on_element(&window, watermark) {
+            return;
+        }
+        let context = TriggerContext { window, timestamp, watermark, count: cell.count };
+        let result = settings.trigger.on_element(&context);
+        if cell.apply(result, function, (key, window), results) {
+            let key = key.clone();
             cells.remove(&key);
         }
+    }
+
+    /// Where the pane of a window is, a new one if need be.
+    #[inline]
+    fn pane_of(&mut self, window: TimeWindow) -> usize {
+        let Panes { open, panes, free, last, .. } = self;
+        if let Some((_, index)) = last.filter(|(last, _)| *last == window) {
+            return index;
+        }
+        let index = *open.entry(window).or_insert_with(|| {
+            let index = free.pop().unwrap_or(panes.len());
+            if index == panes.len() {
+                panes.push(Pane { cells: KeyTable::default(), fired_to: EventTime::MIN });
+            }
+            index
+        });
+        *last = Some((window, index));
+        index
     }
 
     /// Evaluates, in order of key, what has changed in a window since its last evaluation.
@@ -103,16 +205,35 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> Panes<K, D, F> {
         function: &mut F,
         results: &mut Collector<Timed<F::Out>>,
     ) {
-        let mut changed: Vec<_> = pane.cells.iter_mut().filter(|(_, cell)| cell.count > 0).collect();
-        changed.sort_unstable_by(|a, b| a.0.cmp(b.0));
-        let mut purged = false;
-        for (key, cell) in changed {
-            purged |= cell.apply(result, function, (key, window), results);
-        }
+        let changed = pane.cells.iter_mut().filter(|(_, cell)| cell.count > 0);
+        // Keys that are plain data are sorted as such, the others where they are.
+        let purged = if std::mem::needs_drop::<K>() {
+            apply_in_order(changed, window, result, function, results)
+        } else {
+            let changed = changed.map(|(key, cell)| (key.clone(), cell));
+            apply_in_order(changed, window, result, function, results)
+        };
         if purged {
             pane.cells.clear();
         }
     }
+}
+
+/// Applies the result to cells in order of key; whether they are to go.
+fn apply_in_order<'c, K: Key, Q: Borrow<K>, D, F: WindowFunction<K, D>>(
+    cells: impl Iterator<Item = (Q, &'c mut Cell<F::Acc>)>,
+    window: TimeWindow,
+    result: TriggerResult,
+    function: &mut F,
+    results: &mut Collector<Timed<F::Out>>,
+) -> bool {
+    let mut cells: Vec<_> = cells.collect();
+    cells.sort_unstable_by(|(a, _), (b, _)| a.borrow().cmp(b.borrow()));
+    let mut purged = false;
+    for (key, cell) in cells {
+        purged |= cell.apply(result, function, (key.borrow(), window), results);
+    }
+    purged
 }
 
 impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> EventLogic<D> for Panes<K, D, F> {
@@ -124,42 +245,54 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> EventLogic<D> for Pane
         watermark: EventTime,
         out: &mut EventOut<F::Out, D>,
     ) -> Result<()> {
-        if let Some(window) = self.settings.windows.only_window(record.timestamp)
-            && !self.settings.is_gone(&window, watermark)
-        {
-            self.add(window, record, watermark, &mut out.results);
-            return Ok(());
-        }
-        let mut assigned = std::mem::take(&mut self.assigned);
-        assigned.clear();
-        self.settings.windows.assign(record.timestamp, &mut assigned);
-        let outside = assigned.is_empty();
-        assigned.retain(|window| !self.settings.is_gone(window, watermark));
-        match assigned.split_last() {
-            Some((last, others)) => {
-                for window in others {
-                    self.add(*window, record.clone(), watermark, &mut out.results);
-                }
-                self.add(*last, record, watermark, &mut out.results);
+        let key = self.key.key(&record);
+        self.add(&key, record, watermark, out);
+        Ok(())
+    }
+
+    fn on_batch(
+        &mut self,
+        batch: &mut Vec<Timed<D>>,
+        watermark: EventTime,
+        out: &mut EventOut<F::Out, D>,
+        mut full: impl FnMut(&mut EventOut<F::Out, D>),
+    ) -> Result<()> {
+        let mut keys = std::mem::take(&mut self.keys);
+        self.key.keys(batch, &mut keys);
+        let (mut made, mut records) = (keys.drain(..), batch.drain(..));
+        while let Some(first) = records.as_slice().first() {
+            if let Some(window) = self.settings.quiet_window(first.timestamp, watermark) {
+                let same = records.as_slice().iter().take_while(|record| window.contains(record.timestamp));
+                let run = same.count();
+                self.add_run(window, made.by_ref(), records.by_ref().take(run));
+            } else if let Some(record) = records.next() {
+                let key = made.next().unwrap_or_else(|| self.key.key(&record));
+                self.add(&key, record, watermark, out);
+                full(out);
             }
-            // Between windows that leave gaps a record is not late: it is in none.
-            None if outside => {}
-            None => out.late.emit(record),
         }
-        self.assigned = assigned;
+        drop((made, records));
+        self.keys = keys;
         Ok(())
     }
 
     fn on_watermark(&mut self, watermark: EventTime, out: &mut EventOut<F::Out, D>) -> Result<()> {
-        let Panes { settings, function, panes, .. } = self;
-        for (window, pane) in panes.iter_mut() {
+        let Panes { settings, function, open, panes, free, last, .. } = self;
+        open.retain(|window, index| {
+            let Some(pane) = panes.get_mut(*index) else { return false };
             let due = settings.trigger.next_event_time(window, pane.fired_to);
             if due.is_some_and(|due| due <= watermark) {
                 Self::fire(pane, *window, settings.trigger.on_event_time(), function, &mut out.results);
                 pane.fired_to = watermark;
             }
-        }
-        panes.retain(|window, pane| !pane.cells.is_empty() && !settings.is_gone(window, watermark));
+            let stays = !pane.cells.is_empty() && !settings.is_gone(window, watermark);
+            if !stays {
+                pane.retire(free.len() < SPARE_PANES);
+                free.push(*index);
+                last.take_if(|(last, _)| last == window);
+            }
+            stays
+        });
         Ok(())
     }
 }

@@ -125,8 +125,10 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> EventLogic<D> for Sess
         self.function.add(&mut session.cell.acc, value);
         session.cell.count += 1;
         let context = TriggerContext { window, timestamp, watermark, count: session.cell.count };
-        let result = self.settings.on_element(&context);
-        if session.cell.apply(result, &mut self.function, (&key, window), &mut out.results) {
+        if self.settings.may_fire_on_element(&window, watermark)
+            && let result = self.settings.trigger.on_element(&context)
+            && session.cell.apply(result, &mut self.function, (&key, window), &mut out.results)
+        {
             return Ok(());
         }
         let next = self.next_look(&session);

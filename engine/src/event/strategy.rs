@@ -4,10 +4,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::clock::EventTime;
+use crate::event::stream::Timed;
 
 /// Where a record's timestamp is, how much disorder to expect, and when a silent partition no longer counts.
 pub struct WatermarkStrategy<D> {
-    pub(crate) timestamp: Rc<dyn Fn(&D) -> EventTime>,
+    pub(crate) timestamps: Rc<dyn Timestamps<D>>,
     pub(crate) bound: EventTime,
     pub(crate) idle_after: Option<Duration>,
 }
@@ -26,7 +27,7 @@ impl<D> WatermarkStrategy<D> {
     /// # let _ = strategy;
     /// ```
     pub fn bounded_out_of_orderness(bound: Duration, timestamp: impl Fn(&D) -> EventTime + 'static) -> Self {
-        WatermarkStrategy { timestamp: Rc::new(timestamp), bound: millis(bound), idle_after: None }
+        WatermarkStrategy { timestamps: Rc::new(timestamp), bound: millis(bound), idle_after: None }
     }
 
     /// Timestamps never go back within a partition.
@@ -51,6 +52,24 @@ impl<D> std::fmt::Debug for WatermarkStrategy<D> {
             .field("bound_millis", &self.bound)
             .field("idle_after", &self.idle_after)
             .finish_non_exhaustive()
+    }
+}
+
+/// Reads the timestamps of whole batches: one call a batch.
+pub(crate) trait Timestamps<D> {
+    /// Moves the records to `stamped`, and returns their highest timestamp.
+    fn stamp(&self, records: &mut Vec<D>, stamped: &mut Vec<Timed<D>>) -> Option<EventTime>;
+}
+
+impl<D, F: Fn(&D) -> EventTime> Timestamps<D> for F {
+    fn stamp(&self, records: &mut Vec<D>, stamped: &mut Vec<Timed<D>>) -> Option<EventTime> {
+        let mut highest = None;
+        stamped.extend(records.drain(..).map(|value| {
+            let timestamp = self(&value);
+            highest = highest.max(Some(timestamp));
+            Timed { timestamp, value }
+        }));
+        highest
     }
 }
 

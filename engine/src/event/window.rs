@@ -24,6 +24,12 @@ impl TimeWindow {
         self.end.saturating_sub(1)
     }
 
+    /// Whether a time is inside.
+    #[inline]
+    pub(crate) fn contains(&self, timestamp: EventTime) -> bool {
+        self.start <= timestamp && timestamp < self.end
+    }
+
     /// Whether the two overlap or touch.
     pub(crate) fn touches(&self, other: &TimeWindow) -> bool {
         self.start <= other.end && other.start <= self.end

@@ -12,7 +12,7 @@ use crate::event::panes::Panes;
 use crate::event::sessions::Sessions;
 use crate::event::strategy::millis;
 use crate::event::stream::EventStream;
-use crate::event::trigger::{EventTimeTrigger, NeverTrigger, Trigger, TriggerContext, TriggerResult};
+use crate::event::trigger::{EventTimeTrigger, NeverTrigger, Trigger};
 use crate::event::window::{Kind, TimeWindow, Windows};
 use crate::event::window_function::{Aggregated, Folded, OfRecords, WindowFunction};
 use crate::hash::Key;
@@ -65,13 +65,18 @@ impl WindowSettings {
         WindowSettings { windows, trigger, fires_at_end: windows.0 != Kind::Global, lateness: 0 }
     }
 
-    /// What the trigger says to a record that was added.
+    /// Whether the trigger is to be asked about a record that was added.
     #[inline]
-    pub(crate) fn on_element(&self, context: &TriggerContext) -> TriggerResult {
-        match self.fires_at_end && context.watermark < context.window.end {
-            true => TriggerResult::Continue,
-            false => self.trigger.on_element(context),
-        }
+    pub(crate) fn may_fire_on_element(&self, window: &TimeWindow, watermark: EventTime) -> bool {
+        !self.fires_at_end || watermark >= window.end
+    }
+
+    /// The one window of a record at `timestamp`, if there is just one and it does not fire when the record is
+    /// added.
+    #[inline]
+    pub(crate) fn quiet_window(&self, timestamp: EventTime, watermark: EventTime) -> Option<TimeWindow> {
+        let window = self.windows.only_window(timestamp)?;
+        (!self.may_fire_on_element(&window, watermark)).then_some(window)
     }
 
     /// Whether a record can no longer change the window.
@@ -184,10 +189,11 @@ impl<'s, K: Key, D: Record> WindowedStream<'s, K, D> {
         function: F,
     ) -> WindowedResults<'s, F::Out, D> {
         let (keyed, settings) = (self.keyed, self.settings);
-        let key = Rc::clone(&keyed.key);
-        match settings.windows.0 {
-            Kind::Session { .. } => keyed.run(name, location, Sessions::new(key, settings, function)),
-            _ => keyed.run(name, location, Panes::new(key, settings, function)),
+        if matches!(settings.windows.0, Kind::Session { .. }) {
+            let key = Rc::clone(&keyed.key);
+            return keyed.run(name, location, Sessions::new(key, settings, function));
         }
+        let key = Rc::clone(&keyed.route);
+        keyed.run(name, location, Panes::new(key, settings, function))
     }
 }

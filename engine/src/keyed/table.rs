@@ -3,7 +3,7 @@
 use std::hash::BuildHasher;
 
 use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
+use hashbrown::hash_table::{AbsentEntry, OccupiedEntry};
 use rustc_hash::FxBuildHasher;
 
 use crate::hash::Key;
@@ -20,21 +20,61 @@ impl<K, S> Default for KeyTable<K, S> {
     }
 }
 
-impl<K: Key, S: Default> KeyTable<K, S> {
-    /// The state of `key`, the key itself, and whether this is the first time that it is seen.
-    #[inline]
-    pub(crate) fn state_of(&mut self, key: &K) -> (&K, &mut S, bool) {
-        let hash = |key: &K| FxBuildHasher.hash_one(key);
-        let entry = self.entries.entry(hash(key), |(known, _)| known == key, |(known, _)| hash(known));
-        let is_new = matches!(entry, Entry::Vacant(_));
-        let (key, state) = entry.or_insert_with(|| (key.clone(), S::default())).into_mut();
+impl<K: Key, S> KeyTable<K, S> {
+    /// The state of `key`, the key itself, and whether the state was made for this call.
+    #[inline(always)]
+    pub(crate) fn state_or(&mut self, key: &K, make: impl FnOnce() -> S) -> (&K, &mut S, bool) {
+        let hash = FxBuildHasher.hash_one(key);
+        let (entry, is_new) = match self.entries.find_entry(hash, |(known, _)| known == key) {
+            Ok(entry) => (entry, false),
+            Err(absent) => (insert(absent, hash, key, make), true),
+        };
+        let (key, state) = entry.into_mut();
         (key, state, is_new)
+    }
+
+    /// As [`state_or`](Self::state_or), with states that begin as their default.
+    #[inline(always)]
+    pub(crate) fn state_of(&mut self, key: &K) -> (&K, &mut S, bool)
+    where
+        S: Default,
+    {
+        self.state_or(key, S::default)
+    }
+
+    /// Drops the state of `key`.
+    pub(crate) fn remove(&mut self, key: &K) {
+        let hash = FxBuildHasher.hash_one(key);
+        if let Ok(entry) = self.entries.find_entry(hash, |(known, _)| known == key) {
+            entry.remove();
+        }
+    }
+
+    /// Drops all states and keeps their memory.
+    pub(crate) fn clear(&mut self) {
+        self.entries.clear();
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     /// All keys and their states, in no order.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut S)> {
         self.entries.iter_mut().map(|(key, state)| (&*key, state))
     }
+}
+
+/// Kept out of the way of the keys that are known.
+#[cold]
+#[inline(never)]
+fn insert<'t, K: Key, S>(
+    absent: AbsentEntry<'t, (K, S)>,
+    hash: u64,
+    key: &K,
+    make: impl FnOnce() -> S,
+) -> OccupiedEntry<'t, (K, S)> {
+    absent.into_table().insert_unique(hash, (key.clone(), make()), |(key, _)| FxBuildHasher.hash_one(key))
 }
 
 #[cfg(test)]
