@@ -12,6 +12,7 @@ mod keyed;
 mod panes;
 mod process;
 mod sessions;
+mod source;
 mod strategy;
 mod stream;
 mod trigger;

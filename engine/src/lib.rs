@@ -28,6 +28,7 @@ mod side_output;
 mod source;
 mod state;
 mod stream;
+mod wire;
 
 pub use async_map::AsyncOptions;
 pub use clock::{AnyClock, Clock, ClockHop, Epoch, EventTime, LoopCounter, Round};

@@ -27,6 +27,7 @@ use crate::flow::{self, Lineage, SourceHold};
 use crate::origin::Origin;
 use crate::parcel::{ByDestination, Packet, Parcel};
 use crate::record::Record;
+use crate::wire::Wired;
 
 pub use input::{Input, Promise, Token};
 pub use output::Output;
@@ -110,7 +111,7 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
                 origin.blamed(|| route.route(records, workers, to));
             }
         };
-        let pact = DistributorPact(|workers| ByRoute::new(guarded, workers));
+        let pact = Wired(|workers| ByRoute::new(guarded, workers));
         let pact = self.counted(pact, &edge.lineage);
         let input = Input::new(self.builder.new_input(edge.stream, pact));
         self.inherit_parallelism(usize::MAX);
@@ -183,6 +184,11 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
     fn counted<P>(&self, pact: P, lineage: &Lineage) -> Counted<P> {
         let (reader, lineage) = (Rc::clone(&self.origin), Rc::clone(lineage));
         Counted { pact, reader, lineage, may_wait: self.may_wait, channel: Channel::Exchange }
+    }
+
+    /// Says that this operator is source number `index`.
+    pub(crate) fn descend_from_source(&mut self, index: usize) {
+        self.lineage = Rc::new(std::iter::once(index).collect());
     }
 
     /// Adds an output; the edge is what other operators read from.

@@ -3,20 +3,22 @@
 mod csv;
 mod iter;
 mod lines;
+mod splits;
 
 use std::panic::Location;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::Epoch;
-use crate::edge::Edge;
+use crate::clock::AnyClock;
+use crate::edge::Place;
 use crate::env::Env;
 use crate::error::Result;
-use crate::operator::output::RecordOutput;
-use crate::origin::Origin;
+use crate::flow::Gate;
+use crate::operator::OperatorBuilder;
 use crate::stream::DataStream;
 
 pub use self::csv::{BadRecord, BadRecordPolicy, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header};
+pub(crate) use self::splits::SplitReader;
 
 /// What a source has to say after it was asked for records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,172 +75,50 @@ impl<'s> Env<'s> {
         splits: usize,
         open: impl Fn(usize) -> Result<S> + 'static,
     ) -> DataStream<'s, S::Item> {
-        let mine = (0..splits).filter(|split| split % self.workers() == self.worker_index());
-        let unopened: Vec<usize> = mine.rev().collect();
-        let limit = self.place().run().ledger().read_limit();
-        let pace = Pace { limit, now: 0, was_held: false };
-        let reader = SplitReader { unopened, open, current: None, next: 0, pace, waiting: Vec::new() };
-        self.add_source(name, Location::caller(), reader)
-    }
-
-    fn add_source<S: Source, F: Fn(usize) -> Result<S> + 'static>(
-        &self,
-        name: &str,
-        location: &'static Location<'static>,
-        mut reader: SplitReader<S, F>,
-    ) -> DataStream<'s, S::Item> {
-        use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-
-        let (scope, run) = (self.place().scope(), self.place().run());
-        let origin = Origin::new(name, location, self.worker_index(), run);
-        let mut builder = OperatorBuilder::new(name.to_string(), scope);
-        let (output, stream) = builder.new_output::<Vec<S::Item>>();
-        let mut output = RecordOutput::<S::Item, Epoch>::new(output);
-        let index = self.next_source();
-        let gate = origin.run().gate(index);
-        let address = builder.operator_info().address;
-        gate.register(scope.worker().sync_activator_for(address.to_vec()));
-        let activator = scope.activator_for(address);
-        let guard = Rc::clone(&origin);
-        builder.build(move |mut capabilities| {
-            let mut capability = capabilities.pop();
+        let mut reader = SplitReader::new(self, splits, open);
+        let (mut op, gate) = self.source_operator(self.place(), name, Location::caller());
+        let (mut output, edge) = op.output();
+        op.build(move |mut promises, activation| {
+            let mut promise = promises.pop();
             move |_frontiers| {
+                let Some(now) = &promise else { return Ok(()) };
                 if gate.is_held() {
-                    reader.pace.was_held = true;
                     // The end of the hold activates the source again.
-                    return;
+                    reader.note_hold();
+                    return Ok(());
                 }
-                let Some(now) = &capability else { return };
-                let mut status = SourceStatus::Done;
-                guard.guard(|| {
-                    status = reader.read_into(|| gate.is_held(), |batch| output.send_held(now, batch))?;
-                    Ok(())
-                });
+                let status = reader.read(
+                    || gate.is_held(),
+                    |records, part| {
+                        if part.is_enough() {
+                            output.send_promised(now, [&mut *records]);
+                            records.clear();
+                        }
+                    },
+                )?;
                 match status {
-                    SourceStatus::Ready => activator.activate(),
-                    SourceStatus::Idle(pause) => activator.activate_after(pause),
-                    SourceStatus::Done => capability = None,
+                    SourceStatus::Ready => activation.wake(),
+                    SourceStatus::Idle(pause) => activation.wake_after(pause),
+                    SourceStatus::Done => promise = None,
                 }
+                Ok(())
             }
         });
-        let lineage = Rc::new(std::iter::once(index).collect());
-        DataStream::from_edge(Edge { stream, place: self.place().clone(), origin, lineage })
-    }
-}
-
-/// How often a source reads to the limit in one activation. What is read stays in this worker until the operators
-/// behind have had their turn, so it must not grow with the number of splits.
-const READS_PER_TURN: usize = 4;
-
-/// Reads the splits of one worker. All are open at once and asked in turn, so that one that pauses does not
-/// keep the others waiting.
-struct SplitReader<S: Source, F> {
-    unopened: Vec<usize>,
-    open: F,
-    current: Option<Vec<S>>,
-    /// The split whose turn it is.
-    next: usize,
-    pace: Pace,
-    waiting: Vec<S::Item>,
-}
-
-impl<S: Source, F: Fn(usize) -> Result<S>> SplitReader<S, F> {
-    /// Asks one split after the other, until the source is held, or has read its share, or a whole round has
-    /// given less than was asked for. The one behind the last comes first the next time.
-    fn read_into(
-        &mut self,
-        is_held: impl Fn() -> bool,
-        mut send: impl FnMut(&mut Vec<S::Item>),
-    ) -> Result<SourceStatus> {
-        if self.current.is_none() {
-            let opened = std::mem::take(&mut self.unopened).into_iter().rev().map(&self.open);
-            self.current = Some(opened.collect::<Result<_>>()?);
-        }
-        let mut flush = |waiting: &mut Vec<S::Item>| {
-            send(waiting);
-            waiting.clear();
-        };
-        let limit = self.pace.step();
-        let mut share = READS_PER_TURN * limit;
-        loop {
-            let open = self.current.as_ref().map_or(0, Vec::len);
-            let (mut overall, mut full) = (SourceStatus::Done, false);
-            for _ in 0..open {
-                if share == 0 || is_held() {
-                    flush(&mut self.waiting);
-                    return Ok(SourceStatus::Ready);
-                }
-                let before = self.waiting.len();
-                let status = self.read_next(limit);
-                let read = self.waiting.len() - before;
-                share = share.saturating_sub(read);
-                full |= read >= limit;
-                if status.is_err() || self.waiting.len() >= limit.div_ceil(2) {
-                    flush(&mut self.waiting);
-                }
-                overall = sooner(overall, status?);
-            }
-            if !full {
-                flush(&mut self.waiting);
-                return Ok(overall);
-            }
-        }
+        DataStream::from_edge(edge)
     }
 
-    /// Asks the split whose turn it is, and goes on to the one behind it.
-    fn read_next(&mut self, limit: usize) -> Result<SourceStatus> {
-        let Some(splits) = self.current.as_mut().filter(|splits| !splits.is_empty()) else {
-            return Ok(SourceStatus::Done);
-        };
-        self.next %= splits.len();
-        let status = splits[self.next].read(limit, &mut self.waiting)?;
-        match status {
-            SourceStatus::Done => drop(splits.remove(self.next)),
-            _ => self.next += 1,
-        }
-        Ok(status)
-    }
-}
-
-/// How many records a split is asked for at once: one at first, twice as many each time, half as many after a
-/// hold. What operators make of a record may be much more than one, and is seen only when it is made.
-struct Pace {
-    limit: usize,
-    now: usize,
-    /// Whether the source has been found held since the last step.
-    was_held: bool,
-}
-
-impl Pace {
-    /// The number for this activation.
-    fn step(&mut self) -> usize {
-        let next = if std::mem::take(&mut self.was_held) { self.now / 2 } else { self.now * 2 };
-        self.now = next.clamp(1, self.limit);
-        self.now
-    }
-}
-
-/// When to ask again if one split says `a` and another `b`.
-fn sooner(a: SourceStatus, b: SourceStatus) -> SourceStatus {
-    match (a, b) {
-        (SourceStatus::Ready, _) | (_, SourceStatus::Ready) => SourceStatus::Ready,
-        (SourceStatus::Idle(a), SourceStatus::Idle(b)) => SourceStatus::Idle(a.min(b)),
-        (SourceStatus::Done, other) | (other, SourceStatus::Done) => other,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pace_doubles_to_the_limit_and_falls_after_a_hold_but_never_to_nothing() {
-        let mut pace = Pace { limit: 100, now: 0, was_held: false };
-        assert_eq!(Vec::from_iter((0..9).map(|_| pace.step())), [1, 2, 4, 8, 16, 32, 64, 100, 100]);
-        pace.was_held = true;
-        assert_eq!([pace.step(), pace.step()], [50, 100]);
-        pace.now = 1;
-        pace.was_held = true;
-        assert_eq!(pace.step(), 1);
+    /// An operator without inputs, and what holds it when there is too much in flight.
+    pub(crate) fn source_operator<T: AnyClock>(
+        &self,
+        place: &Place<'s, T>,
+        name: &str,
+        location: &'static Location<'static>,
+    ) -> (OperatorBuilder<'s, T>, Arc<Gate>) {
+        let index = self.next_source();
+        let mut op = OperatorBuilder::made_at(place, name, location);
+        op.descend_from_source(index);
+        let gate = place.run().gate(index);
+        gate.register(op.sync_activator());
+        (op, gate)
     }
 }

@@ -47,9 +47,9 @@ impl<K: Key, A> Pane<K, A> {
     /// Empties it for another window.
     fn retire(&mut self, keeps_memory: bool) {
         if keeps_memory {
-            self.cells.clear()
+            self.cells.clear();
         } else {
-            self.cells = KeyTable::default()
+            self.cells = KeyTable::default();
         }
         self.fired_to = EventTime::MIN;
     }

@@ -2,7 +2,6 @@
 
 use timely::container::NoopBuilder;
 use timely::dataflow::channels::pushers::Output as TimelyOutput;
-use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::OutputBuilder;
 
 use crate::clock::AnyClock;
@@ -106,14 +105,6 @@ impl<D: 'static, T: AnyClock> RecordOutput<D, T> {
     pub(crate) fn send_batch(&mut self, token: &Token<T>, batch: &mut Vec<D>) {
         if !batch.is_empty() {
             self.builder.activate().session_with_builder(&token.capability).give_container(batch);
-        }
-    }
-
-    /// Sends a whole batch under a capability of the operator's own.
-    #[inline]
-    pub(crate) fn send_held(&mut self, capability: &Capability<T>, batch: &mut Vec<D>) {
-        if !batch.is_empty() {
-            self.builder.activate().session_with_builder(capability).give_container(batch);
         }
     }
 }
