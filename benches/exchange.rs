@@ -36,13 +36,19 @@ fn ours(n: usize, workers: usize, limit: Option<usize>) -> f64 {
     })
 }
 
-fn raw_timely(n: usize, workers: usize) -> f64 {
+/// With `event_time` the graph is built around the scope in which streams with event time live, as every job of
+/// ours is; nothing is in it.
+fn raw_timely(n: usize, workers: usize, event_time: bool) -> f64 {
     use timely::dataflow::operators::{Exchange, Inspect, ToStream};
+    use timely::order::Product;
 
     ns_per(n * EXCHANGES, || {
         timely::execute(timely::Config::process(workers), move |worker| {
             let (me, part) = (worker.index(), n / worker.peers());
             worker.dataflow::<u64, _, _>(|scope| {
+                if event_time {
+                    scope.scoped::<Product<u64, i64>, _, _>("event time", |_events| ());
+                }
                 let numbers = (me * part) as u64..((me + 1) * part) as u64;
                 let mut stream = numbers.to_stream(scope).container::<Vec<_>>();
                 for _ in 0..EXCHANGES {
@@ -62,16 +68,20 @@ fn main() {
     let bench = Bench::from_args("exchange");
     let (n, runs) = if bench.quick { (4_000_000, 5) } else { (20_000_000, 9) };
     for workers in [1, 2] {
-        let [limited, unlimited, raw] = medians(
+        let [limited, unlimited, raw, scoped] = medians(
             runs,
-            [&mut || ours(n, workers, None), &mut || ours(n, workers, Some(0)), &mut || {
-                raw_timely(n, workers)
-            }],
+            [
+                &mut || ours(n, workers, None),
+                &mut || ours(n, workers, Some(0)),
+                &mut || raw_timely(n, workers, false),
+                &mut || raw_timely(n, workers, true),
+            ],
         );
         for (case, ours, floor, floor_name) in [
             ("default limit", limited, unlimited, "no limit"),
             ("default limit", limited, raw, "raw timely"),
             ("no limit", unlimited, raw, "raw timely"),
+            ("raw, unused event time", scoped, raw, "raw timely"),
         ] {
             let unit = "ns/record";
             bench.report(&Figure { case, workers, processes: 1, ours, floor, floor_name, unit });

@@ -6,9 +6,8 @@ use serde::{Deserialize, Serialize};
 use waterwheel::ml::generate::nexmark::{Auction, Bid, Event};
 use waterwheel::prelude::*;
 
-use super::fixture::{check, timed};
-use super::naive::{self, LAST_AUCTIONS};
-use crate::cluster::test_path;
+use super::naive::LAST_AUCTIONS;
+use super::timed;
 
 fn millis(time_ms: u64) -> i64 {
     i64::try_from(time_ms).unwrap()
@@ -154,7 +153,7 @@ impl KeyedProcessFunction<u64, Won> for Average {
     }
 }
 
-fn category_averages(events: DataStream<'_, Event>) -> Result<DataStream<'_, (u64, u64)>> {
+pub(crate) fn category_averages(events: DataStream<'_, Event>) -> Result<DataStream<'_, (u64, u64)>> {
     let won = winning_bids(events).into_stream();
     Ok(won.key_by(|won| won.category).process_function(Average))
 }
@@ -207,17 +206,7 @@ impl EventProcessFunction<u64, Won> for LastTen {
     }
 }
 
-fn seller_averages(events: DataStream<'_, Event>) -> Result<DataStream<'_, (u64, u64, u64)>> {
+pub(crate) fn seller_averages(events: DataStream<'_, Event>) -> Result<DataStream<'_, (u64, u64, u64)>> {
     let averages = winning_bids(events).key_by(|won| won.seller).process_function(LastTen);
     Ok(averages.into_stream())
-}
-
-#[test]
-fn q4_category_averages_equal_the_naive_evaluation() {
-    check(test_path!(q4_category_averages_equal_the_naive_evaluation), category_averages, naive::q4);
-}
-
-#[test]
-fn q6_seller_averages_equal_the_naive_evaluation() {
-    check(test_path!(q6_seller_averages_equal_the_naive_evaluation), seller_averages, naive::q6);
 }

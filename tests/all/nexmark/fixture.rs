@@ -1,11 +1,10 @@
 //! Runs a query at every cluster shape and compares it with the naive evaluation.
 
-use std::time::Duration;
-
-use waterwheel::ml::generate::nexmark::{Event, Nexmark, NexmarkParams};
+use waterwheel::ml::generate::nexmark::{Event, Nexmark};
 use waterwheel::ml::generate::split_range;
 use waterwheel::prelude::*;
 
+use super::params;
 use crate::cluster::everywhere;
 
 /// Compares the rows of a query with those of the naive evaluation, as sets that may hold a row twice.
@@ -33,17 +32,10 @@ pub(crate) fn check<R: Record + Ord>(
 
 /// Twenty seconds of the site.
 fn site() -> Nexmark {
-    NexmarkParams::new().count(20_000).rate(1_000).out_of_order(64).build().unwrap()
+    params().count(20_000).build().unwrap()
 }
 
 fn events<'s>(env: &Env<'s>, site: &Nexmark) -> DataStream<'s, Event> {
     let (site, splits) = (site.clone(), env.workers());
     env.from_splits(splits, move |split| site.range(split_range(site.count(), split, splits)))
-}
-
-/// The events with their times. The watermark stays as far behind as events can be, so none is late.
-pub(crate) fn timed(events: DataStream<'_, Event>) -> EventStream<'_, Event> {
-    let delay = Duration::from_millis(site().max_delay_ms());
-    let time = |event: &Event| i64::try_from(event.time_ms()).unwrap();
-    events.assign_timestamps_and_watermarks(WatermarkStrategy::bounded_out_of_orderness(delay, time))
 }

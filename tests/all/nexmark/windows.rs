@@ -6,15 +6,13 @@ use std::time::Duration;
 use waterwheel::ml::generate::nexmark::{Bid, Event};
 use waterwheel::prelude::*;
 
-use super::fixture::{check, timed};
-use super::naive;
-use crate::cluster::test_path;
+use super::timed;
 
-const HOT_SIZE_MS: u64 = 4_000;
+pub(crate) const HOT_SIZE_MS: u64 = 4_000;
 /// Does not divide the size.
-const HOT_SLIDE_MS: u64 = 1_500;
-const HIGHEST_SIZE_MS: u64 = 1_500;
-const NEW_SIZE_MS: u64 = 2_000;
+pub(crate) const HOT_SLIDE_MS: u64 = 1_500;
+pub(crate) const HIGHEST_SIZE_MS: u64 = 1_500;
+pub(crate) const NEW_SIZE_MS: u64 = 2_000;
 
 fn bids(events: DataStream<'_, Event>) -> EventStream<'_, Bid> {
     timed(events).flat_map(Event::into_bid)
@@ -32,7 +30,7 @@ fn per_end<K: Key, V: Record>(
 }
 
 /// Counts by auction and window, then the most of each window.
-fn hot_items(events: DataStream<'_, Event>) -> Result<DataStream<'_, (u64, u64, u64)>> {
+pub(crate) fn hot_items(events: DataStream<'_, Event>) -> Result<DataStream<'_, (u64, u64, u64)>> {
     let (size, slide) = (Duration::from_millis(HOT_SIZE_MS), Duration::from_millis(HOT_SLIDE_MS));
     let counts = bids(events).key_by(|bid| bid.auction).window(Windows::sliding(size, slide)?).count();
     let hottest = per_end(counts.results)?.process(|end, _, counts, out| {
@@ -81,7 +79,7 @@ fn keep_highest(best: &mut Vec<(u64, u64, u64)>, mut other: Vec<(u64, u64, u64)>
 }
 
 /// The highest of each auction and window, then of each window.
-fn highest_bids(events: DataStream<'_, Event>) -> Result<DataStream<'_, (u64, u64, u64, u64)>> {
+pub(crate) fn highest_bids(events: DataStream<'_, Event>) -> Result<DataStream<'_, (u64, u64, u64, u64)>> {
     let size = Duration::from_millis(HIGHEST_SIZE_MS);
     let best = bids(events).key_by(|bid| bid.auction).window(Windows::tumbling(size)?).aggregate(Highest);
     let highest = per_end(best.results)?.process(|end, _, best, out| {
@@ -92,7 +90,7 @@ fn highest_bids(events: DataStream<'_, Event>) -> Result<DataStream<'_, (u64, u6
     Ok(highest.results.into_stream())
 }
 
-fn new_sellers(events: DataStream<'_, Event>) -> Result<DataStream<'_, (u64, u64, String)>> {
+pub(crate) fn new_sellers(events: DataStream<'_, Event>) -> Result<DataStream<'_, (u64, u64, String)>> {
     let events = timed(events);
     let people = events.clone().flat_map(Event::into_person).key_by(|person| person.id);
     let auctions = events.flat_map(Event::into_auction).key_by(|auction| auction.seller);
@@ -103,25 +101,4 @@ fn new_sellers(events: DataStream<'_, Event>) -> Result<DataStream<'_, (u64, u64
         }
     });
     Ok(new.into_stream())
-}
-
-#[test]
-fn q5_hot_items_equal_the_naive_evaluation() {
-    check(test_path!(q5_hot_items_equal_the_naive_evaluation), hot_items, |events| {
-        naive::q5(events, HOT_SIZE_MS, HOT_SLIDE_MS)
-    });
-}
-
-#[test]
-fn q7_highest_bids_equal_the_naive_evaluation() {
-    check(test_path!(q7_highest_bids_equal_the_naive_evaluation), highest_bids, |events| {
-        naive::q7(events, HIGHEST_SIZE_MS)
-    });
-}
-
-#[test]
-fn q8_new_sellers_equal_the_naive_evaluation() {
-    check(test_path!(q8_new_sellers_equal_the_naive_evaluation), new_sellers, |events| {
-        naive::q8(events, NEW_SIZE_MS)
-    });
 }
