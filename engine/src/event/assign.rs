@@ -13,7 +13,8 @@ use crate::stream::DataStream;
 
 impl<'s, D: 'static> DataStream<'s, D, Epoch> {
     /// Turns to event time: every record gets the timestamp that `strategy` reads, and the watermark follows
-    /// the highest timestamp of each worker's part of the stream.
+    /// the highest timestamp of each worker's part of the stream. Where a worker reads several splits that are at
+    /// different times, [`source_with_watermarks`](crate::Env::source_with_watermarks) follows each of them.
     ///
     /// # Examples
     /// How many clicks per user and minute:
