@@ -94,6 +94,11 @@ impl<'s, A: 'static, T: Clock> DataStream<'s, A, T> {
 }
 
 impl<'s, A: 'static, B: 'static, T: Clock> ConnectedStreams<'s, A, B, T> {
+    /// The two streams, for the layers that build their own operators.
+    pub fn into_parts(self) -> (DataStream<'s, A, T>, DataStream<'s, B, T>) {
+        (self.first, self.second)
+    }
+
     /// Replaces each record of the first stream by `first` of it and each of the second by `second` of it.
     #[track_caller]
     pub fn map<E: 'static>(

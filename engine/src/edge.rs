@@ -7,10 +7,12 @@ use timely::dataflow::operators::{Enter, Leave};
 use timely::dataflow::{Scope, Stream};
 
 use crate::clock::{AnyClock, Clock, EventClock, LoopCounter};
+use crate::error::Error;
 use crate::feedback::FeedbackEdge;
 use crate::flow::Lineage;
 use crate::operator::{Batch, SourcesOf};
 use crate::origin::Origin;
+use crate::rounds::LoopHead;
 use crate::runtime::state::RunState;
 
 /// An edge that carries batches `C` on clock `T`: what [`DataStream`](crate::DataStream) is made of.
@@ -56,17 +58,31 @@ pub struct Place<'s, T: AnyClock> {
     /// Where streams with event time live, around which this place was built.
     events: Option<Scope<'s, EventClock<T>>>,
     run: Arc<RunState>,
+    /// The loop whose body this is, if it has told.
+    head: Option<Rc<dyn LoopHead<'s, T> + 's>>,
 }
 
 impl<T: AnyClock> Clone for Place<'_, T> {
     fn clone(&self) -> Self {
-        Place { scope: self.scope, events: self.events, run: Arc::clone(&self.run) }
+        let (run, head) = (Arc::clone(&self.run), self.head.clone());
+        Place { scope: self.scope, events: self.events, run, head }
     }
 }
 
 impl<'s, T: AnyClock> Place<'s, T> {
     pub(crate) fn new(scope: Scope<'s, T>, run: Arc<RunState>) -> Self {
-        Place { scope, events: None, run }
+        Place { scope, events: None, run, head: None }
+    }
+
+    /// This place as the body of the loop `head`, which its operators can find there.
+    #[must_use]
+    pub fn with_head(self, head: Rc<dyn LoopHead<'s, T> + 's>) -> Self {
+        Place { head: Some(head), ..self }
+    }
+
+    /// The loop whose body this is; `None` outside loops, and in those that do not count rounds.
+    pub fn head(&self) -> Option<&Rc<dyn LoopHead<'s, T> + 's>> {
+        self.head.as_ref()
     }
 
     /// This place, with `events` for its streams with event time.
@@ -94,6 +110,14 @@ impl<'s, T: AnyClock> Place<'s, T> {
 
     pub(crate) fn run(&self) -> Arc<RunState> {
         Arc::clone(&self.run)
+    }
+
+    /// Ends the run because the graph is wrong at the caller's source line.
+    #[track_caller]
+    pub fn refuse(&self, error: Error) {
+        let name = self.scope.name();
+        let location = std::panic::Location::caller();
+        Origin::new(&name, location, self.worker_index(), self.run()).refuse(error);
     }
 
     /// Index of this worker, in `0..workers()`.

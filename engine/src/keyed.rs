@@ -9,7 +9,7 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use crate::clock::{Clock, Epoch};
-use crate::edge::Edge;
+use crate::edge::{Edge, Place};
 use crate::error::{Error, Result};
 use crate::hash::Key;
 use crate::operator::{Input, OperatorBuilder, WakeOn};
@@ -133,6 +133,11 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
         }
         self.ttl = Some(ttl);
         self
+    }
+
+    /// The dataflow, or the body of a loop, that the stream is in.
+    pub fn place(&self) -> Place<'s, T> {
+        self.edge.place()
     }
 
     /// The records, each on the worker that owns its key, without state.

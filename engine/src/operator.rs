@@ -21,9 +21,12 @@ use timely::scheduling::activate::SyncActivator;
 
 use crate::clock::{AnyClock, Clock, EventClock};
 use crate::edge::{Edge, Place};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::exchange::{Channel, Counted};
+use crate::feedback::Mark;
 use crate::flow::{self, Lineage, SourceHold};
+use crate::hash::Key;
+use crate::keyed::KeyedStream;
 use crate::origin::Origin;
 use crate::parcel::{ByDestination, Packet, Parcel};
 use crate::record::Record;
@@ -131,6 +134,36 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         input
     }
 
+    /// Adds an input for the ticks of the loop around, and says whether rounds are handled in order; see
+    /// [`LoopHead`](crate::LoopHead). `None`, and the run ends with an error, outside of a loop that counts rounds.
+    pub fn input_ticks(&mut self) -> Option<(Input<Vec<Mark>, T>, bool)> {
+        let Some(head) = self.place.head().cloned() else {
+            self.origin.refuse(Error::config(
+                "this operator is told of rounds, but it is in no loop that counts them: \
+                 use it in the body of an iteration",
+            ));
+            return None;
+        };
+        let input = Input::new(self.builder.new_input(head.ticks().stream, Pipeline));
+        self.inputs += 1;
+        Some((input, head.in_order()))
+    }
+
+    /// Adds an input that brings each record to the worker that owns its key, and what reads the key.
+    pub fn input_keyed<K: Key, D: Record>(
+        &mut self,
+        keyed: KeyedStream<'s, K, D, T>,
+        wake: WakeOn,
+    ) -> (Input<Vec<D>, T>, impl Fn(&D) -> K + use<K, D, T>)
+    where
+        T: Clock,
+    {
+        let (n, key) = (keyed.parallelism(), Rc::clone(&keyed.key));
+        let input = keyed.routed_input(self, wake, n);
+        self.origin.set_parallelism(n);
+        (input, move |record: &D| key.key(record))
+    }
+
     /// An operator has records wherever one of its inputs has; called before the input is counted.
     fn inherit_parallelism(&self, input: usize) {
         let others = if self.inputs == 0 { 0 } else { self.origin.parallelism() };
@@ -142,8 +175,13 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         self.origin.set_parallelism(workers);
     }
 
+    /// Index of this worker.
+    pub fn worker_index(&self) -> usize {
+        self.origin.worker()
+    }
+
     /// Whether records can come to this worker.
-    pub(crate) fn takes_part(&self) -> bool {
+    pub fn takes_part(&self) -> bool {
         self.origin.worker() < self.origin.parallelism()
     }
 

@@ -11,8 +11,8 @@ use crate::edge::Edge;
 use crate::error::Result;
 use crate::hash::Key;
 use crate::keyed::{KeyedProcessFunction, KeyedStream};
-use crate::operator::{Input, OperatorBuilder, WakeOn};
-use crate::process::{self, BatchFunction, Collector, PerRecord, ProcessFunction};
+use crate::operator::{Input, OperatorBuilder, Promise, Token, WakeOn};
+use crate::process::{self, BatchFunction, Beside, Collector, PerRecord, ProcessFunction};
 use crate::record::Record;
 use crate::stream::DataStream;
 
@@ -164,6 +164,62 @@ fn run<'s, D: 'static, T: Clock, F: BatchFunction<D>>(
     let sender = SideSender { side: side.share(), out };
     let main = process::run_beside(op, input, make(side.share()), sender);
     SideOutputStream { main, side, edge }
+}
+
+/// The sending side of an operator's side outputs, for the layers above.
+pub struct SidePort<T: Clock> {
+    sender: SideSender<T>,
+}
+
+/// The reading side of a [`SidePort`].
+pub struct SideReaders<'s, T: Clock> {
+    side: SideOutputs,
+    edge: Edge<'s, SideBatch, T>,
+}
+
+impl<'s, T: Clock> OperatorBuilder<'s, T> {
+    /// Adds an output for side outputs.
+    pub fn side_port(&mut self) -> (SidePort<T>, SideReaders<'s, T>) {
+        let side = SideOutputs::new();
+        let (out, edge) = self.output::<SideBatch>();
+        (SidePort { sender: SideSender { side: side.share(), out } }, SideReaders { side, edge })
+    }
+}
+
+impl<T: Clock> SidePort<T> {
+    /// What takes the records.
+    pub fn outputs(&self) -> SideOutputs {
+        self.sender.side.share()
+    }
+
+    /// Sends all that waits at the token's time.
+    pub fn send(&mut self, token: &Token<T>) {
+        self.sender.send(token);
+    }
+
+    /// Sends all that waits at the promise's time.
+    pub fn send_promised(&mut self, promise: &Promise<T>) {
+        self.sender.send_promised(promise);
+    }
+}
+
+impl<'s, T: Clock> SideReaders<'s, T> {
+    /// The operator's results together with its side outputs.
+    pub fn beside<E>(self, main: DataStream<'s, E, T>) -> SideOutputStream<'s, E, T> {
+        SideOutputStream { main, side: self.side, edge: self.edge }
+    }
+}
+
+impl<T: Clock> std::fmt::Debug for SidePort<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("SidePort").field(&self.sender.side).finish()
+    }
+}
+
+impl<T: Clock> std::fmt::Debug for SideReaders<'_, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("SideReaders").field(&self.side).finish()
+    }
 }
 
 /// A closure as a function with side outputs.

@@ -12,7 +12,7 @@ use timely::dataflow::operators::Concat;
 
 use crate::clock::{AnyClock, Clock, Epoch};
 use crate::collect::Collected;
-use crate::edge::Edge;
+use crate::edge::{Edge, Place};
 use crate::error::Result;
 use crate::flow;
 use crate::hash::Key;
@@ -52,6 +52,11 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
     /// The edge under the stream, for the layers that build their own operators.
     pub fn into_edge(self) -> Edge<'s, Vec<D>, T> {
         self.edge
+    }
+
+    /// The dataflow, or the body of a loop, that the stream is in.
+    pub fn place(&self) -> Place<'s, T> {
+        self.edge.place()
     }
 
     /// Names the operator that made this stream, for its errors.
