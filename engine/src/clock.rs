@@ -47,8 +47,14 @@ pub trait LoopCounter: Timestamp + TotalOrder + sealed::Sealed {
     /// How a feedback edge moves this counter.
     fn feedback_step() -> Self::Summary;
 
-    /// Whether no feedback edge can move this counter any more.
-    fn is_end(&self) -> bool;
+    /// The value behind all others that a loop has. A feedback edge can still move it, once: so a promise to send
+    /// at it is seen behind the feedback edge too, and nothing is taken for ended before it is dropped.
+    fn end() -> Self;
+
+    /// Whether this is behind all values that a loop has.
+    fn is_end(&self) -> bool {
+        *self >= Self::end()
+    }
 }
 
 impl sealed::Sealed for u64 {}
@@ -91,8 +97,8 @@ impl LoopCounter for Round {
         1
     }
 
-    fn is_end(&self) -> bool {
-        *self == Round::MAX
+    fn end() -> u64 {
+        Round::MAX - 1
     }
 }
 
@@ -101,8 +107,8 @@ impl LoopCounter for ClockHop {
         (0, 1)
     }
 
-    fn is_end(&self) -> bool {
-        false
+    fn end() -> (u64, u64) {
+        (u64::MAX, u64::MAX - 1)
     }
 }
 

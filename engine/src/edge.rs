@@ -12,6 +12,7 @@ use crate::feedback::FeedbackEdge;
 use crate::flow::Lineage;
 use crate::operator::{Batch, SourcesOf};
 use crate::origin::Origin;
+use crate::process::SpanOf;
 use crate::rounds::LoopHead;
 use crate::runtime::state::RunState;
 
@@ -40,6 +41,12 @@ impl<'s, C: 'static, T: AnyClock> Edge<'s, C, T> {
         self.place.clone()
     }
 
+    /// The same edge, whose readers are at `place`: the same one, or the same with other life cycles.
+    #[must_use]
+    pub fn read_at(self, place: &Place<'s, T>) -> Self {
+        Edge { place: place.clone(), ..self }
+    }
+
     /// The sources that this edge descends from.
     pub fn sources(&self) -> SourcesOf {
         SourcesOf(Rc::clone(&self.lineage))
@@ -60,24 +67,46 @@ pub struct Place<'s, T: AnyClock> {
     run: Arc<RunState>,
     /// The loop whose body this is, if it has told.
     head: Option<Rc<dyn LoopHead<'s, T> + 's>>,
+    /// Where operators begin anew in each span of time: which. Otherwise they keep their state to the end.
+    span: Option<SpanOf<T>>,
+    /// The same, for those of this loop that are to keep their state over all rounds.
+    all_rounds: Option<SpanOf<T>>,
 }
 
 impl<T: AnyClock> Clone for Place<'_, T> {
     fn clone(&self) -> Self {
         let (run, head) = (Arc::clone(&self.run), self.head.clone());
-        Place { scope: self.scope, events: self.events, run, head }
+        let (span, all_rounds) = (self.span.clone(), self.all_rounds.clone());
+        Place { scope: self.scope, events: self.events, run, head, span, all_rounds }
     }
 }
 
 impl<'s, T: AnyClock> Place<'s, T> {
     pub(crate) fn new(scope: Scope<'s, T>, run: Arc<RunState>) -> Self {
-        Place { scope, events: None, run, head: None }
+        Place { scope, events: None, run, head: None, span: None, all_rounds: None }
     }
 
     /// This place as the body of the loop `head`, which its operators can find there.
     #[must_use]
     pub fn with_head(self, head: Rc<dyn LoopHead<'s, T> + 's>) -> Self {
         Place { head: Some(head), ..self }
+    }
+
+    /// This place, where operators begin anew in each round of the loop.
+    #[must_use]
+    pub fn per_round(self) -> Self {
+        Place { span: Some(Rc::new(T::clone)), ..self }
+    }
+
+    /// This place, where operators keep their state over all rounds of the loop: in a loop whose own operator
+    /// would begin anew in each round of the loop around, for one run.
+    #[must_use]
+    pub fn all_rounds(self) -> Self {
+        Place { span: self.all_rounds.clone(), ..self }
+    }
+
+    pub(crate) fn span(&self) -> Option<&SpanOf<T>> {
+        self.span.as_ref()
     }
 
     /// The loop whose body this is; `None` outside loops, and in those that do not count rounds.
@@ -139,7 +168,14 @@ impl<'s, T: Clock> Place<'s, T> {
         name: &str,
         body: impl for<'i> FnOnce(&Place<'i, (T, R)>, &Place<'s, T>) -> O,
     ) -> O {
-        self.scope.scoped::<(T, R), _, _>(name, |inner| body(&Place::new(inner, self.run()), self))
+        let span = self
+            .span
+            .clone()
+            .map(|span| -> SpanOf<(T, R)> { Rc::new(move |(outer, _): &(T, R)| (span(outer), R::end())) });
+        self.scope.scoped::<(T, R), _, _>(name, |inner| {
+            let inner = Place { all_rounds: span, ..Place::new(inner, self.run()) };
+            body(&inner.all_rounds(), self)
+        })
     }
 
     /// An edge of this place that carries what `inner`, an edge of a nested place, sends.

@@ -88,9 +88,16 @@ impl<'i, C: Default + Batch, T: Clock> FeedbackEdge<'i, C, T> {
         });
     }
 
+    /// Notes what the feedback depends on; ends the run if that can never come.
+    fn depends_on(&self, lineage: &Lineage) {
+        if let Err(error) = self.origin.run().ledger().close_loop(self.id, lineage) {
+            self.origin.refuse(error);
+        }
+    }
+
     /// Connects the input, so that what comes out is known to be one step later.
     fn connect(&mut self, edge: Edge<'i, C, T>) -> FeedbackInput<C, T> {
-        self.origin.run().ledger().close_loop(self.id, &edge.lineage);
+        self.depends_on(&edge.lineage);
         let pact = Counted {
             pact: Pipeline,
             reader: Rc::clone(&self.origin),

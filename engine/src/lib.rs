@@ -53,7 +53,7 @@ pub use flow::{ExchangeFlow, FlowState, SourceHold};
 pub use hash::Key;
 pub use keyed::{AggregateFunction, KeyedAtEnd, KeyedProcessFunction, KeyedStream, StateTtl};
 pub use parcel::{Packet, Parcel};
-pub use process::{Collector, ProcessFunction};
+pub use process::{Collector, ForRound, ProcessFunction};
 pub use record::Record;
 pub use rounds::LoopHead;
 pub use runtime::{Meeting, RuntimeConfig, StopHandle, execute, started_as};

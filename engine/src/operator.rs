@@ -29,6 +29,7 @@ use crate::hash::Key;
 use crate::keyed::KeyedStream;
 use crate::origin::Origin;
 use crate::parcel::{ByDestination, Packet, Parcel};
+use crate::process::SpanOf;
 use crate::record::Record;
 
 pub use input::{Input, Promise, Token};
@@ -44,12 +45,14 @@ pub enum WakeOn {
     Records,
     /// Records and progress.
     Progress,
+    /// Records and progress, and the operator has something to say when the input has ended.
+    End,
 }
 
 impl WakeOn {
     /// What wakes an operator that is or is not told of the end of its input.
     pub(crate) fn end(waits_for_end: bool) -> Self {
-        if waits_for_end { WakeOn::Progress } else { WakeOn::Records }
+        if waits_for_end { WakeOn::End } else { WakeOn::Records }
     }
 }
 
@@ -149,6 +152,37 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         Some((input, head.in_order()))
     }
 
+    /// Where operators begin anew in each round, adds what such an operator needs: the ticks of its loop, and the
+    /// spans. All inputs wake it from now on.
+    pub(crate) fn input_spans(&mut self) -> Option<(SpanOf<T>, Input<Vec<Mark>, T>)> {
+        let span = self.place.span().cloned()?;
+        let (ticks, _in_order) = self.input_ticks()?;
+        for input in 0..self.inputs {
+            self.builder.set_notify_for(input, FrontierInterest::Always);
+        }
+        Some((span, ticks))
+    }
+
+    /// Where operators begin anew in each round, or in each run of a loop inside: says after which times. `None`
+    /// where they keep their state to the end.
+    pub fn begins_anew_after(&self) -> Option<impl Fn(&T) -> bool + use<T>> {
+        let span = self.place.span().cloned()?;
+        Some(move |time: &T| span(time) == *time)
+    }
+
+    /// Whether operators at this place begin anew in each round.
+    pub(crate) fn is_per_round(&self) -> bool {
+        self.place.span().is_some()
+    }
+
+    /// Ends the run: this operator is to begin anew in each round, and can not.
+    pub fn refuse_rounds(&self) {
+        self.origin.refuse(Error::config(
+            "this operator keeps a state that it can not begin anew in each round: \
+             implement for_next_round, or let it keep its state with all_rounds",
+        ));
+    }
+
     /// Adds an input that brings each record to the worker that owns its key, and what reads the key.
     pub fn input_keyed<K: Key, D: Record>(
         &mut self,
@@ -203,6 +237,10 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
             self.builder.set_notify_for(self.inputs, FrontierInterest::Never);
         }
         self.lineage = flow::both(&self.lineage, lineage);
+        if wake == WakeOn::End && self.place.span().is_none() {
+            let waiter = self.place.run().ledger().note_waiter(self.id(), &self.origin.site(), lineage);
+            self.lineage = flow::both(&self.lineage, &Lineage::new([waiter].into()));
+        }
         self.inputs += 1;
     }
 
@@ -359,6 +397,13 @@ impl<T: Clock> Frontiers<'_, EventClock<T>> {
 /// The frontiers of an operator's inputs: what may still arrive.
 #[derive(Debug)]
 pub struct Frontiers<'a, T: AnyClock>(&'a [MutableAntichain<T>]);
+
+impl<T: Clock> Frontiers<'_, T> {
+    /// The least time that may still arrive on any input, if any.
+    pub(crate) fn least(&self) -> Option<T> {
+        (0..self.0.len()).filter_map(|port| self.next(port)).min()
+    }
+}
 
 impl<T: AnyClock> Frontiers<'_, T> {
     /// Whether a record at `time` or before may still arrive on input `port`.

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::hash::Key;
 use crate::keyed::{KeyedProcessFunction, KeyedStream};
 use crate::operator::{Input, OperatorBuilder, Promise, Token, WakeOn};
-use crate::process::{self, BatchFunction, Beside, Collector, PerRecord, ProcessFunction};
+use crate::process::{self, BatchFunction, Beside, Collector, ForRound, PerRecord, ProcessFunction};
 use crate::record::Record;
 use crate::stream::DataStream;
 
@@ -125,7 +125,7 @@ impl<'s, D: 'static, T: Clock> DataStream<'s, D, T> {
         let edge = self.into_edge();
         let mut op = OperatorBuilder::made_at(&edge.place(), "process", Location::caller());
         let input = op.input(edge, WakeOn::end(F::WAITS_FOR_END));
-        run(op, input, |side| PerRecord(make(side)))
+        run(op, input, |side| PerRecord::new(make(side)))
     }
 }
 
@@ -240,6 +240,10 @@ where
         (self.f)(record, out, &mut self.side);
         Ok(())
     }
+
+    fn for_next_round(&self) -> ForRound<Self> {
+        ForRound::Same
+    }
 }
 
 impl<K, D, S, E, F> KeyedProcessFunction<K, D> for EachRecord<F, (S, E)>
@@ -255,5 +259,9 @@ where
     fn process(&mut self, key: &K, state: &mut S, record: D, out: &mut Collector<E>) -> Result<()> {
         (self.f)(key, state, record, out, &mut self.side);
         Ok(())
+    }
+
+    fn for_next_round(&self) -> ForRound<Self> {
+        ForRound::Same
     }
 }

@@ -20,7 +20,7 @@ use crate::keyed::{KeyedStream, Made, Part};
 use crate::operator::output::RecordOutput;
 use crate::operator::{Batch, Input, OperatorBuilder, Token, WakeOn};
 use crate::origin::Origin;
-use crate::process::{Collector, ProcessFunction};
+use crate::process::{Collector, ForRound, ProcessFunction};
 use crate::record::Record;
 
 /// A stream of records, partitioned over the workers.
@@ -279,6 +279,10 @@ impl<D, E: 'static, F: FnMut(D, &mut Collector<E>)> ProcessFunction<D> for EachR
     fn process(&mut self, record: D, out: &mut Collector<E>) -> Result<()> {
         (self.0)(record, out);
         Ok(())
+    }
+
+    fn for_next_round(&self) -> ForRound<Self> {
+        ForRound::Same
     }
 }
 

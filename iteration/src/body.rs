@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use waterwheel_engine::operator::{OperatorBuilder, WakeOn};
 use waterwheel_engine::{Clock, DataStream, Edge, Mark, Place, Round};
 
-use crate::streams::{Records, StreamTuple};
+use crate::streams::{Records, StreamTuple, Variables};
 
 /// The inside of an iteration while it is built.
 pub struct Iteration<'i, 's, U: Clock> {
@@ -27,6 +27,71 @@ impl<'i, 's, U: Clock> Iteration<'i, 's, U> {
     /// Brings a stream of the surroundings into the body, a source for example; its records arrive in epoch 0.
     pub fn enter<D: 'static>(&self, stream: DataStream<'s, D, U>) -> DataStream<'i, D, (U, Round)> {
         DataStream::from_edge(self.inner.enter(stream.into_edge()))
+    }
+
+    /// Lets the operators that `sub_body` makes of `inputs` begin anew in each round: they see the end of their
+    /// input when the round is complete, and then their state is gone. Rounds may overlap.
+    ///
+    /// Functions with a state of their own need `for_next_round`, or the run ends with an error.
+    ///
+    /// # Examples
+    /// ```
+    /// use waterwheel_engine::{RuntimeConfig, execute};
+    /// use waterwheel_iteration::{IterationBodyResult, IterationConfig, Iterations};
+    ///
+    /// let sums = execute(RuntimeConfig::threads(1), |env| {
+    ///     let (start, config) = (env.from_iter([1u64, 2, 3]), IterationConfig::new().max_rounds(3));
+    ///     let (sums,) = Iterations::iterate_bounded((start,), (), config, |it, (x,), ()| {
+    ///         let (sums,) = it.for_each_round((x,), |(x,)| {
+    ///             (x.map_partition(|records| [records.iter().sum::<u64>()]),)
+    ///         });
+    ///         IterationBodyResult::new((sums.clone(),), (sums,))
+    ///     });
+    ///     Ok(sums.collect())
+    /// })?;
+    /// assert_eq!(sums.concat(), [6, 6, 6]);
+    /// # Ok::<(), waterwheel_engine::Error>(())
+    /// ```
+    pub fn for_each_round<In, Out>(
+        &self,
+        inputs: In,
+        sub_body: impl FnOnce(<In::Records as Records>::Streams<'i, (U, Round)>) -> Out,
+    ) -> <Out::Records as Records>::Streams<'i, (U, Round)>
+    where
+        In: StreamTuple<'i, (U, Round), Records: Variables>,
+        Out: StreamTuple<'i, (U, Round)>,
+    {
+        Self::at(Place::per_round, inputs, sub_body)
+    }
+
+    /// Lets the operators that `sub_body` makes of `inputs` keep their state over all rounds, inside of a body or
+    /// a part of it whose operators begin anew in each.
+    pub fn all_rounds<In, Out>(
+        &self,
+        inputs: In,
+        sub_body: impl FnOnce(<In::Records as Records>::Streams<'i, (U, Round)>) -> Out,
+    ) -> <Out::Records as Records>::Streams<'i, (U, Round)>
+    where
+        In: StreamTuple<'i, (U, Round), Records: Variables>,
+        Out: StreamTuple<'i, (U, Round)>,
+    {
+        Self::at(Place::all_rounds, inputs, sub_body)
+    }
+
+    fn at<In, Out>(
+        life_cycle: fn(Place<'i, (U, Round)>) -> Place<'i, (U, Round)>,
+        inputs: In,
+        sub_body: impl FnOnce(<In::Records as Records>::Streams<'i, (U, Round)>) -> Out,
+    ) -> <Out::Records as Records>::Streams<'i, (U, Round)>
+    where
+        In: StreamTuple<'i, (U, Round), Records: Variables>,
+        Out: StreamTuple<'i, (U, Round)>,
+    {
+        let inputs = inputs.into_streams();
+        let around = In::Records::place(&inputs);
+        let inputs = In::Records::read_at(inputs, &life_cycle(around.clone()));
+        let outputs = sub_body(inputs).into_streams();
+        <Out::Records as Records>::read_at(outputs, &around)
     }
 }
 

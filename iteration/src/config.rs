@@ -2,6 +2,17 @@
 
 use waterwheel_engine::Round;
 
+/// How long the operators in the body of an iteration keep their state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OperatorLifeCycle {
+    /// Over all rounds. What is told of the end of its input is told when the iteration has ended.
+    #[default]
+    AllRound,
+    /// For one round: they begin anew in each, see the end of their input when the round is complete, and then
+    /// their state is gone.
+    PerRound,
+}
+
 /// Settings of a bounded iteration.
 ///
 /// # Examples
@@ -14,6 +25,7 @@ use waterwheel_engine::Round;
 pub struct IterationConfig {
     pub(crate) name: String,
     pub(crate) max_rounds: Option<Round>,
+    pub(crate) life_cycle: OperatorLifeCycle,
     /// Whether listeners handle rounds one after the other.
     pub(crate) in_order: bool,
 }
@@ -21,13 +33,27 @@ pub struct IterationConfig {
 impl IterationConfig {
     /// All defaults.
     pub fn new() -> Self {
-        IterationConfig { name: "iterate_bounded".into(), max_rounds: None, in_order: true }
+        IterationConfig {
+            name: "iterate_bounded".into(),
+            max_rounds: None,
+            life_cycle: OperatorLifeCycle::AllRound,
+            in_order: true,
+        }
     }
 
     /// Names the loop, for errors and for those who watch it. Default `iterate_bounded`.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
+        self
+    }
+
+    /// How long the operators of the body keep their state. Default [`OperatorLifeCycle::AllRound`];
+    /// [`for_each_round`](crate::Iteration::for_each_round) and [`all_rounds`](crate::Iteration::all_rounds) choose
+    /// otherwise for a part of the body.
+    #[must_use]
+    pub fn operator_life_cycle(mut self, life_cycle: OperatorLifeCycle) -> Self {
+        self.life_cycle = life_cycle;
         self
     }
 

@@ -5,7 +5,8 @@ mod operator;
 use rustc_hash::FxHashMap;
 use waterwheel_engine::operator::{OperatorBuilder, WakeOn};
 use waterwheel_engine::{
-    Clock, Collector, ConnectedStreams, DataStream, Key, KeyedStream, Record, Result, Round, SideOutputStream,
+    Clock, Collector, ConnectedStreams, DataStream, ForRound, Key, KeyedStream, Record, Result, Round,
+    SideOutputStream,
 };
 
 use crate::listener::{
@@ -226,6 +227,20 @@ impl<F: IterationListener + 'static> Callbacks for Plain<F> {
     fn termination(&mut self, context: &mut EpochContext, out: &mut Collector<F::Out>) -> Result<()> {
         self.0.on_iteration_terminated(context, out)
     }
+
+    fn can_begin_anew(&self) -> bool {
+        !matches!(self.0.for_next_round(), ForRound::Refused)
+    }
+
+    fn begin_anew(&mut self) {
+        begin_anew(&mut self.0);
+    }
+}
+
+fn begin_anew<F: IterationListener>(f: &mut F) {
+    if let ForRound::Fresh(fresh) = f.for_next_round() {
+        *f = fresh;
+    }
 }
 
 /// A function and the states of this worker's keys.
@@ -275,5 +290,14 @@ impl<K: Key, D: 'static, F: KeyedEpochProcessFunction<K, D> + 'static> Callbacks
 
     fn termination(&mut self, context: &mut EpochContext, out: &mut Collector<F::Out>) -> Result<()> {
         self.f.on_iteration_terminated(context, out)
+    }
+
+    fn can_begin_anew(&self) -> bool {
+        !matches!(self.f.for_next_round(), ForRound::Refused)
+    }
+
+    fn begin_anew(&mut self) {
+        begin_anew(&mut self.f);
+        self.states.clear();
     }
 }

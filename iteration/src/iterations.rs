@@ -5,7 +5,7 @@ use std::rc::Rc;
 use waterwheel_engine::{Clock, Error, Place, Round};
 
 use crate::body::{Iteration, IterationBodyResult};
-use crate::config::IterationConfig;
+use crate::config::{IterationConfig, OperatorLifeCycle};
 use crate::data::DataInputs;
 use crate::head::Head;
 use crate::listener::END_EPOCH;
@@ -156,6 +156,10 @@ where
     outer.nested::<Round, _>(&config.name, |inner, outer| {
         let head = Head::new(inner, outer, config.in_order);
         let place = inner.clone().with_head(Rc::clone(&head) as Rc<_>);
+        let place = match config.life_cycle {
+            OperatorLifeCycle::AllRound => place,
+            OperatorLifeCycle::PerRound => place.per_round(),
+        };
         let the_loop = Loop { name: &config.name, place: &place, head: &head };
         let (variables, open) = V::open(init, &the_loop);
         let data = data.bring(&place);

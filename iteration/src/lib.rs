@@ -19,7 +19,7 @@ mod streams;
 mod termination;
 
 pub use body::{Iteration, IterationBodyResult};
-pub use config::IterationConfig;
+pub use config::{IterationConfig, OperatorLifeCycle};
 pub use data::{DataInput, DataInputs, DataStreamReplay, NoReplay, Replay};
 pub use epochs::{EpochConnectedStreams, EpochStream, KeyedEpochStream};
 pub use feedback::{LoopBody, feedback_loop};

@@ -1,11 +1,11 @@
 //! User functions that are told of epochs.
 
-use waterwheel_engine::{Collector, OutputTag, Result, Round, SideOutputs};
+use waterwheel_engine::{Collector, ForRound, OutputTag, Result, Round, SideOutputs};
 
 /// The epoch of what is emitted when an iteration has ended: behind all others.
 ///
 /// FLIP-176's `END_EPOCH_WATERMARK`.
-pub const END_EPOCH: Round = Round::MAX;
+pub const END_EPOCH: Round = Round::MAX - 1;
 
 /// A function in the body of an iteration that is told when epochs are complete.
 ///
@@ -43,6 +43,15 @@ pub trait IterationListener {
         _out: &mut Collector<Self::Out>,
     ) -> Result<()> {
         Ok(())
+    }
+
+    /// What serves the next epoch, where operators begin anew in each: then one instance handles the records of
+    /// an epoch and the call for it. Default: nothing can.
+    fn for_next_round(&self) -> ForRound<Self>
+    where
+        Self: Sized,
+    {
+        ForRound::Refused
     }
 }
 

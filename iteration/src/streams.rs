@@ -14,6 +14,10 @@ pub trait Records: sealed::Sealed + Sized + 'static {
     /// The tuple of streams.
     type Streams<'s, T: Clock>;
 
+    /// The same streams, whose readers are at `place`.
+    #[doc(hidden)]
+    fn read_at<'s, T: Clock>(streams: Self::Streams<'s, T>, place: &Place<'s, T>) -> Self::Streams<'s, T>;
+
     /// Brings streams of a loop out.
     #[doc(hidden)]
     fn leave<'s, U: Clock>(
@@ -29,7 +33,7 @@ pub trait Variables: Records {
 
     /// The place of the first stream.
     #[doc(hidden)]
-    fn place<'s, U: Clock>(streams: &Self::Streams<'s, U>) -> Place<'s, U>;
+    fn place<'s, T: Clock>(streams: &Self::Streams<'s, T>) -> Place<'s, T>;
 
     /// Brings first values into a loop, and opens a feedback edge for each.
     #[doc(hidden)]
@@ -103,6 +107,8 @@ impl sealed::Sealed for () {}
 impl Records for () {
     type Streams<'s, T: Clock> = ();
 
+    fn read_at<'s, T: Clock>((): (), _place: &Place<'s, T>) {}
+
     fn leave<'s, U: Clock>((): (), _outer: &Place<'s, U>) {}
 }
 
@@ -119,6 +125,10 @@ macro_rules! tuples {
         impl<$($D: 'static),+> Records for ($($D,)+) {
             type Streams<'s, T: Clock> = ($(DataStream<'s, $D, T>,)+);
 
+            fn read_at<'s, T: Clock>(streams: Self::Streams<'s, T>, place: &Place<'s, T>) -> Self::Streams<'s, T> {
+                ($(DataStream::from_edge(streams.$i.into_edge().read_at(place)),)+)
+            }
+
             fn leave<'s, U: Clock>(
                 streams: Self::Streams<'_, (U, Round)>,
                 outer: &Place<'s, U>,
@@ -130,7 +140,7 @@ macro_rules! tuples {
         impl<$($D: 'static),+> Variables for ($($D,)+) {
             type Open<'i, T: Clock> = ($(SharedFeedback<'i, $D, T>,)+);
 
-            fn place<'s, U: Clock>(streams: &Self::Streams<'s, U>) -> Place<'s, U> {
+            fn place<'s, T: Clock>(streams: &Self::Streams<'s, T>) -> Place<'s, T> {
                 streams.0.place()
             }
 

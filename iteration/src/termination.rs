@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use waterwheel_engine::{Clock, Collector, DataStream, Error, Record, Result, Round};
+use waterwheel_engine::{Clock, Collector, DataStream, Error, ForRound, Record, Result, Round};
 
 use crate::epochs::EpochStream;
 use crate::listener::{END_EPOCH, EpochContext, EpochProcessFunction, IterationListener};
@@ -54,6 +54,10 @@ impl IterationListener for TerminateOnMaxIter {
         }
         Ok(())
     }
+
+    fn for_next_round(&self) -> ForRound<Self> {
+        ForRound::Same
+    }
 }
 
 impl<D> EpochProcessFunction<D> for TerminateOnMaxIter {
@@ -101,6 +105,10 @@ impl IterationListener for TerminateOnMaxIterOrTol {
             out.emit(());
         }
         Ok(())
+    }
+
+    fn for_next_round(&self) -> ForRound<Self> {
+        ForRound::Same
     }
 }
 
@@ -166,6 +174,11 @@ impl<D: 'static> IterationListener for ForwardInputsOfLastRound<D> {
         }
         Ok(())
     }
+
+    /// It is to outlive the rounds, also among operators that do not.
+    fn for_next_round(&self) -> ForRound<Self> {
+        ForRound::Same
+    }
 }
 
 impl<D: 'static> EpochProcessFunction<D> for ForwardInputsOfLastRound<D> {
@@ -220,6 +233,10 @@ impl<D, F: FnMut(Round, &[D]) -> bool> IterationListener for TerminateWhen<D, F>
         }
         self.records.clear();
         Ok(())
+    }
+
+    fn for_next_round(&self) -> ForRound<Self> {
+        ForRound::Same
     }
 }
 

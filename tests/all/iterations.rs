@@ -6,5 +6,8 @@
 mod all_round;
 mod callbacks;
 mod fixture;
+mod misuse;
 mod nested;
+mod per_round;
+mod random;
 mod unbounded;

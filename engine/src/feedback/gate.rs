@@ -24,6 +24,7 @@ impl<'i, C: Default + Batch, T: Clock> FeedbackEdge<'i, C, T> {
         admits: impl Fn(&T) -> bool + 'static,
     ) {
         let mut input = self.connect(edge);
+        self.depends_on(&go.lineage);
         let pact = Counted {
             pact: Exchange::new(|mark: &Mark| *mark),
             reader: Rc::clone(&self.origin),

@@ -26,6 +26,12 @@ pub(super) trait Callbacks: 'static {
     ) -> Result<()>;
 
     fn termination(&mut self, context: &mut EpochContext, out: &mut Collector<Self::Out>) -> Result<()>;
+
+    /// Whether there is a new instance for each round, if one is asked for.
+    fn can_begin_anew(&self) -> bool;
+
+    /// Begins anew.
+    fn begin_anew(&mut self);
 }
 
 /// Handles the records that are there.
@@ -73,7 +79,12 @@ impl<'i, U: Clock> EpochOperator<'i, U> {
         side: Option<SidePort<(U, Round)>>,
     ) -> DataStream<'i, F::Out, (U, Round)> {
         let EpochOperator { mut op, n_inputs } = self;
-        let ticks = op.input_ticks();
+        let ends_span = op.begins_anew_after();
+        if ends_span.is_some() && !f.can_begin_anew() {
+            op.refuse_rounds();
+        }
+        // One instance at a time: rounds do not mix where each has its own.
+        let ticks = op.input_ticks().map(|(ticks, in_order)| (ticks, in_order || ends_span.is_some()));
         let takes_part = op.takes_part();
         let context = EpochContext::new(op.worker_index(), side.as_ref().map(SidePort::outputs));
         let (out, edge) = op.output::<Vec<F::Out>>();
@@ -94,6 +105,9 @@ impl<'i, U: Clock> EpochOperator<'i, U> {
                     }
                     if takes_part {
                         emitter.call(&mut f, &time, &promises)?;
+                    }
+                    if ends_span.as_ref().is_some_and(|ends_span| ends_span(&time)) {
+                        f.begin_anew();
                     }
                     if schedule.in_order() {
                         emitter.handles_up_to = schedule.handles_up_to();

@@ -2,6 +2,8 @@
 //! in the graphs that hang in Flink ML.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use waterwheel::prelude::*;
 
@@ -123,7 +125,7 @@ fn every_kind_of_operator_is_told_of_every_epoch() {
     };
     let names = ["variable", "data", "replay", "union", "entered", "two data", "keyed", "silent"];
     everywhere(test_path!(every_kind_of_operator_is_told_of_every_epoch), job, |(calls, workers), shape| {
-        check_calls(calls, workers[0], &names, 5, shape)
+        check_calls(calls, workers[0], &names, 5, shape);
     });
 }
 
@@ -310,4 +312,46 @@ fn listener_outside_of_an_iteration_is_refused() {
         error.to_string().contains("process_epochs") && error.message().contains("in no loop"),
         "{error}"
     );
+}
+
+/// Passes records on, and counts its terminations in a cell that all workers share.
+struct PassOn(Arc<AtomicUsize>);
+
+impl IterationListener for PassOn {
+    type Out = u64;
+
+    fn on_iteration_terminated(
+        &mut self,
+        _context: &mut EpochContext,
+        out: &mut Collector<u64>,
+    ) -> Result<()> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        out.emit(7);
+        Ok(())
+    }
+}
+
+impl EpochProcessFunction<u64> for PassOn {
+    fn process(&mut self, record: u64, _context: &mut EpochContext, out: &mut Collector<u64>) -> Result<()> {
+        out.emit(record);
+        Ok(())
+    }
+}
+
+/// What the operator emits is only fed back, so nothing outside waits for it.
+#[test]
+fn operator_whose_results_stay_inside_is_told_of_the_termination() {
+    for workers in [1, 2, 4] {
+        let terminations = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&terminations);
+        let done = execute(RuntimeConfig::threads(workers), move |env| {
+            let (x, config) = (env.from_iter(0..3u64), IterationConfig::new().max_rounds(4));
+            Iterations::iterate_bounded((x,), (), config, |_it, (x,), ()| {
+                IterationBodyResult::new((x.process_epochs(PassOn(Arc::clone(&counted))),), ())
+            });
+            Ok(())
+        });
+        done.unwrap();
+        assert_eq!(terminations.load(Ordering::SeqCst), workers);
+    }
 }

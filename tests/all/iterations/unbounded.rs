@@ -32,7 +32,7 @@ fn variable_only_bounded_iteration_has_two_rounds_and_ends() {
         events.unwrap().concat()
     };
     everywhere(test_path!(variable_only_bounded_iteration_has_two_rounds_and_ends), job, |events, shape| {
-        check_two_rounds(events, shape)
+        check_two_rounds(events, shape);
     });
 }
 
@@ -71,7 +71,7 @@ fn variable_and_constant_bounded_iteration_has_two_rounds_and_ends() {
     everywhere(
         test_path!(variable_and_constant_bounded_iteration_has_two_rounds_and_ends),
         job,
-        |events, shape| check_two_rounds(events, shape),
+        check_two_rounds,
     );
 }
 
@@ -121,8 +121,7 @@ fn events_of_endless_job(workers: usize, as_data: bool) -> Vec<Event> {
         Ok(())
     });
     assert_eq!(done.unwrap_err().kind(), ErrorKind::Interrupted);
-    let events = events.lock().unwrap().clone();
-    events
+    events.lock().unwrap().clone()
 }
 
 #[test]
