@@ -9,6 +9,7 @@ pub use waterwheel_ps as ps;
 pub mod prelude {
     pub use crate::ps::{self};
     pub use waterwheel_engine::*;
+    pub use waterwheel_iteration::*;
     pub use waterwheel_ml::generate;
     pub use waterwheel_ps::{
         Emit, ParameterServerClient, Placement, PsConfig, SendPolicy, ServerLogic, SimpleServer, WorkerLogic,

@@ -29,6 +29,9 @@ pub(crate) mod sealed {
 pub trait AnyClock: Timestamp + sealed::Sealed {
     /// The checkpoint epoch this time belongs to.
     fn epoch(&self) -> Epoch;
+
+    /// Whether this is behind all rounds of a loop around: the time of what is sent when it has ended.
+    fn is_end(&self) -> bool;
 }
 
 /// The clock that stamps the records of a stream.
@@ -43,6 +46,15 @@ impl<T: AnyClock + TotalOrder> Clock for T {}
 pub trait LoopCounter: Timestamp + TotalOrder + sealed::Sealed {
     /// How a feedback edge moves this counter.
     fn feedback_step() -> Self::Summary;
+
+    /// The value behind all others that a loop has. A feedback edge can still move it, once: so a promise to send
+    /// at it is seen behind the feedback edge too, and nothing is taken for ended before it is dropped.
+    fn end() -> Self;
+
+    /// Whether this is behind all values that a loop has.
+    fn is_end(&self) -> bool {
+        *self >= Self::end()
+    }
 }
 
 impl sealed::Sealed for u64 {}
@@ -52,11 +64,19 @@ impl AnyClock for Epoch {
     fn epoch(&self) -> Epoch {
         *self
     }
+
+    fn is_end(&self) -> bool {
+        false
+    }
 }
 
 impl<T: Clock, R: LoopCounter> AnyClock for (T, R) {
     fn epoch(&self) -> Epoch {
         self.0.epoch()
+    }
+
+    fn is_end(&self) -> bool {
+        self.0.is_end() || self.1.is_end()
     }
 }
 
@@ -66,17 +86,29 @@ impl<T: AnyClock> AnyClock for EventClock<T> {
     fn epoch(&self) -> Epoch {
         self.outer.epoch()
     }
+
+    fn is_end(&self) -> bool {
+        self.outer.is_end()
+    }
 }
 
 impl LoopCounter for Round {
     fn feedback_step() -> u64 {
         1
     }
+
+    fn end() -> u64 {
+        Round::MAX - 1
+    }
 }
 
 impl LoopCounter for ClockHop {
     fn feedback_step() -> (u64, u64) {
         (0, 1)
+    }
+
+    fn end() -> (u64, u64) {
+        (u64::MAX, u64::MAX - 1)
     }
 }
 

@@ -14,7 +14,7 @@ pub use keyed_broadcast::{KeyedBroadcastConnectedStreams, KeyedBroadcastProcessF
 use crate::clock::{Clock, Epoch};
 use crate::error::Result;
 use crate::operator::{Input, OperatorBuilder, WakeOn};
-use crate::process::{Collector, LastWord};
+use crate::process::{Collector, ForRound, LastWord, Renewable, Spans, swap_function};
 use crate::stream::DataStream;
 
 /// Two streams on their way into one function; see [`DataStream::connect`].
@@ -68,6 +68,14 @@ pub trait CoProcessFunction<A, B> {
     fn end_of_input2(&mut self, _out: &mut Collector<Self::Out>) -> Result<()> {
         Ok(())
     }
+
+    /// What serves the next round, where operators begin anew in each round of a loop. Default: nothing can.
+    fn for_next_round(&self) -> ForRound<Self>
+    where
+        Self: Sized,
+    {
+        ForRound::Refused
+    }
 }
 
 impl<'s, A: 'static, T: Clock> DataStream<'s, A, T> {
@@ -94,6 +102,11 @@ impl<'s, A: 'static, T: Clock> DataStream<'s, A, T> {
 }
 
 impl<'s, A: 'static, B: 'static, T: Clock> ConnectedStreams<'s, A, B, T> {
+    /// The two streams, for the layers that build their own operators.
+    pub fn into_parts(self) -> (DataStream<'s, A, T>, DataStream<'s, B, T>) {
+        (self.first, self.second)
+    }
+
     /// Replaces each record of the first stream by `first` of it and each of the second by `second` of it.
     #[track_caller]
     pub fn map<E: 'static>(
@@ -134,7 +147,7 @@ impl<'s, A: 'static, B: 'static, T: Clock> ConnectedStreams<'s, A, B, T> {
         let mut op = OperatorBuilder::made_at(&first.place(), name, location);
         let wake = WakeOn::end(F::WAITS_FOR_END);
         let inputs = (op.input(first, wake), op.input(second, wake));
-        run(op, inputs, f)
+        run(op, inputs, Plain(f, PhantomData))
     }
 }
 
@@ -158,14 +171,61 @@ where
         (self.1)(record, out);
         Ok(())
     }
+
+    fn for_next_round(&self) -> ForRound<Self> {
+        ForRound::Same
+    }
+}
+
+/// A function that keeps everything in itself.
+struct Plain<F, A, B>(F, PhantomData<fn(A, B)>);
+
+impl<A, B, F: CoProcessFunction<A, B>> CoProcessFunction<A, B> for Plain<F, A, B> {
+    type Out = F::Out;
+    const WAITS_FOR_END: bool = F::WAITS_FOR_END;
+
+    fn process1(&mut self, record: A, out: &mut Collector<F::Out>) -> Result<()> {
+        self.0.process1(record, out)
+    }
+
+    fn process2(&mut self, record: B, out: &mut Collector<F::Out>) -> Result<()> {
+        self.0.process2(record, out)
+    }
+
+    fn end_of_input1(&mut self, out: &mut Collector<F::Out>) -> Result<()> {
+        self.0.end_of_input1(out)
+    }
+
+    fn end_of_input2(&mut self, out: &mut Collector<F::Out>) -> Result<()> {
+        self.0.end_of_input2(out)
+    }
+}
+
+impl<A, B, F: CoProcessFunction<A, B> + 'static> Renewable for Plain<F, A, B> {
+    type State = (Option<F>, ());
+
+    fn fresh(&self) -> ForRound<Self::State> {
+        self.0.for_next_round().alone(F::WAITS_FOR_END)
+    }
+
+    fn swap(&mut self, (f, ()): &mut Self::State) {
+        swap_function(&mut self.0, f);
+    }
 }
 
 /// Finishes an operator that runs `f` on every record of two inputs.
-fn run<'s, A: 'static, B: 'static, T: Clock, F: CoProcessFunction<A, B> + 'static>(
+fn run<'s, A: 'static, B: 'static, T: Clock, F: CoProcessFunction<A, B> + Renewable + 'static>(
     mut op: OperatorBuilder<'s, T>,
     (mut first, mut second): (Input<Vec<A>, T>, Input<Vec<B>, T>),
     mut f: F,
 ) -> DataStream<'s, F::Out, T> {
+    if op.is_per_round() {
+        match f.fresh() {
+            ForRound::Same => {}
+            ForRound::Fresh(_) => return run_in_rounds(op, (first, second), f),
+            ForRound::Refused => op.refuse_rounds(),
+        }
+    }
     let (mut out, edge) = op.output::<Vec<F::Out>>();
     let takes_part = op.takes_part();
     op.build(move |promises, _activation| {
@@ -196,6 +256,53 @@ fn run<'s, A: 'static, B: 'static, T: Clock, F: CoProcessFunction<A, B> + 'stati
             }
             if next.is_none() {
                 last.say_no_more();
+            }
+            Ok(())
+        }
+    });
+    DataStream::from_edge(edge)
+}
+
+/// As [`run`], where operators begin anew in each round.
+fn run_in_rounds<'s, A: 'static, B: 'static, T: Clock, F: CoProcessFunction<A, B> + Renewable + 'static>(
+    mut op: OperatorBuilder<'s, T>,
+    (mut first, mut second): (Input<Vec<A>, T>, Input<Vec<B>, T>),
+    mut f: F,
+) -> DataStream<'s, F::Out, T> {
+    let spans = op.input_spans();
+    let (mut out, edge) = op.output::<Vec<F::Out>>();
+    let takes_part = op.takes_part();
+    op.build(move |promises, _activation| {
+        let mut spans = spans.map(|(last_of, ticks)| Spans::new(last_of, ticks, promises));
+        let mut collector = Collector::default();
+        move |frontiers| {
+            let Some(spans) = &mut spans else { return Ok(()) };
+            spans.read(|| f.fresh())?;
+            first.try_for_each(|token, batch| {
+                let state = spans.state_of(&token, || f.fresh())?;
+                f.swap(state);
+                let handle = |record, out: &mut Collector<F::Out>| f.process1(record, out);
+                let outcome = collector.send_each(&token, &mut out, batch, handle);
+                f.swap(state);
+                outcome
+            })?;
+            second.try_for_each(|token, batch| {
+                let state = spans.state_of(&token, || f.fresh())?;
+                f.swap(state);
+                let handle = |record, out: &mut Collector<F::Out>| f.process2(record, out);
+                let outcome = collector.send_each(&token, &mut out, batch, handle);
+                f.swap(state);
+                outcome
+            })?;
+            while let Some((promises, mut state)) = spans.next_complete(frontiers.least().as_ref()) {
+                if takes_part && F::WAITS_FOR_END {
+                    f.swap(&mut state);
+                    let outcome =
+                        f.end_of_input1(&mut collector).and_then(|()| f.end_of_input2(&mut collector));
+                    f.swap(&mut state);
+                    outcome?;
+                    promises.iter().for_each(|promise| collector.send_promised(promise, &mut out));
+                }
             }
             Ok(())
         }

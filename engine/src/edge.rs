@@ -7,10 +7,13 @@ use timely::dataflow::operators::{Enter, Leave};
 use timely::dataflow::{Scope, Stream};
 
 use crate::clock::{AnyClock, Clock, EventClock, LoopCounter};
+use crate::error::Error;
 use crate::feedback::FeedbackEdge;
 use crate::flow::Lineage;
 use crate::operator::{Batch, SourcesOf};
 use crate::origin::Origin;
+use crate::process::SpanOf;
+use crate::rounds::LoopHead;
 use crate::runtime::state::RunState;
 
 /// An edge that carries batches `C` on clock `T`: what [`DataStream`](crate::DataStream) is made of.
@@ -38,6 +41,12 @@ impl<'s, C: 'static, T: AnyClock> Edge<'s, C, T> {
         self.place.clone()
     }
 
+    /// The same edge, whose readers are at `place`: the same one, or the same with other life cycles.
+    #[must_use]
+    pub fn read_at(self, place: &Place<'s, T>) -> Self {
+        Edge { place: place.clone(), ..self }
+    }
+
     /// The sources that this edge descends from.
     pub fn sources(&self) -> SourcesOf {
         SourcesOf(Rc::clone(&self.lineage))
@@ -56,17 +65,53 @@ pub struct Place<'s, T: AnyClock> {
     /// Where streams with event time live, around which this place was built.
     events: Option<Scope<'s, EventClock<T>>>,
     run: Arc<RunState>,
+    /// The loop whose body this is, if it has told.
+    head: Option<Rc<dyn LoopHead<'s, T> + 's>>,
+    /// Where operators begin anew in each span of time: which. Otherwise they keep their state to the end.
+    span: Option<SpanOf<T>>,
+    /// The same, for those of this loop that are to keep their state over all rounds.
+    all_rounds: Option<SpanOf<T>>,
 }
 
 impl<T: AnyClock> Clone for Place<'_, T> {
     fn clone(&self) -> Self {
-        Place { scope: self.scope, events: self.events, run: Arc::clone(&self.run) }
+        let (run, head) = (Arc::clone(&self.run), self.head.clone());
+        let (span, all_rounds) = (self.span.clone(), self.all_rounds.clone());
+        Place { scope: self.scope, events: self.events, run, head, span, all_rounds }
     }
 }
 
 impl<'s, T: AnyClock> Place<'s, T> {
     pub(crate) fn new(scope: Scope<'s, T>, run: Arc<RunState>) -> Self {
-        Place { scope, events: None, run }
+        Place { scope, events: None, run, head: None, span: None, all_rounds: None }
+    }
+
+    /// This place as the body of the loop `head`, which its operators can find there.
+    #[must_use]
+    pub fn with_head(self, head: Rc<dyn LoopHead<'s, T> + 's>) -> Self {
+        Place { head: Some(head), ..self }
+    }
+
+    /// This place, where operators begin anew in each round of the loop.
+    #[must_use]
+    pub fn per_round(self) -> Self {
+        Place { span: Some(Rc::new(T::clone)), ..self }
+    }
+
+    /// This place, where operators keep their state over all rounds of the loop: in a loop whose own operator
+    /// would begin anew in each round of the loop around, for one run.
+    #[must_use]
+    pub fn all_rounds(self) -> Self {
+        Place { span: self.all_rounds.clone(), ..self }
+    }
+
+    pub(crate) fn span(&self) -> Option<&SpanOf<T>> {
+        self.span.as_ref()
+    }
+
+    /// The loop whose body this is; `None` outside loops, and in those that do not count rounds.
+    pub fn head(&self) -> Option<&Rc<dyn LoopHead<'s, T> + 's>> {
+        self.head.as_ref()
     }
 
     /// This place, with `events` for its streams with event time.
@@ -96,6 +141,14 @@ impl<'s, T: AnyClock> Place<'s, T> {
         Arc::clone(&self.run)
     }
 
+    /// Ends the run because the graph is wrong at the caller's source line.
+    #[track_caller]
+    pub fn refuse(&self, error: Error) {
+        let name = self.scope.name();
+        let location = std::panic::Location::caller();
+        Origin::new(&name, location, self.worker_index(), self.run()).refuse(error);
+    }
+
     /// Index of this worker, in `0..workers()`.
     pub fn worker_index(&self) -> usize {
         self.scope.index()
@@ -115,7 +168,14 @@ impl<'s, T: Clock> Place<'s, T> {
         name: &str,
         body: impl for<'i> FnOnce(&Place<'i, (T, R)>, &Place<'s, T>) -> O,
     ) -> O {
-        self.scope.scoped::<(T, R), _, _>(name, |inner| body(&Place::new(inner, self.run()), self))
+        let span = self
+            .span
+            .clone()
+            .map(|span| -> SpanOf<(T, R)> { Rc::new(move |(outer, _): &(T, R)| (span(outer), R::end())) });
+        self.scope.scoped::<(T, R), _, _>(name, |inner| {
+            let inner = Place { all_rounds: span, ..Place::new(inner, self.run()) };
+            body(&inner.all_rounds(), self)
+        })
     }
 
     /// An edge of this place that carries what `inner`, an edge of a nested place, sends.

@@ -1,10 +1,14 @@
 //! The feedback edge of a loop.
 
+mod gate;
+mod marks;
+
 use std::panic::Location;
 use std::rc::Rc;
 
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::channels::pushers::Output;
+use timely::dataflow::operators::InputCapability;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::progress::Antichain;
 use timely::progress::operate::FrontierInterest;
@@ -17,17 +21,22 @@ use crate::flow::{self, Lineage};
 use crate::operator::Batch;
 use crate::origin::Origin;
 
+pub use marks::{BegunRounds, Mark};
+use marks::{MarkSender, Pass};
+
 /// The open end of a feedback edge.
 ///
 /// Unlike timely's own, it counts what is in flight on it: records that go round in a loop without an
 /// exchange are found nowhere else.
 pub struct FeedbackEdge<'i, C: Default + Batch, T: Clock> {
     builder: OperatorBuilder<'i, T>,
+    place: Place<'i, T>,
     output: Output<T, C>,
     /// How the edge moves the clock.
     step: T::Summary,
     origin: Rc<Origin>,
     id: usize,
+    marks: Option<MarkSender<T>>,
 }
 
 impl<'i, C: Default + Batch, T: Clock> FeedbackEdge<'i, C, T> {
@@ -44,36 +53,76 @@ impl<'i, C: Default + Batch, T: Clock> FeedbackEdge<'i, C, T> {
         let (output, stream) = builder.new_output::<C>();
         let lineage = Lineage::new([id].into());
         let edge = Edge { stream, place: place.clone(), origin: Rc::clone(&origin), lineage };
-        (FeedbackEdge { builder, output, step, origin, id }, edge)
+        (FeedbackEdge { builder, place: place.clone(), output, step, origin, id, marks: None }, edge)
+    }
+
+    /// An edge that tells every worker when a batch of a new time is first sent round here: one [`Mark`] for
+    /// each, at that time. The feedback edges that share `begun` tell it once between them.
+    pub fn marks(&mut self, begun: &BegunRounds<T>) -> Edge<'i, Vec<Mark>, T> {
+        let (output, stream) = self.builder.new_output::<Vec<Mark>>();
+        self.marks = Some(MarkSender::new(output, begun.clone(), self.place.workers()));
+        let (origin, lineage) = (Rc::clone(&self.origin), Lineage::new([self.id].into()));
+        Edge { stream, place: self.place.clone(), origin, lineage }
     }
 
     /// Sends `edge` back to the beginning of the loop.
     pub fn close(self, edge: Edge<'i, C, T>) {
-        let FeedbackEdge { mut builder, mut output, step, origin, id } = self;
-        origin.run().ledger().close_loop(id, &edge.lineage);
+        self.close_if(edge, |_time| true);
+    }
+
+    /// As [`close`](Self::close), but drops what would arrive at a time that `admits` is false for.
+    pub fn close_if(mut self, edge: Edge<'i, C, T>, admits: impl Fn(&T) -> bool + 'static) {
+        let mut input = self.connect(edge);
+        self.builder.set_notify_for(0, FrontierInterest::Never);
+        let mut pass = Pass::new(self.output, self.marks);
+        let step = self.step;
+        self.builder.build(move |_capabilities| {
+            move |frontiers| {
+                input.for_each(|capability, batch| {
+                    if let Some(next) = next_of(&step, &capability).filter(|next| admits(next)) {
+                        pass.send(&pass.rights(&capability, &next), batch);
+                    }
+                });
+                pass.forget(frontiers[0].frontier().first().and_then(|time| step.results_in(time)));
+            }
+        });
+    }
+
+    /// Notes what the feedback depends on; ends the run if that can never come.
+    fn depends_on(&self, lineage: &Lineage) {
+        if let Err(error) = self.origin.run().ledger().close_loop(self.id, lineage) {
+            self.origin.refuse(error);
+        }
+    }
+
+    /// Connects the input, so that what comes out is known to be one step later.
+    fn connect(&mut self, edge: Edge<'i, C, T>) -> FeedbackInput<C, T> {
+        self.depends_on(&edge.lineage);
         let pact = Counted {
             pact: Pipeline,
-            reader: Rc::clone(&origin),
+            reader: Rc::clone(&self.origin),
             lineage: edge.lineage,
             may_wait: false,
             channel: Channel::Feedback,
         };
-        let connection = [(0, Antichain::from_elem(step.clone()))];
-        let mut input = builder.new_input_connection(edge.stream, pact, connection);
-        builder.set_notify_for(0, FrontierInterest::Never);
-        builder.build(move |_capabilities| {
-            move |_frontiers| {
-                let mut output = output.activate();
-                input.for_each(|capability, batch| {
-                    // A counter that can not go higher has no next round: the batch would never arrive.
-                    if let Some(time) = capability.least().and_then(|time| step.results_in(time)) {
-                        let next = capability.delayed(&time, output.output_index());
-                        output.give(&next, batch);
-                    }
-                });
-            }
-        });
+        let outputs = 0..self.builder.shape().outputs();
+        let step = &self.step;
+        let connection: Vec<_> = outputs.map(|port| (port, Antichain::from_elem(step.clone()))).collect();
+        self.builder.new_input_connection(edge.stream, pact, connection)
     }
+}
+
+/// What comes to a feedback edge.
+type FeedbackInput<C, T> = timely::dataflow::operators::generic::InputHandleCore<
+    T,
+    C,
+    <Counted<Pipeline> as timely::dataflow::channels::pact::ParallelizationContract<T, C>>::Puller,
+>;
+
+/// When a batch comes out again; `None` for one without a time, and where the counter can not go higher: that
+/// batch would never arrive.
+fn next_of<T: Clock>(step: &T::Summary, capability: &InputCapability<T>) -> Option<T> {
+    capability.least().and_then(|time| step.results_in(time))
 }
 
 impl<C: Default + Batch, T: Clock> std::fmt::Debug for FeedbackEdge<'_, C, T> {

@@ -9,11 +9,11 @@ use std::panic::Location;
 use std::rc::Rc;
 
 use crate::clock::{Clock, Epoch};
-use crate::edge::Edge;
+use crate::edge::{Edge, Place};
 use crate::error::{Error, Result};
 use crate::hash::Key;
 use crate::operator::{Input, OperatorBuilder, WakeOn};
-use crate::process::{self, BatchFunction, Collector, Results};
+use crate::process::{self, BatchFunction, Collector, ForRound, Renewable, Results, swap_function};
 use crate::record::Record;
 use crate::stream::DataStream;
 
@@ -73,6 +73,15 @@ pub trait KeyedProcessFunction<K, D> {
         _out: &mut Collector<Self::Out>,
     ) -> Result<()> {
         Ok(())
+    }
+
+    /// What serves the next round, where operators begin anew in each round of a loop; the states of keys do by
+    /// themselves. Default: nothing can.
+    fn for_next_round(&self) -> ForRound<Self>
+    where
+        Self: Sized,
+    {
+        ForRound::Refused
     }
 }
 
@@ -134,6 +143,11 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
         }
         self.ttl = Some(ttl);
         self
+    }
+
+    /// The dataflow, or the body of a loop, that the stream is in.
+    pub fn place(&self) -> Place<'s, T> {
+        self.edge.place()
     }
 
     /// The records, each on the worker that owns its key, without state.
@@ -207,6 +221,10 @@ where
         (self.0)(key, state, record, out);
         Ok(())
     }
+
+    fn for_next_round(&self) -> ForRound<Self> {
+        ForRound::Same
+    }
 }
 
 /// Runs a keyed function with the states of this worker's keys.
@@ -221,6 +239,19 @@ pub(crate) struct Keyed<F: KeyedProcessFunction<K, D>, K, D> {
 impl<K: Key, D, F: KeyedProcessFunction<K, D>> Keyed<F, K, D> {
     pub(crate) fn new(f: F, key: Rc<dyn KeySelector<D, K>>, ttl: Option<StateTtl>) -> Self {
         Keyed { f, key, keys: Vec::new(), states: KeyStates::new(ttl) }
+    }
+}
+
+impl<K: Key, D: 'static, F: KeyedProcessFunction<K, D> + 'static> Renewable for Keyed<F, K, D> {
+    type State = (Option<F>, KeyStates<K, F::State>);
+
+    fn fresh(&self) -> ForRound<Self::State> {
+        self.f.for_next_round().with(|| self.states.fresh())
+    }
+
+    fn swap(&mut self, (f, states): &mut Self::State) {
+        swap_function(&mut self.f, f);
+        std::mem::swap(&mut self.states, states);
     }
 }
 

@@ -23,6 +23,7 @@ mod origin;
 mod parcel;
 mod process;
 mod record;
+mod rounds;
 mod runtime;
 mod side_output;
 mod source;
@@ -48,15 +49,16 @@ pub use event::{
     TimerContext, Trigger, TriggerContext, TriggerResult, WatermarkStrategy, WindowJoin, WindowResult,
     WindowedResults, WindowedStream, Windows,
 };
-pub use feedback::FeedbackEdge;
+pub use feedback::{BegunRounds, FeedbackEdge, Mark};
 pub use flow::{ExchangeFlow, FlowState, SourceHold};
 pub use hash::Key;
 pub use keyed::{AggregateFunction, KeyedAtEnd, KeyedProcessFunction, KeyedStream, StateTtl};
 pub use parcel::{Packet, Parcel};
-pub use process::{Collector, ProcessFunction};
+pub use process::{Collector, ForRound, ProcessFunction};
 pub use record::Record;
+pub use rounds::LoopHead;
 pub use runtime::{Meeting, RuntimeConfig, StopHandle, execute, started_as};
-pub use side_output::{OutputTag, SideOutputStream, SideOutputs};
+pub use side_output::{OutputTag, SideOutputStream, SideOutputs, SidePort, SideReaders};
 pub use source::{
     BadRecord, BadRecordPolicy, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header, Source, SourceStatus,
 };

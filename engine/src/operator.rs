@@ -21,11 +21,15 @@ use timely::scheduling::activate::SyncActivator;
 
 use crate::clock::{AnyClock, Clock, EventClock};
 use crate::edge::{Edge, Place};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::exchange::{Channel, Counted};
+use crate::feedback::Mark;
 use crate::flow::{self, Lineage, SourceHold};
+use crate::hash::Key;
+use crate::keyed::KeyedStream;
 use crate::origin::Origin;
 use crate::parcel::{ByDestination, Packet, Parcel};
+use crate::process::SpanOf;
 use crate::record::Record;
 use crate::wire::Wired;
 
@@ -42,12 +46,14 @@ pub enum WakeOn {
     Records,
     /// Records and progress.
     Progress,
+    /// Records and progress, and the operator has something to say when the input has ended.
+    End,
 }
 
 impl WakeOn {
     /// What wakes an operator that is or is not told of the end of its input.
     pub(crate) fn end(waits_for_end: bool) -> Self {
-        if waits_for_end { WakeOn::Progress } else { WakeOn::Records }
+        if waits_for_end { WakeOn::End } else { WakeOn::Records }
     }
 }
 
@@ -132,6 +138,67 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         input
     }
 
+    /// Adds an input for the ticks of the loop around, and says whether rounds are handled in order; see
+    /// [`LoopHead`](crate::LoopHead). `None`, and the run ends with an error, outside of a loop that counts rounds.
+    pub fn input_ticks(&mut self) -> Option<(Input<Vec<Mark>, T>, bool)> {
+        let Some(head) = self.place.head().cloned() else {
+            self.origin.refuse(Error::config(
+                "this operator is told of rounds, but it is in no loop that counts them: \
+                 use it in the body of an iteration",
+            ));
+            return None;
+        };
+        let input = Input::new(self.builder.new_input(head.ticks().stream, Pipeline));
+        self.inputs += 1;
+        Some((input, head.in_order()))
+    }
+
+    /// Where operators begin anew in each round, adds what such an operator needs: the ticks of its loop, and the
+    /// spans. All inputs wake it from now on.
+    pub(crate) fn input_spans(&mut self) -> Option<(SpanOf<T>, Input<Vec<Mark>, T>)> {
+        let span = self.place.span().cloned()?;
+        let (ticks, _in_order) = self.input_ticks()?;
+        for input in 0..self.inputs {
+            self.builder.set_notify_for(input, FrontierInterest::Always);
+        }
+        Some((span, ticks))
+    }
+
+    /// Where operators begin anew in each round, or in each run of a loop inside: says after which times. `None`
+    /// where they keep their state to the end.
+    pub fn begins_anew_after(&self) -> Option<impl Fn(&T) -> bool + use<T>> {
+        let span = self.place.span().cloned()?;
+        Some(move |time: &T| span(time) == *time)
+    }
+
+    /// Whether operators at this place begin anew in each round.
+    pub(crate) fn is_per_round(&self) -> bool {
+        self.place.span().is_some()
+    }
+
+    /// Ends the run: this operator is to begin anew in each round, and can not.
+    pub fn refuse_rounds(&self) {
+        self.origin.refuse(Error::config(
+            "this operator keeps a state that it can not begin anew in each round: \
+             implement for_next_round, or let it keep its state with all_rounds",
+        ));
+    }
+
+    /// Adds an input that brings each record to the worker that owns its key, and what reads the key.
+    pub fn input_keyed<K: Key, D: Record>(
+        &mut self,
+        keyed: KeyedStream<'s, K, D, T>,
+        wake: WakeOn,
+    ) -> (Input<Vec<D>, T>, impl Fn(&D) -> K + use<K, D, T>)
+    where
+        T: Clock,
+    {
+        let (n, key) = (keyed.parallelism(), Rc::clone(&keyed.key));
+        let input = keyed.routed_input(self, wake, n);
+        self.origin.set_parallelism(n);
+        (input, move |record: &D| key.key(record))
+    }
+
     /// An operator has records wherever one of its inputs has; called before the input is counted.
     fn inherit_parallelism(&self, input: usize) {
         let others = if self.inputs == 0 { 0 } else { self.origin.parallelism() };
@@ -143,8 +210,13 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         self.origin.set_parallelism(workers);
     }
 
+    /// Index of this worker.
+    pub fn worker_index(&self) -> usize {
+        self.origin.worker()
+    }
+
     /// Whether records can come to this worker.
-    pub(crate) fn takes_part(&self) -> bool {
+    pub fn takes_part(&self) -> bool {
         self.origin.worker() < self.origin.parallelism()
     }
 
@@ -166,6 +238,10 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
             self.builder.set_notify_for(self.inputs, FrontierInterest::Never);
         }
         self.lineage = flow::both(&self.lineage, lineage);
+        if wake == WakeOn::End && self.place.span().is_none() {
+            let waiter = self.place.run().ledger().note_waiter(self.id(), &self.origin.site(), lineage);
+            self.lineage = flow::both(&self.lineage, &Lineage::new([waiter].into()));
+        }
         self.inputs += 1;
     }
 
@@ -327,6 +403,13 @@ impl<T: Clock> Frontiers<'_, EventClock<T>> {
 /// The frontiers of an operator's inputs: what may still arrive.
 #[derive(Debug)]
 pub struct Frontiers<'a, T: AnyClock>(&'a [MutableAntichain<T>]);
+
+impl<T: Clock> Frontiers<'_, T> {
+    /// The least time that may still arrive on any input, if any.
+    pub(crate) fn least(&self) -> Option<T> {
+        (0..self.0.len()).filter_map(|port| self.next(port)).min()
+    }
+}
 
 impl<T: AnyClock> Frontiers<'_, T> {
     /// Whether a record at `time` or before may still arrive on input `port`.

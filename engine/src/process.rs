@@ -1,5 +1,8 @@
 //! User functions on records: many results per record, and a call at the end of the input.
 
+mod rounds;
+
+use std::marker::PhantomData;
 use std::panic::Location;
 
 use crate::clock::{AnyClock, Clock};
@@ -7,6 +10,9 @@ use crate::edge::Edge;
 use crate::error::Result;
 use crate::operator::{Input, OperatorBuilder, Output, Promise, Token, WakeOn};
 use crate::stream::DataStream;
+
+pub use rounds::ForRound;
+pub(crate) use rounds::{Renewable, SpanOf, Spans, swap_function};
 
 /// Results are sent on once this many are waiting.
 const SEND_AT: usize = 1024;
@@ -133,10 +139,18 @@ pub trait ProcessFunction<D> {
     fn end_of_input(&mut self, _out: &mut Collector<Self::Out>) -> Result<()> {
         Ok(())
     }
+
+    /// What serves the next round, where operators begin anew in each round of a loop. Default: nothing can.
+    fn for_next_round(&self) -> ForRound<Self>
+    where
+        Self: Sized,
+    {
+        ForRound::Refused
+    }
 }
 
 /// A function on batches: what an operator runs, whether per record or per key.
-pub(crate) trait BatchFunction<D>: 'static {
+pub(crate) trait BatchFunction<D>: Renewable + 'static {
     /// What it emits.
     type Out: 'static;
 
@@ -155,9 +169,27 @@ pub(crate) trait BatchFunction<D>: 'static {
 }
 
 /// A function on records, one after the other.
-pub(crate) struct PerRecord<F>(pub(crate) F);
+pub(crate) struct PerRecord<F, D>(F, PhantomData<fn(D)>);
 
-impl<D: 'static, F: ProcessFunction<D> + 'static> BatchFunction<D> for PerRecord<F> {
+impl<F, D> PerRecord<F, D> {
+    pub(crate) fn new(f: F) -> Self {
+        PerRecord(f, PhantomData)
+    }
+}
+
+impl<D, F: ProcessFunction<D> + 'static> Renewable for PerRecord<F, D> {
+    type State = (Option<F>, ());
+
+    fn fresh(&self) -> ForRound<Self::State> {
+        self.0.for_next_round().alone(F::WAITS_FOR_END)
+    }
+
+    fn swap(&mut self, (f, ()): &mut Self::State) {
+        swap_function(&mut self.0, f);
+    }
+}
+
+impl<D: 'static, F: ProcessFunction<D> + 'static> BatchFunction<D> for PerRecord<F, D> {
     type Out = F::Out;
     const WAITS_FOR_END: bool = F::WAITS_FOR_END;
 
@@ -186,7 +218,7 @@ pub(crate) fn build<'s, D: 'static, T: Clock, F: ProcessFunction<D> + 'static>(
 ) -> DataStream<'s, F::Out, T> {
     let mut op = OperatorBuilder::made_at(&edge.place(), "process", location);
     let input = op.input(edge, WakeOn::end(F::WAITS_FOR_END));
-    run(op, input, PerRecord(f))
+    run(op, input, PerRecord::new(f))
 }
 
 /// Finishes an operator that runs `f` on every batch of `input`.
@@ -227,6 +259,13 @@ where
     F: BatchFunction<D>,
     B: Beside<T>,
 {
+    if op.is_per_round() {
+        match f.fresh() {
+            ForRound::Same => {}
+            ForRound::Fresh(_) => return run_in_rounds(op, input, f, beside),
+            ForRound::Refused => op.refuse_rounds(),
+        }
+    }
     let (mut out, edge) = op.output::<Vec<F::Out>>();
     let takes_part = op.takes_part();
     op.build(move |promises, _activation| {
@@ -253,6 +292,56 @@ where
                 beside.send_promised(first);
             }
             last.say_no_more();
+            Ok(())
+        }
+    });
+    DataStream::from_edge(edge)
+}
+
+/// As [`run_beside`], where operators begin anew in each round.
+fn run_in_rounds<'s, D, T, F, B>(
+    mut op: OperatorBuilder<'s, T>,
+    mut input: Input<Vec<D>, T>,
+    mut f: F,
+    mut beside: B,
+) -> DataStream<'s, F::Out, T>
+where
+    D: 'static,
+    T: Clock,
+    F: BatchFunction<D>,
+    B: Beside<T>,
+{
+    let spans = op.input_spans();
+    let (mut out, edge) = op.output::<Vec<F::Out>>();
+    let takes_part = op.takes_part();
+    op.build(move |promises, _activation| {
+        let mut spans = spans.map(|(last_of, ticks)| Spans::new(last_of, ticks, promises));
+        let mut collector = Collector::default();
+        move |frontiers| {
+            let Some(spans) = &mut spans else { return Ok(()) };
+            spans.read(|| f.fresh())?;
+            input.try_for_each(|token, batch| {
+                let state = spans.state_of(&token, || f.fresh())?;
+                f.swap(state);
+                let mut results = Results { collector: &mut collector, token: &token, out: &mut out };
+                let outcome = f.process_batch(batch, &mut results);
+                f.swap(state);
+                outcome?;
+                collector.send(&token, &mut out);
+                beside.send(&token);
+                Ok(())
+            })?;
+            while let Some((promises, mut state)) = spans.next_complete(frontiers.least().as_ref()) {
+                let (Some(first), Some(main)) = (promises.first(), promises.last()) else { continue };
+                if takes_part && F::WAITS_FOR_END {
+                    f.swap(&mut state);
+                    let outcome = f.end_of_input(&mut collector);
+                    f.swap(&mut state);
+                    outcome?;
+                    collector.send_promised(main, &mut out);
+                    beside.send_promised(first);
+                }
+            }
             Ok(())
         }
     });

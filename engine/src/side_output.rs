@@ -11,8 +11,8 @@ use crate::edge::Edge;
 use crate::error::Result;
 use crate::hash::Key;
 use crate::keyed::{KeyedProcessFunction, KeyedStream};
-use crate::operator::{Input, OperatorBuilder, WakeOn};
-use crate::process::{self, BatchFunction, Collector, PerRecord, ProcessFunction};
+use crate::operator::{Input, OperatorBuilder, Promise, Token, WakeOn};
+use crate::process::{self, BatchFunction, Beside, Collector, ForRound, PerRecord, ProcessFunction};
 use crate::record::Record;
 use crate::stream::DataStream;
 
@@ -125,7 +125,7 @@ impl<'s, D: 'static, T: Clock> DataStream<'s, D, T> {
         let edge = self.into_edge();
         let mut op = OperatorBuilder::made_at(&edge.place(), "process", Location::caller());
         let input = op.input(edge, WakeOn::end(F::WAITS_FOR_END));
-        run(op, input, |side| PerRecord(make(side)))
+        run(op, input, |side| PerRecord::new(make(side)))
     }
 }
 
@@ -166,6 +166,62 @@ fn run<'s, D: 'static, T: Clock, F: BatchFunction<D>>(
     SideOutputStream { main, side, edge }
 }
 
+/// The sending side of an operator's side outputs, for the layers above.
+pub struct SidePort<T: Clock> {
+    sender: SideSender<T>,
+}
+
+/// The reading side of a [`SidePort`].
+pub struct SideReaders<'s, T: Clock> {
+    side: SideOutputs,
+    edge: Edge<'s, SideBatch, T>,
+}
+
+impl<'s, T: Clock> OperatorBuilder<'s, T> {
+    /// Adds an output for side outputs.
+    pub fn side_port(&mut self) -> (SidePort<T>, SideReaders<'s, T>) {
+        let side = SideOutputs::new();
+        let (out, edge) = self.output::<SideBatch>();
+        (SidePort { sender: SideSender { side: side.share(), out } }, SideReaders { side, edge })
+    }
+}
+
+impl<T: Clock> SidePort<T> {
+    /// What takes the records.
+    pub fn outputs(&self) -> SideOutputs {
+        self.sender.side.share()
+    }
+
+    /// Sends all that waits at the token's time.
+    pub fn send(&mut self, token: &Token<T>) {
+        self.sender.send(token);
+    }
+
+    /// Sends all that waits at the promise's time.
+    pub fn send_promised(&mut self, promise: &Promise<T>) {
+        self.sender.send_promised(promise);
+    }
+}
+
+impl<'s, T: Clock> SideReaders<'s, T> {
+    /// The operator's results together with its side outputs.
+    pub fn beside<E>(self, main: DataStream<'s, E, T>) -> SideOutputStream<'s, E, T> {
+        SideOutputStream { main, side: self.side, edge: self.edge }
+    }
+}
+
+impl<T: Clock> std::fmt::Debug for SidePort<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("SidePort").field(&self.sender.side).finish()
+    }
+}
+
+impl<T: Clock> std::fmt::Debug for SideReaders<'_, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("SideReaders").field(&self.side).finish()
+    }
+}
+
 /// A closure as a function with side outputs.
 struct EachRecord<F, P> {
     f: F,
@@ -184,6 +240,10 @@ where
         (self.f)(record, out, &mut self.side);
         Ok(())
     }
+
+    fn for_next_round(&self) -> ForRound<Self> {
+        ForRound::Same
+    }
 }
 
 impl<K, D, S, E, F> KeyedProcessFunction<K, D> for EachRecord<F, (S, E)>
@@ -199,5 +259,9 @@ where
     fn process(&mut self, key: &K, state: &mut S, record: D, out: &mut Collector<E>) -> Result<()> {
         (self.f)(key, state, record, out, &mut self.side);
         Ok(())
+    }
+
+    fn for_next_round(&self) -> ForRound<Self> {
+        ForRound::Same
     }
 }

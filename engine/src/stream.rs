@@ -12,7 +12,7 @@ use timely::dataflow::operators::Concat;
 
 use crate::clock::{AnyClock, Clock, Epoch};
 use crate::collect::Collected;
-use crate::edge::Edge;
+use crate::edge::{Edge, Place};
 use crate::error::Result;
 use crate::flow;
 use crate::hash::Key;
@@ -20,7 +20,7 @@ use crate::keyed::{KeyedStream, Made, Part};
 use crate::operator::output::RecordOutput;
 use crate::operator::{Batch, Input, OperatorBuilder, Token, WakeOn};
 use crate::origin::Origin;
-use crate::process::{Collector, ProcessFunction};
+use crate::process::{Collector, ForRound, ProcessFunction};
 use crate::record::Record;
 
 /// A stream of records, partitioned over the workers.
@@ -52,6 +52,11 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
     /// The edge under the stream, for the layers that build their own operators.
     pub fn into_edge(self) -> Edge<'s, Vec<D>, T> {
         self.edge
+    }
+
+    /// The dataflow, or the body of a loop, that the stream is in.
+    pub fn place(&self) -> Place<'s, T> {
+        self.edge.place()
     }
 
     /// Names the operator that made this stream, for its errors.
@@ -274,6 +279,10 @@ impl<D, E: 'static, F: FnMut(D, &mut Collector<E>)> ProcessFunction<D> for EachR
     fn process(&mut self, record: D, out: &mut Collector<E>) -> Result<()> {
         (self.0)(record, out);
         Ok(())
+    }
+
+    fn for_next_round(&self) -> ForRound<Self> {
+        ForRound::Same
     }
 }
 

@@ -1,8 +1,34 @@
 //! Loops: edges that feed back into the graph before them.
 //!
+//! [`Iterations`] are FLIP-176's: variables and data of any types, epochs, listeners, termination criteria.
 //! [`feedback_loop`] is the primitive that the parameter server stands on: a nested clock, one feedback
 //! edge, and an end that progress tracking alone decides.
 
+mod body;
+mod config;
+mod data;
+mod epochs;
 mod feedback;
+mod frontier;
+mod head;
+mod iterations;
+mod listener;
+mod replay;
+mod schedule;
+mod streams;
+mod termination;
 
+pub use body::{Iteration, IterationBodyResult};
+pub use config::{IterationConfig, OperatorLifeCycle};
+pub use data::{DataInput, DataInputs, DataStreamReplay, NoReplay, Replay};
+pub use epochs::{EpochConnectedStreams, EpochStream, KeyedEpochStream};
 pub use feedback::{LoopBody, feedback_loop};
+pub use iterations::Iterations;
+pub use listener::{
+    END_EPOCH, EpochCoProcessFunction, EpochContext, EpochProcessFunction, IterationListener,
+    KeyedEpochProcessFunction,
+};
+pub use streams::{Records, StreamTuple, Variables};
+pub use termination::{
+    CriteriaStream, ForwardInputsOfLastRound, TerminateOnMaxIter, TerminateOnMaxIterOrTol,
+};

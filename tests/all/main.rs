@@ -14,6 +14,7 @@ mod dead_letter;
 mod event_time;
 mod failures;
 mod flow;
+mod iterations;
 mod layers;
 mod mf;
 mod nexmark;

@@ -7,7 +7,7 @@ use crate::clock::{Clock, Epoch};
 use crate::connect::CoProcessFunction;
 use crate::error::Result;
 use crate::operator::{OperatorBuilder, WakeOn};
-use crate::process::Collector;
+use crate::process::{Collector, ForRound, Renewable, swap_function};
 use crate::record::Record;
 use crate::stream::DataStream;
 
@@ -84,6 +84,15 @@ pub trait BroadcastProcessFunction<A, B> {
     ) -> Result<()> {
         Ok(())
     }
+
+    /// What serves the next round, where operators begin anew in each round of a loop; the states that it is
+    /// handed do by themselves. Default: nothing can.
+    fn for_next_round(&self) -> ForRound<Self>
+    where
+        Self: Sized,
+    {
+        ForRound::Refused
+    }
 }
 
 impl<'s, A: 'static, T: Clock> DataStream<'s, A, T> {
@@ -138,7 +147,7 @@ impl<'s, A: 'static, B: Record, T: Clock> BroadcastConnectedStreams<'s, A, B, T>
         let mut op = OperatorBuilder::made_at(&main.place(), "broadcast_process", location);
         let wake = WakeOn::end(F::WAITS_FOR_END);
         let inputs = (op.input(main, wake), op.input(broadcast, wake));
-        super::run(op, inputs, WithBroadcast { f, broadcast: F::Broadcast::default() })
+        super::run(op, inputs, WithBroadcast { f, broadcast: F::Broadcast::default(), inputs: PhantomData })
     }
 }
 
@@ -165,15 +174,22 @@ where
         (self.1)(broadcast, record, out);
         Ok(())
     }
+
+    fn for_next_round(&self) -> ForRound<Self> {
+        ForRound::Same
+    }
 }
 
 /// Runs a function with this worker's broadcast state.
-struct WithBroadcast<F, S> {
+struct WithBroadcast<F, S, A, B> {
     f: F,
     broadcast: S,
+    inputs: PhantomData<fn(A, B)>,
 }
 
-impl<A, B, F: BroadcastProcessFunction<A, B>> CoProcessFunction<A, B> for WithBroadcast<F, F::Broadcast> {
+impl<A, B, F: BroadcastProcessFunction<A, B>> CoProcessFunction<A, B>
+    for WithBroadcast<F, F::Broadcast, A, B>
+{
     type Out = F::Out;
     const WAITS_FOR_END: bool = F::WAITS_FOR_END;
 
@@ -191,5 +207,18 @@ impl<A, B, F: BroadcastProcessFunction<A, B>> CoProcessFunction<A, B> for WithBr
 
     fn end_of_input2(&mut self, out: &mut Collector<F::Out>) -> Result<()> {
         self.f.end_of_broadcast(&mut self.broadcast, out)
+    }
+}
+
+impl<A, B, F: BroadcastProcessFunction<A, B> + 'static> Renewable for WithBroadcast<F, F::Broadcast, A, B> {
+    type State = (Option<F>, F::Broadcast);
+
+    fn fresh(&self) -> ForRound<Self::State> {
+        self.f.for_next_round().with(F::Broadcast::default)
+    }
+
+    fn swap(&mut self, (f, broadcast): &mut Self::State) {
+        swap_function(&mut self.f, f);
+        std::mem::swap(&mut self.broadcast, broadcast);
     }
 }

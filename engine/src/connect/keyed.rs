@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::hash::Key;
 use crate::keyed::{KeySelector, KeyStates, KeyedStream, StateTtl};
 use crate::operator::{OperatorBuilder, WakeOn};
-use crate::process::Collector;
+use crate::process::{Collector, ForRound, Renewable, swap_function};
 use crate::record::Record;
 use crate::stream::DataStream;
 
@@ -92,6 +92,15 @@ pub trait KeyedCoProcessFunction<K, A, B> {
         _out: &mut Collector<Self::Out>,
     ) -> Result<()> {
         Ok(())
+    }
+
+    /// What serves the next round, where operators begin anew in each round of a loop; the states that it is
+    /// handed do by themselves. Default: nothing can.
+    fn for_next_round(&self) -> ForRound<Self>
+    where
+        Self: Sized,
+    {
+        ForRound::Refused
     }
 }
 
@@ -178,6 +187,10 @@ where
         (self.1)(key, state, record, out);
         Ok(())
     }
+
+    fn for_next_round(&self) -> ForRound<Self> {
+        ForRound::Same
+    }
 }
 
 /// The key functions of two streams.
@@ -234,5 +247,23 @@ impl<K: Key, A, B, F: KeyedCoProcessFunction<K, A, B>> CoProcessFunction<A, B> f
     fn end_of_input2(&mut self, out: &mut Collector<F::Out>) -> Result<()> {
         self.ended[1] = true;
         self.states.for_each(|key, state| self.f.end_of_input2(key, state, out))
+    }
+}
+
+impl<K, A, B, F> Renewable for KeyedCo<F, K, A, B>
+where
+    K: Key,
+    F: KeyedCoProcessFunction<K, A, B> + 'static,
+{
+    type State = (Option<F>, (KeyStates<K, F::State>, [bool; 2]));
+
+    fn fresh(&self) -> ForRound<Self::State> {
+        self.f.for_next_round().with(|| (self.states.fresh(), [false; 2]))
+    }
+
+    fn swap(&mut self, (f, (states, ended)): &mut Self::State) {
+        swap_function(&mut self.f, f);
+        std::mem::swap(&mut self.states, states);
+        std::mem::swap(&mut self.ended, ended);
     }
 }

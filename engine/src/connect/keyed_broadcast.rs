@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::hash::Key;
 use crate::keyed::{KeySelector, KeyStates, KeyedStream};
 use crate::operator::{OperatorBuilder, WakeOn};
-use crate::process::Collector;
+use crate::process::{Collector, ForRound, Renewable, swap_function};
 use crate::record::Record;
 use crate::stream::DataStream;
 
@@ -95,6 +95,15 @@ pub trait KeyedBroadcastProcessFunction<K, A, B> {
     ) -> Result<()> {
         Ok(())
     }
+
+    /// What serves the next round, where operators begin anew in each round of a loop; the states that it is
+    /// handed do by themselves. Default: nothing can.
+    fn for_next_round(&self) -> ForRound<Self>
+    where
+        Self: Sized,
+    {
+        ForRound::Refused
+    }
 }
 
 impl<'s, K: Key, A: Record, T: Clock> KeyedStream<'s, K, A, T> {
@@ -172,6 +181,10 @@ where
         (self.1)(broadcast, record, out);
         Ok(())
     }
+
+    fn for_next_round(&self) -> ForRound<Self> {
+        ForRound::Same
+    }
 }
 
 /// Runs a keyed function with the states of this worker's keys and its broadcast state.
@@ -214,5 +227,24 @@ where
         self.broadcast_ended = true;
         let (f, broadcast) = (&mut self.f, &self.broadcast);
         self.states.for_each(|key, state| f.end_of_broadcast(key, state, broadcast, out))
+    }
+}
+
+impl<K, A, B, F> Renewable for KeyedWithBroadcast<F, K, A, B>
+where
+    K: Key,
+    F: KeyedBroadcastProcessFunction<K, A, B> + 'static,
+{
+    type State = (Option<F>, (KeyStates<K, F::State>, F::Broadcast, bool));
+
+    fn fresh(&self) -> ForRound<Self::State> {
+        self.f.for_next_round().with(|| (self.states.fresh(), F::Broadcast::default(), false))
+    }
+
+    fn swap(&mut self, (f, (states, broadcast, ended)): &mut Self::State) {
+        swap_function(&mut self.f, f);
+        std::mem::swap(&mut self.states, states);
+        std::mem::swap(&mut self.broadcast, broadcast);
+        std::mem::swap(&mut self.broadcast_ended, ended);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::error::{Error, Result, Site};
 use crate::flow::Account;
 use crate::runtime::state::{RunState, lock};
 
@@ -23,6 +24,16 @@ pub(crate) fn loop_id(number: usize) -> usize {
     FIRST_LOOP + number
 }
 
+/// The ids of operators that wait for the end of an input begin here.
+const FIRST_WAITER: usize = 1 << 31;
+
+/// An operator that waits for the end of an input.
+struct Waiter {
+    site: Site,
+    /// What the input descends from.
+    lineage: BTreeSet<usize>,
+}
+
 /// The accounts of all exchanges of a run in one process, and what loops descend from.
 #[derive(Default)]
 pub(crate) struct Ledger {
@@ -35,6 +46,7 @@ pub(crate) struct Ledger {
     loops: Mutex<BTreeMap<usize, BTreeSet<usize>>>,
     /// What some operator awaits the end of.
     awaited: Mutex<BTreeSet<usize>>,
+    waiters: Mutex<BTreeMap<usize, Waiter>>,
     built: AtomicBool,
 }
 
@@ -69,9 +81,34 @@ impl Ledger {
         lock(&self.accounts).values().cloned().collect()
     }
 
-    /// Says what goes into the feedback edge of loop `id`.
-    pub(crate) fn close_loop(&self, id: usize, lineage: &BTreeSet<usize>) {
-        lock(&self.loops).insert(id, lineage.clone());
+    /// Says what goes into the feedback edge of loop `id`, or decides about it.
+    ///
+    /// # Errors
+    /// Some of it comes from an operator that has something to say when the loop has ended: never.
+    pub(crate) fn close_loop(&self, id: usize, lineage: &BTreeSet<usize>) -> Result<()> {
+        lock(&self.loops).entry(id).or_default().extend(lineage);
+        let seen = self.expanded(lineage);
+        let waiters = lock(&self.waiters);
+        let waits_for_itself = |waiter: &&Waiter| self.expanded(&waiter.lineage).contains(&id);
+        match seen.iter().filter_map(|id| waiters.get(id)).find(waits_for_itself) {
+            None => Ok(()),
+            Some(Waiter { site, .. }) => Err(Error::config(format!(
+                "operator \"{}\" ({}) waits for the end of a stream that depends on its own results through this \
+                 loop, which would never come: let it work round by round (for_each_round, process_epochs), or \
+                 say WAITS_FOR_END = false",
+                site.operator, site.location
+            ))),
+        }
+    }
+
+    /// Says that an operator waits for the end of an input; returns what stands for it in a lineage.
+    pub(crate) fn note_waiter(&self, operator: usize, site: &Site, lineage: &BTreeSet<usize>) -> usize {
+        let id = FIRST_WAITER + operator;
+        let mut waiters = lock(&self.waiters);
+        let waiter = waiters.entry(id);
+        let make = || Waiter { site: site.clone(), lineage: BTreeSet::new() };
+        waiter.or_insert_with(make).lineage.extend(lineage);
+        id
     }
 
     /// Says that some operator leaves an input unread until what descends from `lineage` has ended.
@@ -91,6 +128,13 @@ impl Ledger {
     }
 
     fn reachable(&self, lineage: &BTreeSet<usize>) -> BTreeSet<usize> {
+        let mut seen = self.expanded(lineage);
+        seen.retain(|id| *id < FIRST_LOOP);
+        seen
+    }
+
+    /// A lineage with all that goes into the loops it passes.
+    fn expanded(&self, lineage: &BTreeSet<usize>) -> BTreeSet<usize> {
         let loops = lock(&self.loops);
         let (mut seen, mut open) = (BTreeSet::new(), Vec::from_iter(lineage.iter().copied()));
         while let Some(id) = open.pop() {
@@ -98,7 +142,6 @@ impl Ledger {
                 open.extend(loops.get(&id).into_iter().flatten());
             }
         }
-        seen.retain(|id| *id < FIRST_LOOP);
         seen
     }
 
@@ -122,14 +165,26 @@ mod tests {
     fn sources_of_a_loop_are_those_of_what_is_fed_back_through_other_loops_too() {
         let ledger = Ledger::default();
         let (inner, outer) = (loop_id(7), loop_id(3));
-        ledger.close_loop(inner, &BTreeSet::from([2, inner, outer]));
-        ledger.close_loop(outer, &BTreeSet::from([0, outer, inner]));
+        ledger.close_loop(inner, &BTreeSet::from([2, inner, outer])).unwrap();
+        ledger.close_loop(outer, &BTreeSet::from([0, outer, inner])).unwrap();
         assert_eq!(ledger.sources(&BTreeSet::from([inner]), false), BTreeSet::from([0, 2]));
         ledger.note_awaited(&BTreeSet::from([2]));
         assert_eq!(ledger.sources(&BTreeSet::from([5, outer]), true), BTreeSet::from([0, 5]));
         ledger.note_awaited(&BTreeSet::from([inner]));
         assert_eq!(ledger.sources(&BTreeSet::from([5, outer]), true), BTreeSet::from([5]));
         assert_eq!(ledger.sources(&BTreeSet::from([5, outer]), false), BTreeSet::from([0, 2, 5]));
+    }
+
+    #[test]
+    fn operator_that_waits_for_its_own_results_is_refused_also_through_another_loop() {
+        let site = Site { operator: "sum".into(), location: "job.rs:7:1".into(), worker: 0 };
+        let (inner, outer) = (loop_id(1), loop_id(2));
+        let ledger = Ledger::default();
+        let on_data = ledger.note_waiter(4, &site, &BTreeSet::from([0]));
+        let on_loop = ledger.note_waiter(5, &site, &BTreeSet::from([0, outer]));
+        ledger.close_loop(inner, &BTreeSet::from([inner, on_data, on_loop])).unwrap();
+        let error = ledger.close_loop(outer, &BTreeSet::from([1, inner])).unwrap_err();
+        assert!(error.message().starts_with("operator \"sum\" (job.rs:7:1) waits for the end of"), "{error}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::clock::{Clock, Epoch};
 use crate::error::Result;
 use crate::hash::Key;
 use crate::keyed::{KeyedProcessFunction, KeyedStream};
-use crate::process::Collector;
+use crate::process::{Collector, ForRound};
 use crate::record::Record;
 use crate::stream::DataStream;
 
@@ -278,5 +278,9 @@ where
     fn end_of_input(&mut self, key: &K, state: &mut Option<A>, out: &mut Collector<E>) -> Result<()> {
         out.batch().extend(state.take().map(|so_far| (self.result)(key, &so_far)));
         Ok(())
+    }
+
+    fn for_next_round(&self) -> ForRound<Self> {
+        ForRound::Same
     }
 }

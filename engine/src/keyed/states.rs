@@ -76,6 +76,14 @@ impl<K: Key, S: Default> KeyStates<K, S> {
         }
     }
 
+    /// States of no keys, with the same time to live.
+    pub(crate) fn fresh(&self) -> Self {
+        Self::new(match self {
+            KeyStates::Lasting(_) => None,
+            KeyStates::Expiring(states) => Some(states.ttl.clone()),
+        })
+    }
+
     /// Runs `f` on the state of `key`, and tells it whether the state was made for this call.
     #[inline]
     pub(crate) fn with<R>(&mut self, key: &K, f: impl FnOnce(&mut S, bool) -> R) -> R {

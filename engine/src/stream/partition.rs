@@ -8,7 +8,7 @@ use crate::clock::{AnyClock, Clock};
 use crate::error::{Error, Result};
 use crate::operator::{OperatorBuilder, WakeOn};
 use crate::origin::Origin;
-use crate::process::{self, Collector, PerRecord, ProcessFunction};
+use crate::process::{self, BatchFunction, Collector, ForRound, Renewable, Results};
 use crate::record::Record;
 use crate::stream::DataStream;
 
@@ -181,33 +181,53 @@ impl<'s, D: 'static, T: Clock> DataStream<'s, D, T> {
     #[track_caller]
     pub fn map_partition<I: IntoIterator<Item: 'static>>(
         self,
-        f: impl FnOnce(Vec<D>) -> I + 'static,
+        f: impl FnMut(Vec<D>) -> I + 'static,
     ) -> DataStream<'s, I::Item, T> {
         let mut op = OperatorBuilder::made_at(&self.edge.place(), "map_partition", Location::caller());
-        let input = op.input(self.edge, WakeOn::Progress);
-        process::run(op, input, PerRecord(Partition { records: Vec::new(), f: Some(f) }))
+        let input = op.input(self.edge, WakeOn::End);
+        process::run(op, input, Partition { records: Vec::new(), f })
     }
 }
 
 /// The records of one worker, and the function for all of them.
 struct Partition<D, F> {
     records: Vec<D>,
-    f: Option<F>,
+    f: F,
 }
 
-impl<D, I: IntoIterator<Item: 'static>, F: FnOnce(Vec<D>) -> I> ProcessFunction<D> for Partition<D, F> {
-    type Out = I::Item;
+impl<D: 'static, F> Renewable for Partition<D, F> {
+    type State = Vec<D>;
 
-    fn process(&mut self, record: D, _out: &mut Collector<I::Item>) -> Result<()> {
-        self.records.push(record);
+    fn fresh(&self) -> ForRound<Vec<D>> {
+        ForRound::Fresh(Vec::new())
+    }
+
+    fn swap(&mut self, records: &mut Vec<D>) {
+        std::mem::swap(&mut self.records, records);
+    }
+}
+
+impl<D, I, F> BatchFunction<D> for Partition<D, F>
+where
+    D: 'static,
+    I: IntoIterator<Item: 'static>,
+    F: FnMut(Vec<D>) -> I + 'static,
+{
+    type Out = I::Item;
+    const WAITS_FOR_END: bool = true;
+
+    fn process_batch<T: Clock>(
+        &mut self,
+        batch: &mut Vec<D>,
+        _out: &mut Results<'_, I::Item, T>,
+    ) -> Result<()> {
+        self.records.append(batch);
         Ok(())
     }
 
     fn end_of_input(&mut self, out: &mut Collector<I::Item>) -> Result<()> {
         let records = std::mem::take(&mut self.records);
-        if let Some(f) = self.f.take() {
-            out.batch().extend(f(records));
-        }
+        out.batch().extend((self.f)(records));
         Ok(())
     }
 }

@@ -24,9 +24,9 @@ pub(super) fn sorted<X: Ord>(mut items: Vec<X>) -> Vec<X> {
 /// hears of it, and the second ones after all of the first.
 pub(super) fn after_end<'s, D: Record, X: Record>(
     stream: DataStream<'s, D>,
-    records: Vec<X>,
+    mut records: Vec<X>,
 ) -> DataStream<'s, X> {
     let is_first = stream.worker_index() == 0;
     let ended = stream.map_partition(|_| [()]).rebalance();
-    ended.map_partition(move |_| if is_first { records } else { Vec::new() })
+    ended.map_partition(move |_| if is_first { std::mem::take(&mut records) } else { Vec::new() })
 }

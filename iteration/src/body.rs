@@ -1,0 +1,165 @@
+//! What the body of an iteration gets and returns.
+
+use std::collections::BTreeSet;
+
+use waterwheel_engine::operator::{OperatorBuilder, WakeOn};
+use waterwheel_engine::{Clock, DataStream, Edge, Mark, Place, Round};
+
+use crate::streams::{Records, StreamTuple, Variables};
+
+/// The inside of an iteration while it is built.
+pub struct Iteration<'i, 's, U: Clock> {
+    pub(crate) inner: Place<'i, (U, Round)>,
+    pub(crate) outer: Place<'s, U>,
+}
+
+impl<'i, 's, U: Clock> Iteration<'i, 's, U> {
+    /// Where operators of the body live.
+    pub fn place(&self) -> &Place<'i, (U, Round)> {
+        &self.inner
+    }
+
+    /// Where the loop is.
+    pub fn outer(&self) -> &Place<'s, U> {
+        &self.outer
+    }
+
+    /// Brings a stream of the surroundings into the body, a source for example; its records arrive in epoch 0.
+    pub fn enter<D: 'static>(&self, stream: DataStream<'s, D, U>) -> DataStream<'i, D, (U, Round)> {
+        DataStream::from_edge(self.inner.enter(stream.into_edge()))
+    }
+
+    /// Lets the operators that `sub_body` makes of `inputs` begin anew in each round: they see the end of their
+    /// input when the round is complete, and then their state is gone. Rounds may overlap.
+    ///
+    /// Functions with a state of their own need `for_next_round`, or the run ends with an error.
+    ///
+    /// # Examples
+    /// ```
+    /// use waterwheel_engine::{RuntimeConfig, execute};
+    /// use waterwheel_iteration::{IterationBodyResult, IterationConfig, Iterations};
+    ///
+    /// let sums = execute(RuntimeConfig::threads(1), |env| {
+    ///     let (start, config) = (env.from_iter([1u64, 2, 3]), IterationConfig::new().max_rounds(3));
+    ///     let (sums,) = Iterations::iterate_bounded((start,), (), config, |it, (x,), ()| {
+    ///         let (sums,) = it.for_each_round((x,), |(x,)| {
+    ///             (x.map_partition(|records| [records.iter().sum::<u64>()]),)
+    ///         });
+    ///         IterationBodyResult::new((sums.clone(),), (sums,))
+    ///     });
+    ///     Ok(sums.collect())
+    /// })?;
+    /// assert_eq!(sums.concat(), [6, 6, 6]);
+    /// # Ok::<(), waterwheel_engine::Error>(())
+    /// ```
+    pub fn for_each_round<In, Out>(
+        &self,
+        inputs: In,
+        sub_body: impl FnOnce(<In::Records as Records>::Streams<'i, (U, Round)>) -> Out,
+    ) -> <Out::Records as Records>::Streams<'i, (U, Round)>
+    where
+        In: StreamTuple<'i, (U, Round), Records: Variables>,
+        Out: StreamTuple<'i, (U, Round)>,
+    {
+        Self::at(Place::per_round, inputs, sub_body)
+    }
+
+    /// Lets the operators that `sub_body` makes of `inputs` keep their state over all rounds, inside of a body or
+    /// a part of it whose operators begin anew in each.
+    pub fn all_rounds<In, Out>(
+        &self,
+        inputs: In,
+        sub_body: impl FnOnce(<In::Records as Records>::Streams<'i, (U, Round)>) -> Out,
+    ) -> <Out::Records as Records>::Streams<'i, (U, Round)>
+    where
+        In: StreamTuple<'i, (U, Round), Records: Variables>,
+        Out: StreamTuple<'i, (U, Round)>,
+    {
+        Self::at(Place::all_rounds, inputs, sub_body)
+    }
+
+    fn at<In, Out>(
+        life_cycle: fn(Place<'i, (U, Round)>) -> Place<'i, (U, Round)>,
+        inputs: In,
+        sub_body: impl FnOnce(<In::Records as Records>::Streams<'i, (U, Round)>) -> Out,
+    ) -> <Out::Records as Records>::Streams<'i, (U, Round)>
+    where
+        In: StreamTuple<'i, (U, Round), Records: Variables>,
+        Out: StreamTuple<'i, (U, Round)>,
+    {
+        let inputs = inputs.into_streams();
+        let around = In::Records::place(&inputs);
+        let inputs = In::Records::read_at(inputs, &life_cycle(around.clone()));
+        let outputs = sub_body(inputs).into_streams();
+        <Out::Records as Records>::read_at(outputs, &around)
+    }
+}
+
+impl<U: Clock> std::fmt::Debug for Iteration<'_, '_, U> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Iteration").field(&self.inner).finish()
+    }
+}
+
+/// What the body of an iteration returns: the feedback of its variables, its outputs, and perhaps criteria that
+/// end it. `T` is the clock inside the loop.
+pub struct IterationBodyResult<'i, V: Records, O: Records, T: Clock> {
+    pub(crate) feedback: V::Streams<'i, T>,
+    pub(crate) outputs: O::Streams<'i, T>,
+    pub(crate) go: Option<Edge<'i, Vec<Mark>, T>>,
+}
+
+impl<'i, V: Records, O: Records, T: Clock> IterationBodyResult<'i, V, O, T> {
+    /// Feeds back the streams `feedback`, one for each variable and in their order, and brings `outputs` out of
+    /// the loop.
+    pub fn new<F, P>(feedback: F, outputs: P) -> Self
+    where
+        F: StreamTuple<'i, T, Records = V>,
+        P: StreamTuple<'i, T, Records = O>,
+    {
+        IterationBodyResult { feedback: feedback.into_streams(), outputs: outputs.into_streams(), go: None }
+    }
+
+    /// Ends the loop with the first round in which `criteria` has no records: what is fed back in that round is
+    /// dropped.
+    #[must_use]
+    #[track_caller]
+    pub fn termination_criteria<X: 'static>(self, criteria: DataStream<'i, X, T>) -> Self {
+        IterationBodyResult { go: Some(vote(criteria)), ..self }
+    }
+}
+
+/// Tells every worker of each round in which `criteria` has records here.
+#[track_caller]
+fn vote<'i, X: 'static, T: Clock>(criteria: DataStream<'i, X, T>) -> Edge<'i, Vec<Mark>, T> {
+    let edge = criteria.into_edge();
+    let mut op = OperatorBuilder::new(&edge.place(), "termination_criteria");
+    let workers = edge.place().workers() as Mark;
+    let mut input = op.input(edge, WakeOn::Records);
+    let (mut out, votes) = op.output::<Vec<Mark>>();
+    op.build(move |_promises, _activation| {
+        let mut told = BTreeSet::new();
+        move |frontiers| {
+            input.for_each(|token, records| {
+                records.clear();
+                if told.insert(token.time()) {
+                    out.send(&token, [&mut (0..workers).collect()]);
+                }
+            });
+            match frontiers.next(0) {
+                Some(next) => told = told.split_off(&next),
+                None => told.clear(),
+            }
+            Ok(())
+        }
+    });
+    votes
+}
+
+impl<V: Records, O: Records, T: Clock> std::fmt::Debug for IterationBodyResult<'_, V, O, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IterationBodyResult")
+            .field("has_criteria", &self.go.is_some())
+            .finish_non_exhaustive()
+    }
+}

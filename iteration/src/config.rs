@@ -1,0 +1,73 @@
+//! How an iteration runs.
+
+use waterwheel_engine::Round;
+
+/// How long the operators in the body of an iteration keep their state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OperatorLifeCycle {
+    /// Over all rounds. What is told of the end of its input is told when the iteration has ended.
+    #[default]
+    AllRound,
+    /// For one round: they begin anew in each, see the end of their input when the round is complete, and then
+    /// their state is gone.
+    PerRound,
+}
+
+/// Settings of a bounded iteration.
+///
+/// # Examples
+/// ```
+/// use waterwheel_iteration::IterationConfig;
+/// let config = IterationConfig::new().name("train").max_rounds(20);
+/// assert_eq!(config, IterationConfig::new().max_rounds(20).name("train"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IterationConfig {
+    pub(crate) name: String,
+    pub(crate) max_rounds: Option<Round>,
+    pub(crate) life_cycle: OperatorLifeCycle,
+    /// Whether listeners handle rounds one after the other.
+    pub(crate) in_order: bool,
+}
+
+impl IterationConfig {
+    /// All defaults.
+    pub fn new() -> Self {
+        IterationConfig {
+            name: "iterate_bounded".into(),
+            max_rounds: None,
+            life_cycle: OperatorLifeCycle::AllRound,
+            in_order: true,
+        }
+    }
+
+    /// Names the loop, for errors and for those who watch it. Default `iterate_bounded`.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// How long the operators of the body keep their state. Default [`OperatorLifeCycle::AllRound`];
+    /// [`for_each_round`](crate::Iteration::for_each_round) and [`all_rounds`](crate::Iteration::all_rounds) choose
+    /// otherwise for a part of the body.
+    #[must_use]
+    pub fn operator_life_cycle(mut self, life_cycle: OperatorLifeCycle) -> Self {
+        self.life_cycle = life_cycle;
+        self
+    }
+
+    /// Runs no more rounds than these, numbers 0 to `rounds` - 1. Default: no limit. Valid: 1 or more; 0 ends
+    /// the run with an [`ErrorKind::Config`](waterwheel_engine::ErrorKind::Config) error.
+    #[must_use]
+    pub fn max_rounds(mut self, rounds: Round) -> Self {
+        self.max_rounds = Some(rounds);
+        self
+    }
+}
+
+impl Default for IterationConfig {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,107 @@
+//! The data streams of an iteration: delivered once, or in every round.
+
+use waterwheel_engine::{Clock, DataStream, Place, Round};
+
+use crate::replay;
+use crate::streams::Records;
+
+/// A data stream that is delivered again in every round.
+#[derive(Clone, Debug)]
+pub struct Replay<S>(pub S);
+
+/// A data stream that is delivered once, in round 0, as a plain one is.
+#[derive(Clone, Debug)]
+pub struct NoReplay<S>(pub S);
+
+/// Choices for a data stream of an iteration.
+pub trait DataStreamReplay: Sized {
+    /// Delivers the stream again in every round.
+    fn replay(self) -> Replay<Self> {
+        Replay(self)
+    }
+
+    /// Delivers the stream once, in round 0. That is also what happens to a plain stream.
+    fn no_replay(self) -> NoReplay<Self> {
+        NoReplay(self)
+    }
+}
+
+impl<D, T: Clock> DataStreamReplay for DataStream<'_, D, T> {}
+
+/// A stream that can be brought into a bounded iteration.
+pub trait DataInput<'s, U: Clock> {
+    /// Its records.
+    type Record: 'static;
+
+    /// The stream inside the loop.
+    #[doc(hidden)]
+    fn bring<'i>(self, place: &Place<'i, (U, Round)>) -> DataStream<'i, Self::Record, (U, Round)>;
+}
+
+impl<'s, D: 'static, U: Clock> DataInput<'s, U> for DataStream<'s, D, U> {
+    type Record = D;
+
+    fn bring<'i>(self, place: &Place<'i, (U, Round)>) -> DataStream<'i, D, (U, Round)> {
+        DataStream::from_edge(place.enter(self.into_edge()))
+    }
+}
+
+impl<'s, D: 'static, U: Clock> DataInput<'s, U> for NoReplay<DataStream<'s, D, U>> {
+    type Record = D;
+
+    fn bring<'i>(self, place: &Place<'i, (U, Round)>) -> DataStream<'i, D, (U, Round)> {
+        self.0.bring(place)
+    }
+}
+
+impl<'s, D: Clone + 'static, U: Clock> DataInput<'s, U> for Replay<DataStream<'s, D, U>> {
+    type Record = D;
+
+    #[track_caller]
+    fn bring<'i>(self, place: &Place<'i, (U, Round)>) -> DataStream<'i, D, (U, Round)> {
+        replay::replay(self.0.bring(place))
+    }
+}
+
+/// A tuple of up to 8 data streams of a bounded iteration, each plain, [`Replay`] or [`NoReplay`].
+pub trait DataInputs<'s, U: Clock> {
+    /// Types of their records.
+    type Records: Records;
+
+    /// The streams inside the loop.
+    #[doc(hidden)]
+    fn bring<'i>(self, place: &Place<'i, (U, Round)>) -> <Self::Records as Records>::Streams<'i, (U, Round)>;
+}
+
+impl<U: Clock> DataInputs<'_, U> for () {
+    type Records = ();
+
+    fn bring<'i>(self, _place: &Place<'i, (U, Round)>) {}
+}
+
+macro_rules! tuples {
+    ($(($($S:ident $i:tt),+))+) => { $(
+        impl<'s, U: Clock, $($S: DataInput<'s, U>),+> DataInputs<'s, U> for ($($S,)+) {
+            type Records = ($($S::Record,)+);
+
+            #[track_caller]
+            fn bring<'i>(
+                self,
+                place: &Place<'i, (U, Round)>,
+            ) -> <Self::Records as Records>::Streams<'i, (U, Round)> {
+                ($(self.$i.bring(place),)+)
+            }
+        }
+    )+ };
+}
+
+tuples! {
+    (A 0)
+    (A 0, B 1)
+    (A 0, B 1, C 2)
+    (A 0, B 1, C 2, D 3)
+    (A 0, B 1, C 2, D 3, E 4)
+    (A 0, B 1, C 2, D 3, E 4, F 5)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6)
+    (A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7)
+}

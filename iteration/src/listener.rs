@@ -1,0 +1,173 @@
+//! User functions that are told of epochs.
+
+use waterwheel_engine::{Collector, ForRound, OutputTag, Result, Round, SideOutputs};
+
+/// The epoch of what is emitted when an iteration has ended: behind all others.
+///
+/// FLIP-176's `END_EPOCH_WATERMARK`.
+pub const END_EPOCH: Round = Round::MAX - 1;
+
+/// A function in the body of an iteration that is told when epochs are complete.
+///
+/// In FLIP-176 an *epoch* is a round of the loop. Every function is called for each epoch from 0 to the last, in
+/// order, then once at the termination, on every worker of its stream's parallelism: whether or not it has had
+/// records, and whether its stream descends from a variable or from data alone.
+///
+/// All records of an epoch are handled before the call for it. In a bounded iteration those of later epochs wait
+/// until after the call; in an unbounded one, whose epoch 0 may last for ever, they are handled when they come.
+pub trait IterationListener {
+    /// What the function emits.
+    type Out: 'static;
+
+    /// No record of `epoch` will come any more, and none of an earlier one. What is emitted belongs to `epoch`.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn on_epoch_watermark_incremented(
+        &mut self,
+        _epoch: Round,
+        _context: &mut EpochContext,
+        _out: &mut Collector<Self::Out>,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    /// The iteration has ended. What is emitted belongs to [`END_EPOCH`](crate::END_EPOCH): it can leave the
+    /// loop, but not be fed back.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn on_iteration_terminated(
+        &mut self,
+        _context: &mut EpochContext,
+        _out: &mut Collector<Self::Out>,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    /// What serves the next epoch, where operators begin anew in each: then one instance handles the records of
+    /// an epoch and the call for it. Default: nothing can.
+    fn for_next_round(&self) -> ForRound<Self>
+    where
+        Self: Sized,
+    {
+        ForRound::Refused
+    }
+}
+
+/// A function on the records of a stream in the body of an iteration, one instance per worker.
+///
+/// # Examples
+/// See [`EpochStream::process_epochs`](crate::EpochStream::process_epochs).
+pub trait EpochProcessFunction<D>: IterationListener {
+    /// Handles one record; its epoch is [`context.epoch()`](EpochContext::epoch).
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn process(
+        &mut self,
+        record: D,
+        context: &mut EpochContext,
+        out: &mut Collector<Self::Out>,
+    ) -> Result<()>;
+}
+
+/// A function on the records of two streams in the body of an iteration, one instance per worker.
+pub trait EpochCoProcessFunction<A, B>: IterationListener {
+    /// Handles one record of the first stream.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn process1(
+        &mut self,
+        record: A,
+        context: &mut EpochContext,
+        out: &mut Collector<Self::Out>,
+    ) -> Result<()>;
+
+    /// Handles one record of the second stream.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn process2(
+        &mut self,
+        record: B,
+        context: &mut EpochContext,
+        out: &mut Collector<Self::Out>,
+    ) -> Result<()>;
+}
+
+/// A function on the records of a keyed stream in the body of an iteration, with a state per key.
+pub trait KeyedEpochProcessFunction<K, D>: IterationListener {
+    /// State of one key; made by `Default` at the key's first record, and kept over all epochs.
+    type State: Default + 'static;
+
+    /// Whether [`on_key_epoch`](Self::on_key_epoch) is called. Default `false`: it costs a walk over all keys in
+    /// every epoch.
+    const VISITS_KEYS: bool = false;
+
+    /// Handles one record of `key`.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn process(
+        &mut self,
+        key: &K,
+        state: &mut Self::State,
+        record: D,
+        context: &mut EpochContext,
+        out: &mut Collector<Self::Out>,
+    ) -> Result<()>;
+
+    /// Called for each key, in order of key, just before
+    /// [`on_epoch_watermark_incremented`](IterationListener::on_epoch_watermark_incremented).
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn on_key_epoch(
+        &mut self,
+        _key: &K,
+        _state: &mut Self::State,
+        _epoch: Round,
+        _context: &mut EpochContext,
+        _out: &mut Collector<Self::Out>,
+    ) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// What a function in an iteration knows, and where it emits side outputs.
+#[derive(Debug)]
+pub struct EpochContext {
+    epoch: Round,
+    worker: usize,
+    side: Option<SideOutputs>,
+}
+
+impl EpochContext {
+    pub(crate) fn new(worker: usize, side: Option<SideOutputs>) -> Self {
+        EpochContext { epoch: 0, worker, side }
+    }
+
+    pub(crate) fn set_epoch(&mut self, epoch: Round) {
+        self.epoch = epoch;
+    }
+
+    /// Epoch of the record, or of the call; [`END_EPOCH`](crate::END_EPOCH) at the termination, and of records
+    /// that were emitted then.
+    pub fn epoch(&self) -> Round {
+        self.epoch
+    }
+
+    /// Index of this worker.
+    pub fn worker_index(&self) -> usize {
+        self.worker
+    }
+
+    /// Emits one record to the side output of `tag`. What nobody reads is dropped.
+    pub fn output<X: 'static>(&mut self, tag: &OutputTag<X>, record: X) {
+        if let Some(side) = &mut self.side {
+            side.emit(tag, record);
+        }
+    }
+}
