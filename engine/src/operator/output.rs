@@ -109,6 +109,11 @@ impl<D: 'static, T: AnyClock> RecordOutput<D, T> {
         }
     }
 
+    /// As [`send_batch`](Self::send_batch), at the promise's time.
+    pub(crate) fn send_promised(&mut self, promise: &Promise<T>, batch: &mut Vec<D>) {
+        self.send_held(&promise.capability, batch);
+    }
+
     /// Sends a whole batch under a capability of the operator's own.
     #[inline]
     pub(crate) fn send_held(&mut self, capability: &Capability<T>, batch: &mut Vec<D>) {
