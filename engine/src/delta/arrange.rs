@@ -63,7 +63,7 @@ impl<'s, K: Key, V: Key, T: DeltaClock> Collection<'s, (K, V), T> {
         location: &'static Location<'static>,
     ) -> Arrangement<'s, K, V, T> {
         let (stream, context) = self.into_parts();
-        let context = context.after(name, location);
+        let context = Context { settles: true, ..context.after(name, location) };
         let workers = context.place.workers();
         let route = move |update: &((K, V), T, Diff)| key_owner(&update.0.0, workers) as u64;
         let pact = counted(Exchange::new(route), &context);
@@ -82,7 +82,8 @@ impl<'s, K: Key, T: DeltaClock> Collection<'s, K, T> {
         let keyed = self.unary(name, location, |token, batch, out| {
             out.send_iter(token, batch.drain(..).map(|(record, time, diff)| ((record, ()), time, diff)));
         });
-        let (stream, context) = keyed.into_parts();
+        let (stream, mut context) = keyed.into_parts();
+        context.settles = true;
         let workers = context.place.workers();
         let route = move |update: &((K, ()), T, Diff)| key_owner(&update.0.0, workers) as u64;
         let pact = counted(Exchange::new(route), &context);

@@ -33,12 +33,20 @@ pub struct Context<'s, T: DeltaClock> {
     pub(crate) lineage: Lineage,
     /// The inputs that it descends from.
     pub(crate) clocks: Clocks<'s, T>,
+    /// Whether changes that cancel each other meet on every way that leads here from a variable of the loop.
+    pub(crate) settles: bool,
 }
 
 impl<T: DeltaClock> Clone for Context<'_, T> {
     fn clone(&self) -> Self {
         let (origin, lineage) = (Rc::clone(&self.origin), Rc::clone(&self.lineage));
-        Context { place: self.place.clone(), origin, lineage, clocks: self.clocks.clone() }
+        Context {
+            place: self.place.clone(),
+            origin,
+            lineage,
+            clocks: self.clocks.clone(),
+            settles: self.settles,
+        }
     }
 }
 
@@ -60,6 +68,7 @@ impl<'s, T: DeltaClock> Context<'s, T> {
     pub(crate) fn after_both(&self, other: &Self, name: &str, location: &'static Location<'static>) -> Self {
         let mut both = self.after(name, location);
         both.lineage = flow::both(&self.lineage, &other.lineage);
+        both.settles &= other.settles;
         both.clocks.extend(other.clocks.iter().map(|(id, clock)| (*id, clock.clone())));
         both
     }
@@ -168,6 +177,35 @@ impl<'s, D: 'static, T: DeltaClock> Collection<'s, D, T> {
         self.unary("flat_map", Location::caller(), move |token, batch, out| {
             let of_each = batch.drain(..).flat_map(|(record, time, diff)| {
                 f(record).into_iter().map(move |item| (item, time.clone(), diff))
+            });
+            out.send_iter(token, of_each);
+        })
+    }
+
+    /// Replaces each record by all items of `f` of it, each as often as `f` says for every time that the record
+    /// occurs. With [`count`](Self::count) it sums up.
+    ///
+    /// # Examples
+    /// ```
+    /// # use waterwheel_engine::{execute, Change, RuntimeConfig};
+    /// let total = execute(RuntimeConfig::threads(2), |env| {
+    ///     let prices = env.from_batches([vec![(30i64, 1), (12, 1)], vec![(30, -1)]]).into_collection();
+    ///     Ok(prices.explode(|price| [((), price)]).count().map(|((), total)| total).changes().collect())
+    /// })?;
+    /// let mut total = total.concat();
+    /// total.sort();
+    /// let change = |batch, record, diff| Change { batch, record, diff };
+    /// assert_eq!(total, [change(0, 42, 1), change(1, 12, 1), change(1, 42, -1)]);
+    /// # Ok::<(), waterwheel_engine::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn explode<E: 'static, I: IntoIterator<Item = (E, Diff)>>(
+        self,
+        mut f: impl FnMut(D) -> I + 'static,
+    ) -> Collection<'s, E, T> {
+        self.unary("explode", Location::caller(), move |token, batch, out| {
+            let of_each = batch.drain(..).flat_map(|(record, time, diff)| {
+                f(record).into_iter().map(move |(item, n)| (item, time.clone(), n * diff))
             });
             out.send_iter(token, of_each);
         })

@@ -51,6 +51,9 @@ impl<'s, D: 'static, T: Clock + Lattice> DataStream<'s, (D, Diff), T> {
             }
         });
         let clocks = std::iter::once((id, clock.stream)).collect();
-        Collection::new(updates.stream, Context { place, origin: updates.origin, lineage, clocks })
+        Collection::new(
+            updates.stream,
+            Context { place, origin: updates.origin, lineage, clocks, settles: true },
+        )
     }
 }

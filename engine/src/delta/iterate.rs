@@ -72,7 +72,7 @@ impl<'s, D: Key, T: DeltaClock> Collection<'s, D, T> {
         }
         IterateScope::open(&self.place(), "iterate", |scope| {
             let (variable, current) = scope.variable(scope.enter(self), max_rounds);
-            let next = body(scope, current).consolidate();
+            let next = body(scope, current).settled();
             variable.set(next.clone());
             scope.leave(next)
         })
@@ -150,6 +150,7 @@ impl<'i, 's, T: DeltaClock> IterateScope<'i, 's, T> {
             origin: context.origin,
             lineage: context.lineage,
             clocks: self.entered.borrow().clone(),
+            settles: true,
         };
         Collection::new(left.inner, context)
     }
@@ -161,20 +162,31 @@ impl<'i, 's, T: DeltaClock> IterateScope<'i, 's, T> {
         initial: Collection<'i, D, InLoop<T>>,
         max_rounds: Round,
     ) -> (LoopVariable<'i, D, T>, Collection<'i, D, InLoop<T>>) {
+        let (variable, fed_back) = self.empty_variable(max_rounds);
+        let value = fed_back.concat(initial.clone());
+        (LoopVariable { initial: Some(initial), ..variable }, value)
+    }
+
+    /// As [`variable`](Self::variable), with nothing in the first round.
+    pub fn empty_variable<D: Key>(
+        &self,
+        max_rounds: Round,
+    ) -> (LoopVariable<'i, D, T>, Collection<'i, D, InLoop<T>>) {
         let id = flow::loop_id(self.inner.scope().worker().new_identifier());
         let step = Product::new(Default::default(), 1);
         let (variable, fed_back) = VecVariable::new(self.inner.scope(), step);
         let (place, worker) = (self.inner.clone(), self.inner.worker_index());
         let origin = Origin::new("variable", self.location, worker, place.run());
-        let context = Context { place, origin, lineage: Lineage::new([id].into()), clocks: Clocks::new() };
-        let value = Collection::new(fed_back.inner, context).concat(initial.clone());
-        (LoopVariable { variable, initial, max_rounds, id }, value)
+        let lineage = Lineage::new([id].into());
+        let context = Context { place, origin, lineage, clocks: Clocks::new(), settles: false };
+        let value = Collection::new(fed_back.inner, context);
+        (LoopVariable { variable, initial: None, max_rounds, id }, value)
     }
 
     fn inside(&self, outer: Context<'s, T>) -> Context<'i, InLoop<T>> {
         self.entered.borrow_mut().extend(outer.clocks);
         let Context { origin, lineage, .. } = outer;
-        Context { place: self.inner.clone(), origin, lineage, clocks: Clocks::new() }
+        Context { place: self.inner.clone(), origin, lineage, clocks: Clocks::new(), settles: true }
     }
 }
 
@@ -187,7 +199,7 @@ impl<T: DeltaClock> std::fmt::Debug for IterateScope<'_, '_, T> {
 /// The open end of a loop over collections.
 pub struct LoopVariable<'i, D: Key, T: DeltaClock> {
     variable: VecVariable<'i, InLoop<T>, D, Diff>,
-    initial: Collection<'i, D, InLoop<T>>,
+    initial: Option<Collection<'i, D, InLoop<T>>>,
     max_rounds: Round,
     id: usize,
 }
@@ -195,21 +207,33 @@ pub struct LoopVariable<'i, D: Key, T: DeltaClock> {
 impl<'i, D: Key, T: DeltaClock> LoopVariable<'i, D, T> {
     /// Closes the loop: the variable is `next` in the round after.
     ///
-    /// Changes that cancel each other would go round for ever, so `next` is
-    /// [consolidated](Collection::consolidate) unless its operator does so anyway.
+    /// Changes that cancel each other must meet somewhere in the loop, or they would go round for ever. They do in
+    /// every arrangement, join and reduction; if there is a way round without one, `next` is
+    /// [consolidated](Collection::consolidate) here.
     #[track_caller]
     pub fn set(self, next: Collection<'i, D, InLoop<T>>) {
         let LoopVariable { variable, initial, max_rounds, id } = self;
-        let next = next.consolidate();
+        let next = next.settled();
         let run = next.context().place.run();
         run.ledger().close_loop(id, &next.context().lineage);
         // The initial value is in the variable in all rounds: take it away where it does not belong.
-        let changes = next.concat(initial.negate());
+        let changes = match initial {
+            Some(initial) => next.concat(initial.negate()),
+            None => next,
+        };
         let changes = changes.unary("set", Location::caller(), move |token, batch, out| {
             batch.retain(|(_, time, _)| time.inner.saturating_add(1) < max_rounds);
             out.send_batch(token, batch);
         });
         variable.set(changes.into_parts().0.as_collection());
+    }
+}
+
+impl<'i, D: Key, T: DeltaClock> Collection<'i, D, T> {
+    /// The same, with changes that cancel each other taken out unless that happens elsewhere on the way round.
+    #[track_caller]
+    fn settled(self) -> Self {
+        if self.context().settles { self } else { self.consolidate() }
     }
 }
 
