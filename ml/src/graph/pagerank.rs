@@ -31,7 +31,7 @@ impl PageRankParams {
 
     /// Sets the part of a node's score that goes on along its edges (dimensionless).
     ///
-    /// Default `0.85`. Valid: above 0 and below 1, in steps of 2^-32; checked by [`page_rank`].
+    /// Default `0.85`. Valid: above 0 and below 1; checked by [`page_rank`].
     #[must_use]
     pub fn damping(mut self, damping: f64) -> Self {
         self.damping = damping;

@@ -8,8 +8,9 @@ use crate::graph::Node;
 use crate::graph::pagerank::PageRankParams;
 use crate::graph::pagerank::score::{ONE, Score};
 
-/// Binary digits of the damping behind the point.
-const DAMPING_BITS: u32 = 32;
+/// Binary digits of the damping behind the point: all that an `f64` has, for an error in it counts 1 / (1 - damping)
+/// fold.
+const DAMPING_BITS: u32 = 60;
 
 /// What a node is told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -24,7 +25,7 @@ pub(super) enum Work<N> {
 
 /// Tells neighbours of differences until all that is left is below the threshold.
 pub(super) struct Ranker {
-    /// In units of 2^-32.
+    /// In units of 2^-60.
     damping: i64,
     /// In units of a score.
     tolerance: i64,
