@@ -29,7 +29,7 @@ fn draw(state: &mut u64, below: u32) -> u32 {
     let mut z = *state;
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    (((z ^ (z >> 31)) >> 32) * u64::from(below) >> 32) as u32
+    ((((z ^ (z >> 31)) >> 32) * u64::from(below)) >> 32) as u32
 }
 
 impl Case {
@@ -38,7 +38,7 @@ impl Case {
         let mut edge = || (draw(&mut state, nodes), draw(&mut state, nodes));
         let first: Vec<Edge> = (0..edges).map(|_| edge()).collect();
         // Deletions take the first edges one after the other.
-        let change = |i: usize| if i % 2 == 0 { (edge(), 1) } else { (first[i / 2], -1) };
+        let change = |i: usize| if i.is_multiple_of(2) { (edge(), 1) } else { (first[i / 2], -1) };
         let changes = (0..changes).map(change).collect();
         Case { nodes, first, changes }
     }

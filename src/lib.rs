@@ -9,7 +9,8 @@ pub use waterwheel_ps as ps;
 pub mod prelude {
     pub use crate::ps::{self};
     pub use waterwheel_engine::*;
-    pub use waterwheel_ml::generate;
+    pub use waterwheel_iteration::{DeltaStep, Workset, WorksetFunction, iterate_delta, iterate_workset};
+    pub use waterwheel_ml::{generate, graph};
     pub use waterwheel_ps::{
         Emit, ParameterServerClient, Placement, PsConfig, SendPolicy, ServerLogic, SimpleServer, WorkerLogic,
     };

@@ -19,6 +19,22 @@ impl<'s> Env<'s> {
     ///
     /// A record of a batch that is complete already ends the run with an
     /// [`ErrorKind::Operator`](crate::ErrorKind::Operator) error that names both batches.
+    ///
+    /// # Examples
+    /// A log of changes, each with the number of its transaction:
+    /// ```
+    /// # use waterwheel_engine::{execute, Change, RuntimeConfig};
+    /// let stock = execute(RuntimeConfig::threads(2), |env| {
+    ///     let log = env.from_iter([(0u64, "nails", 1), (0, "screws", 1), (1, "nails", -1)]);
+    ///     let changes = env.assign_batches(log.map(|(at, what, n)| (at, what.to_string(), n)), |change| change.0);
+    ///     Ok(changes.map(|(_, what, n)| (what, n)).into_collection().changes().collect())
+    /// })?;
+    /// let mut stock = stock.concat();
+    /// stock.sort();
+    /// let change = |batch, what: &str, diff| Change { batch, record: what.to_string(), diff };
+    /// assert_eq!(stock, [change(0, "nails", 1), change(0, "screws", 1), change(1, "nails", -1)]);
+    /// # Ok::<(), waterwheel_engine::Error>(())
+    /// ```
     #[track_caller]
     pub fn assign_batches<D: Record>(
         &self,

@@ -3,11 +3,13 @@
 use std::panic::Location;
 use std::rc::Rc;
 
+use differential_dataflow::lattice::Lattice;
 use serde::{Deserialize, Serialize};
 use timely::dataflow::Stream;
 use timely::dataflow::operators::Concatenate;
 
-use crate::delta::clock::{BatchClock, BatchNumber};
+use crate::clock::Clock;
+use crate::delta::clock::{BatchClock, BatchNumber, DeltaClock};
 use crate::delta::collection::{Collection, Context, Diff, Updates};
 use crate::edge::Edge;
 use crate::error::Result;
@@ -42,7 +44,7 @@ impl<'s, D: Key> Collection<'s, D, BatchClock> {
     /// come faster than they can be worked on. A batch that is not complete holds nobody.
     #[track_caller]
     pub fn changes(self) -> DataStream<'s, Change<D>, BatchClock> {
-        self.exit("changes", Location::caller(), |_next| Ok(()))
+        self.changes_at(Location::caller(), |_next| {})
     }
 
     /// As [`changes`](Self::changes), and tells `progress` how far the collection has come: the number of the first
@@ -53,81 +55,122 @@ impl<'s, D: Key> Collection<'s, D, BatchClock> {
         self,
         progress: impl FnMut(Option<BatchNumber>) + 'static,
     ) -> DataStream<'s, Change<D>, BatchClock> {
-        let mut progress = progress;
-        self.exit("changes", Location::caller(), move |next| {
-            progress(next);
-            Ok(())
-        })
+        self.changes_at(Location::caller(), progress)
     }
 
-    fn exit(
+    fn changes_at(
+        self,
+        location: &'static Location<'static>,
+        mut progress: impl FnMut(Option<BatchNumber>) + 'static,
+    ) -> DataStream<'s, Change<D>, BatchClock> {
+        let mut told = None;
+        let change = |(record, (_epoch, batch), diff)| Change { batch, record, diff };
+        self.exit("changes", location, change, move |next: Option<BatchClock>, opened: Option<BatchClock>| {
+            let first_open = next.map(|(_epoch, batch)| batch);
+            if told.replace(first_open) != Some(first_open) {
+                progress(first_open);
+            }
+            next.zip(opened).is_some_and(|(next, opened)| opened.1 > next.1 + BATCHES_AHEAD)
+        })
+    }
+}
+
+impl<'s, D: Key, T: Clock + Lattice> Collection<'s, D, T> {
+    /// The changes of the collection at each time of its clock, whatever that is: record and difference, when the
+    /// time is complete. [`changes`](Self::changes) is for batches, and says of which one.
+    ///
+    /// # Examples
+    /// What a plain stream comes to at its end:
+    /// ```
+    /// # use waterwheel_engine::{execute, RuntimeConfig};
+    /// let counts = execute(RuntimeConfig::threads(2), |env| {
+    ///     let words = env.from_iter(["to", "be", "to"].map(|word| (word.to_string(), 1)));
+    ///     Ok(words.into_collection().count().updates().collect())
+    /// })?;
+    /// let mut counts = counts.concat();
+    /// counts.sort();
+    /// assert_eq!(counts, [(("be".to_string(), 1), 1), (("to".to_string(), 2), 1)]);
+    /// # Ok::<(), waterwheel_engine::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn updates(self) -> DataStream<'s, (D, Diff), T> {
+        let update = |(record, _time, diff)| (record, diff);
+        self.exit("updates", Location::caller(), update, |_next, _opened| false)
+    }
+
+    /// Sends what `make` makes of each update. `progress` gets the first time that is not complete, and the first that
+    /// is not complete at the inputs, and says whether the sources are to wait.
+    fn exit<R: 'static>(
         self,
         name: &str,
         location: &'static Location<'static>,
-        progress: impl FnMut(Option<BatchNumber>) -> Result<()> + 'static,
-    ) -> DataStream<'s, Change<D>, BatchClock> {
+        make: impl Fn((D, T, Diff)) -> R + 'static,
+        progress: impl FnMut(Option<T>, Option<T>) -> bool + 'static,
+    ) -> DataStream<'s, R, T> {
         let (updates, context) = self.consolidate_at(location).into_parts();
         let mut op = OperatorBuilder::made_at(&context.place, name, location);
         let clocks = context.place.scope().concatenate(context.clocks.values().cloned());
         let updates = op.input(edge(updates, &context), WakeOn::Progress);
         let _inputs_clock: Input<Vec<()>, _> = op.input(edge(clocks, &context), WakeOn::Progress);
         let hold = op.source_hold(&SourcesOf(Rc::clone(&context.lineage)), &SourcesOf::default());
-        let (out, changes) = op.record_output();
+        let (out, results) = op.record_output();
         op.build(move |_promises, _activation| {
-            let mut exit = Exit { updates, out, hold, next: Some(0), progress };
+            let mut exit = Exit { updates, out, hold, make, progress, seen: None };
             move |frontiers| exit.run(frontiers)
         });
-        DataStream::from_edge(changes)
+        DataStream::from_edge(results)
     }
 }
 
-fn edge<'s, C>(
-    stream: Stream<'s, BatchClock, C>,
-    context: &Context<'s, BatchClock>,
-) -> Edge<'s, C, BatchClock> {
+fn edge<'s, C, T: DeltaClock>(stream: Stream<'s, T, C>, context: &Context<'s, T>) -> Edge<'s, C, T> {
     let (origin, lineage) = (Rc::clone(&context.origin), Rc::clone(&context.lineage));
     Edge { stream, place: context.place.clone(), origin, lineage }
 }
 
-/// Turns consolidated updates into changes, and holds the sources while they are too far ahead.
-struct Exit<D: 'static, P> {
-    updates: Input<Updates<D, BatchClock>, BatchClock>,
-    out: RecordOutput<Change<D>, BatchClock>,
+/// Turns consolidated updates into records, and holds the sources while they are too far ahead.
+struct Exit<D: 'static, R: 'static, T: DeltaClock, M, P> {
+    updates: Input<Updates<D, T>, T>,
+    out: RecordOutput<R, T>,
     hold: SourceHold,
-    /// The first batch that is not complete.
-    next: Option<BatchNumber>,
+    make: M,
     progress: P,
+    /// What `progress` was told last.
+    seen: Option<[Option<T>; 2]>,
 }
 
-impl<D: Clone + 'static, P: FnMut(Option<BatchNumber>) -> Result<()>> Exit<D, P> {
-    fn run(&mut self, frontiers: &Frontiers<'_, BatchClock>) -> Result<()> {
-        let Exit { updates, out, .. } = self;
-        updates.try_for_each(|token, batch| send(&token, batch, out))?;
-        let [next, opened] = [0, 1].map(|port| frontiers.next(port).map(|(_epoch, batch)| batch));
-        // What is complete at the inputs can be finished without another word of the sources, so this hold ends.
-        let is_behind = |next: BatchNumber| opened.is_some_and(|opened| opened > next + BATCHES_AHEAD);
-        self.hold.set(next.is_some_and(is_behind));
-        if next != self.next {
-            self.next = next;
-            (self.progress)(next)?;
+impl<D, R, T, M, P> Exit<D, R, T, M, P>
+where
+    T: Clock + Lattice,
+    M: Fn((D, T, Diff)) -> R,
+    P: FnMut(Option<T>, Option<T>) -> bool,
+{
+    fn run(&mut self, frontiers: &Frontiers<'_, T>) -> Result<()> {
+        let Exit { updates, out, make, .. } = self;
+        updates.try_for_each(|token, batch| send(&token, batch, out, &*make))?;
+        let now = [0, 1].map(|port| frontiers.next(port));
+        if self.seen.as_ref() != Some(&now) {
+            let [next, opened] = now.clone();
+            self.seen = Some(now);
+            // What is complete at the inputs can be finished without another word of the sources, so this hold ends.
+            self.hold.set((self.progress)(next, opened));
         }
         Ok(())
     }
 }
 
-/// Sends each change at its own time: one batch of updates may tell of several batches of changes.
-fn send<D: 'static>(
-    token: &Token<BatchClock>,
-    updates: &mut Updates<D, BatchClock>,
-    out: &mut RecordOutput<Change<D>, BatchClock>,
+/// Sends each update at its own time: one batch may tell of several times.
+fn send<D, R: 'static, T: Clock>(
+    token: &Token<T>,
+    updates: &mut Updates<D, T>,
+    out: &mut RecordOutput<R, T>,
+    make: impl Fn((D, T, Diff)) -> R,
 ) -> Result<()> {
     let promise = token.promise(0);
-    updates.sort_by_key(|(_, time, _)| *time);
+    updates.sort_by(|(_, a, _), (_, b, _)| a.cmp(b));
     let mut updates = updates.drain(..).peekable();
-    while let Some(time) = updates.peek().map(|(_, time, _)| *time) {
+    while let Some(time) = updates.peek().map(|(_, time, _)| time.clone()) {
         let of_time = std::iter::from_fn(|| updates.next_if(|(_, at, _)| *at == time));
-        let changes = of_time.map(|(record, (_epoch, batch), diff)| Change { batch, record, diff });
-        out.send_promised(&promise.later(&time)?, &mut changes.collect());
+        out.send_promised(&promise.later(&time)?, &mut of_time.map(&make).collect());
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use waterwheel::iteration::feedback_loop;
 use waterwheel::prelude::*;
 
 use super::{all, as_of_each};
@@ -133,6 +134,37 @@ fn record_of_a_batch_that_is_complete_ends_the_run_naming_both() {
     assert!(error.message().starts_with("a record of batch 3 came after one of batch 5"), "{error}");
 }
 
+/// Collections live on the clock of any loop: what is new in a round goes round, what is not does not.
+#[test]
+fn collection_inside_a_feedback_loop_has_its_rounds_for_times() {
+    everywhere(
+        test_path!(collection_inside_a_feedback_loop_has_its_rounds_for_times),
+        |config| {
+            let values = execute(config, |env| {
+                let starts = env.from_iter([(3u64, 1), (40, 1)]).into_edge();
+                let new = feedback_loop::<_, Round, _, _>(env.place(), "reach", |it, fed_back| {
+                    let all = DataStream::from_edge(it.enter(starts)).union(DataStream::from_edge(fed_back));
+                    let new = all.into_collection().distinct().updates();
+                    let next = new.clone().flat_map(|(x, diff)| [(x / 2, diff), ((x * 3) % 50, diff)]);
+                    (next.into_edge(), it.leave(new.into_edge()))
+                });
+                Ok(DataStream::from_edge(new).collect())
+            });
+            all(values.unwrap())
+        },
+        |mut found, shape| {
+            let (mut reached, mut open) = (std::collections::BTreeSet::new(), vec![3, 40]);
+            while let Some(x) = open.pop() {
+                if reached.insert(x) {
+                    open.extend([x / 2, (x * 3) % 50]);
+                }
+            }
+            found.sort_unstable();
+            assert_eq!(found, Vec::from_iter(reached.into_iter().map(|x| (x, 1))), "{shape}");
+        },
+    );
+}
+
 /// Batches come much faster than they are answered: the source must wait, and not for ever.
 #[test]
 fn source_that_runs_ahead_waits_for_answers_and_goes_on() {
@@ -153,7 +185,7 @@ fn source_that_runs_ahead_waits_for_answers_and_goes_on() {
             let tells = env.worker_index() == 0;
             let answered = Arc::clone(&answered);
             let changes =
-                waterwheel::ml::graph::connected_components(edges).changes_with_progress(move |next| {
+                graph::connected_components(edges).changes_with_progress(move |next| {
                     if let (Some(next), true) = (next, tells) {
                         answered.store(next, Ordering::SeqCst);
                     }

@@ -1,6 +1,5 @@
 //! `iterate_delta` by itself: Flink's canonical example, rounds, and the rule for deltas.
 
-use waterwheel::iteration::{DeltaStep, iterate_delta};
 use waterwheel::prelude::*;
 
 use super::history::{self, Batch};
