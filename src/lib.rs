@@ -10,7 +10,7 @@ pub mod prelude {
     pub use crate::ps::{self};
     pub use waterwheel_engine::*;
     pub use waterwheel_iteration::*;
-    pub use waterwheel_ml::generate;
+    pub use waterwheel_ml::{generate, graph};
     pub use waterwheel_ps::{
         Emit, ParameterServerClient, Placement, PsConfig, SendPolicy, ServerLogic, SimpleServer, WorkerLogic,
     };

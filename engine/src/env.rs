@@ -7,12 +7,15 @@ use std::sync::Arc;
 use timely::dataflow::Scope;
 
 use crate::clock::{Epoch, EventClock};
+use crate::delta::BatchClock;
 use crate::edge::Place;
 use crate::runtime::state::RunState;
 
 /// What a job builds its graph from. Each worker thread has its own.
 pub struct Env<'s> {
     place: Place<'s, Epoch>,
+    /// Where streams of batches live.
+    batches: Place<'s, BatchClock>,
     next_source: Rc<Cell<usize>>,
 }
 
@@ -20,9 +23,11 @@ impl<'s> Env<'s> {
     pub(crate) fn new(
         scope: Scope<'s, Epoch>,
         events: Scope<'s, EventClock<Epoch>>,
+        batches: Scope<'s, BatchClock>,
         run: Arc<RunState>,
     ) -> Self {
-        Env { place: Place::new(scope, run).with_events(events), next_source: Rc::default() }
+        let batches = Place::new(batches, Arc::clone(&run));
+        Env { place: Place::new(scope, run).with_events(events), batches, next_source: Rc::default() }
     }
 
     /// Index of this worker, in `0..workers()`, over all processes.
@@ -38,6 +43,11 @@ impl<'s> Env<'s> {
     /// Where operators of this job live, for the layers that build their own.
     pub fn place(&self) -> &Place<'s, Epoch> {
         &self.place
+    }
+
+    /// Where streams of batches live.
+    pub(crate) fn batch_place(&self) -> &Place<'s, BatchClock> {
+        &self.batches
     }
 
     pub(crate) fn next_source(&self) -> usize {

@@ -8,6 +8,7 @@ mod clock;
 mod collect;
 mod connect;
 mod dead_letter;
+mod delta;
 mod edge;
 mod env;
 mod error;
@@ -40,6 +41,10 @@ pub use connect::{
     KeyedConnectedStreams,
 };
 pub use dead_letter::{DeadLetter, MappedStreams};
+pub use delta::{
+    Arrangement, BatchClock, BatchNumber, BatchSource, BatchStatus, Change, Collection, DeltaClock, Diff,
+    EnteredArrangement, InLoop, IterateScope, JoinSide, LoopVariable,
+};
 pub use edge::{Edge, Place};
 pub use env::Env;
 pub use error::{Error, ErrorKind, Result, Site};

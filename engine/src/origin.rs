@@ -104,6 +104,15 @@ impl Origin {
         }
     }
 
+    /// As [`guard`](Self::guard), for one call of a function of an operator that has no guard of its own.
+    #[inline]
+    pub(crate) fn called<R>(&self, f: impl FnOnce() -> R) -> R {
+        panics::catch(f).unwrap_or_else(|error| {
+            self.refuse(error);
+            panics::leave_step()
+        })
+    }
+
     /// Whether a function of this operator that runs inside another one has panicked.
     #[inline]
     pub(crate) fn is_broken(&self) -> bool {

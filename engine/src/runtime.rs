@@ -141,10 +141,14 @@ where
     O: Outcome,
     F: for<'s> Fn(&Env<'s>) -> Result<O>,
 {
-    // Streams with event time live in a scope of their own. It is there in every job, because a graph may turn
-    // to event time at any point of it; without such streams it is never scheduled.
+    // Streams with event time live in a scope of their own, streams of batches in another. Both are there in every
+    // job, because a graph may turn to them at any point of it; without such streams they are never scheduled.
     let outcome = worker.dataflow(|scope| {
-        scope.scoped("event time", |events| build(run, job, &Env::new(scope, events, Arc::clone(run))))
+        scope.scoped("event time", |events| {
+            scope.scoped("batches", |batches| {
+                build(run, job, &Env::new(scope, events, batches, Arc::clone(run)))
+            })
+        })
     });
     run.agree_on_graph(worker.index(), threads)?;
     run.ledger().set_built(run);

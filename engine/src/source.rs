@@ -18,7 +18,7 @@ use crate::operator::OperatorBuilder;
 use crate::stream::DataStream;
 
 pub use self::csv::{BadRecord, BadRecordPolicy, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header};
-pub(crate) use self::splits::SplitReader;
+pub(crate) use self::splits::{SplitReader, sooner};
 
 /// What a source has to say after it was asked for records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,11 +2,13 @@
 //!
 //! [`Iterations`] are FLIP-176's: variables and data of any types, epochs, listeners, termination criteria.
 //! [`feedback_loop`] is the primitive that the parameter server stands on: a nested clock, one feedback
-//! edge, and an end that progress tracking alone decides.
+//! edge, and an end that progress tracking alone decides. [`iterate_delta`] is Flink's delta iteration, whose answer
+//! follows the changes of its inputs; [`iterate_workset`] is the same on state that is changed in place.
 
 mod body;
 mod config;
 mod data;
+mod delta;
 mod epochs;
 mod feedback;
 mod frontier;
@@ -17,10 +19,12 @@ mod replay;
 mod schedule;
 mod streams;
 mod termination;
+mod workset;
 
 pub use body::{Iteration, IterationBodyResult};
 pub use config::{IterationConfig, OperatorLifeCycle};
 pub use data::{DataInput, DataInputs, DataStreamReplay, NoReplay, Replay};
+pub use delta::{DeltaStep, iterate_delta};
 pub use epochs::{EpochConnectedStreams, EpochStream, KeyedEpochStream};
 pub use feedback::{LoopBody, feedback_loop};
 pub use iterations::Iterations;
@@ -32,3 +36,4 @@ pub use streams::{Records, StreamTuple, Variables};
 pub use termination::{
     CriteriaStream, ForwardInputsOfLastRound, TerminateOnMaxIter, TerminateOnMaxIterOrTol,
 };
+pub use workset::{Workset, WorksetFunction, iterate_workset};

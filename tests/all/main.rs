@@ -14,6 +14,7 @@ mod dead_letter;
 mod event_time;
 mod failures;
 mod flow;
+mod graph;
 mod iterations;
 mod layers;
 mod mf;

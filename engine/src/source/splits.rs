@@ -140,7 +140,7 @@ impl Pace {
 }
 
 /// When to ask again if one split says `a` and another `b`.
-fn sooner(a: SourceStatus, b: SourceStatus) -> SourceStatus {
+pub(crate) fn sooner(a: SourceStatus, b: SourceStatus) -> SourceStatus {
     match (a, b) {
         (SourceStatus::Ready, _) | (_, SourceStatus::Ready) => SourceStatus::Ready,
         (SourceStatus::Idle(a), SourceStatus::Idle(b)) => SourceStatus::Idle(a.min(b)),

@@ -1,0 +1,232 @@
+//! Worksets on state that is changed in place.
+
+use std::collections::BTreeMap;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+use waterwheel_engine::hash::{Key, key_hash};
+use waterwheel_engine::operator::{Frontiers, Input, OperatorBuilder, Output, Promise, WakeOn};
+use waterwheel_engine::{Clock, DataStream, Record, Result, Round};
+
+use crate::feedback::feedback_loop;
+
+/// What [`iterate_workset`] does with the work of a key.
+pub trait WorksetFunction<K, W>: 'static {
+    /// State of one key, kept from one time of the clock to the next; made by `Default`.
+    type State: Default + 'static;
+    /// What it emits.
+    type Out: 'static;
+
+    /// Handles all work that `key` has in this round. `work` is in no order.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn step(
+        &mut self,
+        key: &K,
+        work: &mut Vec<W>,
+        state: &mut Self::State,
+        next: &mut Workset<K, W>,
+    ) -> Result<()>;
+
+    /// Called when no work is left at this time of the clock, once for each key that has had some. What it puts into
+    /// `out` has this time. `false` drops the state.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn settled(&mut self, key: &K, state: &mut Self::State, out: &mut Vec<Self::Out>) -> Result<bool>;
+}
+
+/// The work of the next round.
+#[derive(Debug)]
+pub struct Workset<K, W> {
+    work: Vec<(K, W)>,
+}
+
+impl<K, W> Workset<K, W> {
+    /// Adds work for `key`.
+    pub fn add(&mut self, key: K, work: W) {
+        self.work.push((key, work));
+    }
+}
+
+/// Iterates on a keyed state until no work is left, for each time of the clock: delta iteration whose solution set is
+/// changed in place, as Flink's is.
+///
+/// In round 0 of a time, the work is what `work` brings at that time; what [`step`](WorksetFunction::step) adds in a
+/// round is the work of the next. A key's work of one round is handled in one call, on the worker that owns the key,
+/// and no round begins before the one before is complete everywhere: results do not depend on the number of workers
+/// where the function does not depend on the order of a key's work. Times follow each other.
+///
+/// Unlike [`iterate_delta`](crate::iterate_delta) it keeps no history: memory is the state and the work in progress,
+/// whatever the number of rounds, but a function has to know by itself how to undo. It fits what converges, such as
+/// PageRank.
+///
+/// # Examples
+/// Each number sends half of itself to the number below, as long as there is something left to send:
+/// ```
+/// use waterwheel_engine::{Result, RuntimeConfig, execute};
+/// use waterwheel_iteration::{Workset, WorksetFunction, iterate_workset};
+///
+/// struct Halve;
+/// impl WorksetFunction<u32, u64> for Halve {
+///     type State = u64;
+///     type Out = (u32, u64);
+///
+///     fn step(&mut self, key: &u32, work: &mut Vec<u64>, sum: &mut u64, next: &mut Workset<u32, u64>) -> Result<()> {
+///         let new: u64 = work.drain(..).sum();
+///         *sum += new;
+///         if *key > 0 && new > 1 {
+///             next.add(key - 1, new / 2);
+///         }
+///         Ok(())
+///     }
+///
+///     fn settled(&mut self, key: &u32, sum: &mut u64, out: &mut Vec<(u32, u64)>) -> Result<bool> {
+///         out.push((*key, *sum));
+///         Ok(true)
+///     }
+/// }
+///
+/// let sums = execute(RuntimeConfig::threads(2), |env| {
+///     Ok(iterate_workset(env.from_batches([vec![(3u32, 8u64)], vec![(1, 1)]]), Halve).collect())
+/// })?;
+/// let mut sums = sums.concat();
+/// sums.sort();
+/// assert_eq!(sums, [(0, 1), (1, 2), (1, 3), (2, 4), (3, 8)]);
+/// # Ok::<(), waterwheel_engine::Error>(())
+/// ```
+#[track_caller]
+pub fn iterate_workset<'s, K: Key, W: Record, T: Clock, F: WorksetFunction<K, W>>(
+    work: DataStream<'s, (K, W), T>,
+    function: F,
+) -> DataStream<'s, F::Out, T> {
+    let edge = work.into_edge();
+    let out = feedback_loop::<_, Round, _, _>(&edge.place(), "iterate_workset", |it, fed_back| {
+        let all = DataStream::from_edge(it.enter(edge)).union(DataStream::from_edge(fed_back));
+        let mut op = OperatorBuilder::new(it.place(), "iterate_workset");
+        let input = op.input_routed(all.into_edge(), WakeOn::Progress, |(key, _)| key_hash(key));
+        let (next, next_edge) = op.output();
+        let (out, out_edge) = op.output();
+        op.build(|_promises, _activation| {
+            let (states, rounds) = (FxHashMap::default(), BTreeMap::new());
+            let mut operator = Operator { input, next, out, function, states, rounds, open: None };
+            move |frontiers| operator.run(frontiers)
+        });
+        (next_edge, it.leave(out_edge))
+    });
+    DataStream::from_edge(out)
+}
+
+struct Operator<K, W, T: Clock, F: WorksetFunction<K, W>>
+where
+    K: Key,
+    W: Record,
+{
+    input: Input<Vec<(K, W)>, (T, Round)>,
+    next: Output<Vec<(K, W)>, (T, Round)>,
+    out: Output<Vec<F::Out>, (T, Round)>,
+    function: F,
+    states: FxHashMap<K, F::State>,
+    /// The work of rounds that have not begun.
+    rounds: BTreeMap<(T, Round), Waiting<K, W, T>>,
+    /// The time whose rounds have begun.
+    open: Option<Open<K, T>>,
+}
+
+/// The work of one round.
+struct Waiting<K, W, T: Clock> {
+    /// The right to send work for the round after.
+    promise: Promise<(T, Round)>,
+    /// The right to emit results at this time.
+    results: Promise<(T, Round)>,
+    work: FxHashMap<K, Vec<W>>,
+}
+
+/// A time whose rounds have begun.
+struct Open<K, T: Clock> {
+    /// The right to emit results at this time.
+    results: Promise<(T, Round)>,
+    /// Keys that have had work.
+    touched: FxHashSet<K>,
+}
+
+impl<K: Key, W: Record, T: Clock, F: WorksetFunction<K, W>> Operator<K, W, T, F> {
+    fn run(&mut self, frontiers: &Frontiers<'_, (T, Round)>) -> Result<()> {
+        self.read();
+        loop {
+            let open_is_over =
+                self.open.as_ref().is_some_and(|open| is_over(&open.results.time().0, frontiers));
+            let begins = self.rounds.first_key_value().map(|(time, _)| time.clone());
+            let begins = begins.filter(|time| !frontiers.may_arrive(0, time));
+            match begins {
+                // Work of the open time comes before its end, which the frontier may have passed already.
+                Some(time) if !open_is_over || self.is_open(&time.0) => self.begin(&time)?,
+                _ if open_is_over => self.settle()?,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Takes in the work that is there.
+    fn read(&mut self) {
+        let rounds = &mut self.rounds;
+        self.input.for_each(|token, batch| {
+            let waiting = rounds.entry(token.time()).or_insert_with(|| Waiting {
+                promise: token.promise(0),
+                results: token.promise(1),
+                work: FxHashMap::default(),
+            });
+            for (key, work) in batch.drain(..) {
+                waiting.work.entry(key).or_default().push(work);
+            }
+        });
+    }
+
+    fn is_open(&self, time: &T) -> bool {
+        self.open.as_ref().is_some_and(|open| open.results.time().0 == *time)
+    }
+
+    /// Handles the work of one round, which is complete.
+    fn begin(&mut self, time: &(T, Round)) -> Result<()> {
+        let Some(Waiting { promise, results, work }) = self.rounds.remove(time) else { return Ok(()) };
+        let open = self.open.get_or_insert_with(|| Open { results, touched: FxHashSet::default() });
+        let mut workset = Workset { work: Vec::new() };
+        for (key, mut work) in work {
+            let state = self.states.entry(key.clone()).or_default();
+            self.function.step(&key, &mut work, state, &mut workset)?;
+            open.touched.insert(key);
+            if workset.work.len() >= BATCH {
+                self.next.send_promised(&promise, [&mut workset.work]);
+                workset.work.clear();
+            }
+        }
+        self.next.send_promised(&promise, [&mut workset.work]);
+        Ok(())
+    }
+
+    /// Emits the results of the open time, which has no work left.
+    fn settle(&mut self) -> Result<()> {
+        let Some(Open { results, touched }) = self.open.take() else { return Ok(()) };
+        let mut out = Vec::new();
+        for key in touched {
+            let Some(state) = self.states.get_mut(&key) else { continue };
+            if !self.function.settled(&key, state, &mut out)? {
+                self.states.remove(&key);
+            }
+            if out.len() >= BATCH {
+                self.out.send_promised(&results, [&mut out]);
+                out.clear();
+            }
+        }
+        self.out.send_promised(&results, [&mut out]);
+        Ok(())
+    }
+}
+
+/// Records that are sent at once.
+const BATCH: usize = 1024;
+
+/// Whether no work of `time` can come any more, in whatever round.
+fn is_over<T: Clock>(time: &T, frontiers: &Frontiers<'_, (T, Round)>) -> bool {
+    frontiers.next(0).is_none_or(|next| next.0 != *time)
+}
