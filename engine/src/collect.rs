@@ -39,6 +39,14 @@ impl Outcome for () {
     }
 }
 
+impl<O: Outcome> Outcome for Vec<O> {
+    type Value = Vec<O::Value>;
+
+    fn finish(self) -> Result<Self::Value> {
+        self.into_iter().map(Outcome::finish).collect()
+    }
+}
+
 macro_rules! outcome_of_tuples {
     ($(($($name:ident $index:tt),+))+) => { $(
         impl<$($name: Outcome),+> Outcome for ($($name,)+) {

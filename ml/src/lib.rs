@@ -1,5 +1,13 @@
-//! Learning algorithms on streams and on the parameter server.
+//! Learning algorithms on streams, in iterations and on the parameter server.
 
+pub mod clustering;
+mod examples;
 pub mod generate;
 pub mod graph;
+pub mod linear;
+mod matrix;
 pub mod mf;
+mod once;
+
+pub use examples::Examples;
+pub use matrix::Matrix;

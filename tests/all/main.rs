@@ -17,6 +17,7 @@ mod flow;
 mod graph;
 mod iterations;
 mod layers;
+mod learning;
 mod mf;
 mod nexmark;
 mod processes;

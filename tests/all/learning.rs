@@ -1,0 +1,5 @@
+//! Learning algorithms against published numbers and independent programs.
+
+mod kmeans;
+mod linear;
+mod optima;
