@@ -45,7 +45,9 @@ impl Examples {
     pub fn dense(dim: usize, features: Vec<f64>, labels: Vec<f64>) -> Result<Self> {
         if dim == 0 || features.len() != dim * labels.len() {
             let (found, rows) = (features.len(), labels.len());
-            return Err(Error::data(format!("{found} features for {rows} labels, expected {dim} for each, at least 1")));
+            return Err(Error::data(format!(
+                "{found} features for {rows} labels, expected {dim} for each, at least 1"
+            )));
         }
         if let Some(at) = features.iter().position(|x| !x.is_finite()) {
             let (row, column) = (at / dim, at % dim);
@@ -86,7 +88,12 @@ impl Examples {
             return Err(Error::data(format!("{} rows for {} labels", ends.len(), labels.len())));
         }
         all_finite("label", &labels)?;
-        Ok(Examples { dim, features: Features::Sparse { ends, indices, values }, labels, weights: Vec::new() })
+        Ok(Examples {
+            dim,
+            features: Features::Sparse { ends, indices, values },
+            labels,
+            weights: Vec::new(),
+        })
     }
 
     /// Gives each row a weight. Default: 1.
@@ -152,6 +159,17 @@ impl Examples {
                 for (index, value) in indices[entries.clone()].iter().zip(&values[entries]) {
                     sums[*index as usize] += by * value;
                 }
+            }
+        }
+    }
+
+    /// Calls `f` with the index of each entry of a row; dense rows have all of them.
+    #[inline]
+    pub(crate) fn for_each_entry(&self, row: usize, f: impl FnMut(usize)) {
+        match &self.features {
+            Features::Dense(_) => (0..self.dim).for_each(f),
+            Features::Sparse { ends, indices, .. } => {
+                indices[entries(ends, row)].iter().map(|index| *index as usize).for_each(f);
             }
         }
     }

@@ -8,6 +8,7 @@ pub mod linear;
 mod matrix;
 pub mod mf;
 mod once;
+pub mod online;
 
 pub use examples::Examples;
 pub use matrix::Matrix;

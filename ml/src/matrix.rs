@@ -72,6 +72,12 @@ impl Matrix {
         self.values.chunks_exact(self.columns)
     }
 
+    /// The rows of a range, as a matrix of their own.
+    pub(crate) fn slice(&self, rows: std::ops::Range<usize>) -> Matrix {
+        let values = self.values[rows.start * self.columns..rows.end * self.columns].to_vec();
+        Matrix { columns: self.columns, values }
+    }
+
     pub(crate) fn push(&mut self, row: &[f64]) {
         self.values.extend_from_slice(row);
     }

@@ -2,4 +2,5 @@
 
 mod kmeans;
 mod linear;
+mod online;
 mod optima;

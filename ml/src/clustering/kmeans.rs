@@ -123,13 +123,14 @@ impl KMeans {
         let start = once(&points.place(), "k-means start", Vec::from_iter(first)).broadcast();
         let (assign, means) = (Assign::new(self), Means::new(self));
         let config = IterationConfig::new().name("k-means");
-        let (models,) = Iterations::iterate_bounded((start,), (points,), config, |_it, (steps,), (points,)| {
-            let parts = steps.connect(points).process_epochs(assign).partition_custom(|_, _| 0);
-            let steps = parts.process_epochs(means);
-            let last = steps.clone().filter(|step| step.is_last).map(|step| step.model);
-            let next = steps.filter(|step| !step.is_last).broadcast();
-            IterationBodyResult::new((next,), (last,))
-        });
+        let (models,) =
+            Iterations::iterate_bounded((start,), (points,), config, |_it, (steps,), (points,)| {
+                let parts = steps.connect(points).process_epochs(assign).partition_custom(|_, _| 0);
+                let steps = parts.process_epochs(means);
+                let last = steps.clone().filter(|step| step.is_last).map(|step| step.model);
+                let next = steps.filter(|step| !step.is_last).broadcast();
+                IterationBodyResult::new((next,), (last,))
+            });
         Ok(models)
     }
 }
@@ -143,6 +144,32 @@ pub struct KMeansModel {
 }
 
 impl KMeansModel {
+    /// A model of these centroids, one row each, of these weights, for euclidean distance.
+    ///
+    /// # Errors
+    /// There are not as many weights as centroids, or one is negative or not finite.
+    pub fn new(centroids: Matrix, weights: Vec<f64>) -> Result<Self> {
+        KMeansModel { centroids, weights: Vec::new(), measure: DistanceMeasure::Euclidean }
+            .with_weights(weights)
+    }
+
+    fn with_weights(mut self, weights: Vec<f64>) -> Result<Self> {
+        let is_weight = |weight: &f64| weight.is_finite() && *weight >= 0.0;
+        if weights.len() != self.centroids.rows() || !weights.iter().all(is_weight) {
+            let rows = self.centroids.rows();
+            return Err(Error::data(format!(
+                "weights are {weights:?}, expected {rows} finite ones, 0 or more"
+            )));
+        }
+        self.weights = weights;
+        Ok(self)
+    }
+
+    /// The same with other centroids and weights.
+    pub(crate) fn moved(&self, centroids: Matrix, weights: Vec<f64>) -> Result<Self> {
+        KMeansModel { centroids, weights: Vec::new(), measure: self.measure }.with_weights(weights)
+    }
+
     /// One row for each cluster.
     pub fn centroids(&self) -> &Matrix {
         &self.centroids
@@ -246,12 +273,22 @@ impl IterationListener for Assign {
 }
 
 impl EpochCoProcessFunction<Step, Matrix> for Assign {
-    fn process1(&mut self, step: Step, _context: &mut EpochContext, _out: &mut Collector<Part>) -> Result<()> {
+    fn process1(
+        &mut self,
+        step: Step,
+        _context: &mut EpochContext,
+        _out: &mut Collector<Part>,
+    ) -> Result<()> {
         self.centroids = Some(step.model.centroids);
         Ok(())
     }
 
-    fn process2(&mut self, block: Matrix, _context: &mut EpochContext, _out: &mut Collector<Part>) -> Result<()> {
+    fn process2(
+        &mut self,
+        block: Matrix,
+        _context: &mut EpochContext,
+        _out: &mut Collector<Part>,
+    ) -> Result<()> {
         let expected = self.blocks.first().map_or(block.columns(), Matrix::columns);
         check_columns(&block, expected)?;
         if block.rows() > 0 {

@@ -24,7 +24,9 @@ impl Sample {
         let bits = point.iter().map(|x| if *x == 0.0 { 0 } else { x.to_bits() });
         let bytes: Vec<u8> = bits.clone().flat_map(u64::to_le_bytes).collect();
         let hash = xxh3_64_with_seed(&bytes, self.seed);
-        if self.points.len() == self.k && self.points.last_key_value().is_some_and(|((last, _), _)| *last < hash) {
+        if self.points.len() == self.k
+            && self.points.last_key_value().is_some_and(|((last, _), _)| *last < hash)
+        {
             return;
         }
         self.points.entry((hash, bits.collect())).or_insert_with(|| point.to_vec());

@@ -67,7 +67,10 @@ impl LogisticRegression {
     /// # Errors
     /// A parameter is not valid.
     #[track_caller]
-    pub fn fit<'s>(&self, examples: DataStream<'s, Examples>) -> Result<DataStream<'s, LogisticRegressionModel>> {
+    pub fn fit<'s>(
+        &self,
+        examples: DataStream<'s, Examples>,
+    ) -> Result<DataStream<'s, LogisticRegressionModel>> {
         Ok(sgd::train(examples, self.sgd, Logistic)?.map(|linear| LogisticRegressionModel { linear }))
     }
 }
@@ -167,7 +170,10 @@ impl LinearRegression {
     /// # Errors
     /// A parameter is not valid.
     #[track_caller]
-    pub fn fit<'s>(&self, examples: DataStream<'s, Examples>) -> Result<DataStream<'s, LinearRegressionModel>> {
+    pub fn fit<'s>(
+        &self,
+        examples: DataStream<'s, Examples>,
+    ) -> Result<DataStream<'s, LinearRegressionModel>> {
         Ok(sgd::train(examples, self.sgd, LeastSquare)?.map(|linear| LinearRegressionModel { linear }))
     }
 }

@@ -28,21 +28,22 @@ pub(crate) fn train<'s, L: Loss>(
     let place = examples.place();
     let config = IterationConfig::new().name("sgd");
     let start = once::<Step, _>(&place, "sgd start", Vec::new());
-    let (models,) = Iterations::iterate_bounded((start,), (examples,), config, |_it, (steps,), (examples,)| {
-        let gradients = Gradients {
-            loss,
-            batch: params.local_batch(worker, workers),
-            coefficients: None,
-            blocks: Vec::new(),
-            next: (0, 0),
-        };
-        let parts = steps.connect(examples).process_epochs(gradients).partition_custom(|_, _| 0);
-        let descent = Descent { params, coefficients: Vec::new(), parts: Vec::new() };
-        let steps = parts.process_epochs(descent);
-        let last = steps.clone().filter(|step| step.is_last).map(|step| step.model);
-        let next = steps.filter(|step| !step.is_last).broadcast();
-        IterationBodyResult::new((next,), (last,))
-    });
+    let (models,) =
+        Iterations::iterate_bounded((start,), (examples,), config, |_it, (steps,), (examples,)| {
+            let gradients = Gradients {
+                loss,
+                batch: params.local_batch(worker, workers),
+                coefficients: None,
+                blocks: Vec::new(),
+                next: (0, 0),
+            };
+            let parts = steps.connect(examples).process_epochs(gradients).partition_custom(|_, _| 0);
+            let descent = Descent { params, coefficients: Vec::new(), parts: Vec::new() };
+            let steps = parts.process_epochs(descent);
+            let last = steps.clone().filter(|step| step.is_last).map(|step| step.model);
+            let next = steps.filter(|step| !step.is_last).broadcast();
+            IterationBodyResult::new((next,), (last,))
+        });
     Ok(models)
 }
 
@@ -123,7 +124,12 @@ impl<L: Loss> IterationListener for Gradients<L> {
 }
 
 impl<L: Loss> EpochCoProcessFunction<Step, Examples> for Gradients<L> {
-    fn process1(&mut self, step: Step, _context: &mut EpochContext, _out: &mut Collector<Part>) -> Result<()> {
+    fn process1(
+        &mut self,
+        step: Step,
+        _context: &mut EpochContext,
+        _out: &mut Collector<Part>,
+    ) -> Result<()> {
         self.coefficients = Some(step.model.into_coefficients());
         Ok(())
     }
@@ -131,7 +137,11 @@ impl<L: Loss> EpochCoProcessFunction<Step, Examples> for Gradients<L> {
     fn process2(&mut self, block: Examples, _: &mut EpochContext, _out: &mut Collector<Part>) -> Result<()> {
         block.labels().iter().try_for_each(|label| self.loss.check(*label))?;
         if let Some(first) = self.blocks.first().filter(|first| first.dim() != block.dim()) {
-            return Err(Error::data(format!("a block has {} features, expected {}", block.dim(), first.dim())));
+            return Err(Error::data(format!(
+                "a block has {} features, expected {}",
+                block.dim(),
+                first.dim()
+            )));
         }
         if block.rows() > 0 {
             self.blocks.push(block);
@@ -156,7 +166,9 @@ impl Descent {
         self.coefficients.resize(dim, 0.0);
         if let Some(part) = self.parts.iter().find(|part| part.gradient.len() != dim) {
             let (found, worker) = (part.gradient.len(), part.worker);
-            return Err(Error::data(format!("blocks of worker {worker} have {found} features, expected {dim}")));
+            return Err(Error::data(format!(
+                "blocks of worker {worker} have {found} features, expected {dim}"
+            )));
         }
         let weight: f64 = self.parts.iter().map(|part| part.weight).sum();
         let loss: f64 = self.parts.iter().map(|part| part.loss).sum();

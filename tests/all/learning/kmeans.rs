@@ -16,7 +16,8 @@ fn fit(config: RuntimeConfig, kmeans: KMeans, points: &'static [[f64; 2]]) -> Ve
 }
 
 fn sorted(model: &KMeansModel) -> Vec<Vec<f64>> {
-    let mut centroids: Vec<_> = (0..model.centroids().rows()).map(|i| model.centroids().row(i).to_vec()).collect();
+    let mut centroids: Vec<_> =
+        (0..model.centroids().rows()).map(|i| model.centroids().row(i).to_vec()).collect();
     centroids.sort_by(|a, b| a[0].total_cmp(&b[0]));
     centroids
 }
@@ -75,6 +76,7 @@ fn bad_input_is_named() {
         Ok(KMeans::new().fit(env.from_iter(blocks.map(Result::unwrap)))?.collect())
     });
     assert!(error.unwrap_err().to_string().contains("points have 2 columns, expected 1"));
-    let error = execute(RuntimeConfig::threads(1), |env| Ok(KMeans::new().k(1).fit(env.from_iter([]))?.collect()));
+    let error =
+        execute(RuntimeConfig::threads(1), |env| Ok(KMeans::new().k(1).fit(env.from_iter([]))?.collect()));
     assert!(error.unwrap_err().to_string().contains("k is 1"));
 }

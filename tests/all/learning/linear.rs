@@ -175,7 +175,10 @@ fn mini_batches_are_rows_in_order_cut_short_at_the_end() {
     let (dense, sparse) = models.unwrap().swap_remove(0);
     for model in [&dense[0], &sparse[0]] {
         let found = model.linear.coefficients();
-        assert!((found[0] - expected[0]).abs() + (found[1] - expected[1]).abs() < 1e-12, "{found:?} {expected:?}");
+        assert!(
+            (found[0] - expected[0]).abs() + (found[1] - expected[1]).abs() < 1e-12,
+            "{found:?} {expected:?}"
+        );
     }
 }
 
@@ -212,7 +215,9 @@ fn bad_input_is_named() {
     assert!(fails(one, plain.max_iter(0)).contains("max_iter is 0, expected 1 or more"));
     assert!(fails(one, plain.elastic_net(1.5)).contains("elastic_net is 1.5, expected 0 to 1"));
     assert!(fails(one, plain.learning_rate(f64::NAN)).contains("learning_rate is NaN"));
-    assert!(Examples::dense(1, vec![f64::NAN], vec![1.0]).unwrap_err().message().contains("feature 0 of row 0"));
+    assert!(
+        Examples::dense(1, vec![f64::NAN], vec![1.0]).unwrap_err().message().contains("feature 0 of row 0")
+    );
 }
 
 #[test]

@@ -96,7 +96,9 @@ fn logistic_regression_and_svc_reach_the_optima_of_other_programs() {
 
 #[test]
 fn kmeans_from_the_same_start_ends_as_scikit_learn_does() {
-    let (Some(reference), Some(iris)) = (reference("kmeans.json"), data("sklearn-toy/iris.csv")) else { return };
+    let (Some(reference), Some(iris)) = (reference("kmeans.json"), data("sklearn-toy/iris.csv")) else {
+        return;
+    };
     let text = std::fs::read_to_string(iris).unwrap();
     let numbers = |line: &str| line.split(',').take(4).map(str::parse).collect::<Result<Vec<f64>, _>>().ok();
     let rows: Vec<Vec<f64>> = text.lines().skip(1).filter_map(numbers).collect();
@@ -105,7 +107,8 @@ fn kmeans_from_the_same_start_ends_as_scikit_learn_does() {
         let rows = rows.clone();
         let models = execute(config, move |env| {
             let start = Matrix::new(4, rows[..3].concat())?;
-            let parts: Vec<Matrix> = rows.chunks(30).map(|part| Matrix::new(4, part.concat()).unwrap()).collect();
+            let parts: Vec<Matrix> =
+                rows.chunks(30).map(|part| Matrix::new(4, part.concat()).unwrap()).collect();
             let points = env.from_splits(parts.len(), move |split| [parts[split].clone()]);
             Ok(KMeans::new().initial_centroids(start).max_iter(100).fit(points)?.collect())
         });
@@ -113,7 +116,8 @@ fn kmeans_from_the_same_start_ends_as_scikit_learn_does() {
     };
     everywhere(test_path!(kmeans_from_the_same_start_ends_as_scikit_learn_does), job, |models, place| {
         let [model] = models.as_slice() else { panic!("{place}: {} models", models.len()) };
-        let sizes: Vec<f64> = expected["sizes"].as_array().unwrap().iter().map(|n| n.as_f64().unwrap()).collect();
+        let sizes: Vec<f64> =
+            expected["sizes"].as_array().unwrap().iter().map(|n| n.as_f64().unwrap()).collect();
         assert_eq!(model.weights(), sizes, "{place}");
         let centers = expected["centers"].as_array().unwrap().iter().flat_map(|row| row.as_array().unwrap());
         for (found, expected) in model.centroids().values().iter().zip(centers) {
