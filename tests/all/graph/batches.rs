@@ -184,12 +184,11 @@ fn source_that_runs_ahead_waits_for_answers_and_goes_on() {
             let edges = env.from_batches(batches).into_collection();
             let tells = env.worker_index() == 0;
             let answered = Arc::clone(&answered);
-            let changes =
-                graph::connected_components(edges).changes_with_progress(move |next| {
-                    if let (Some(next), true) = (next, tells) {
-                        answered.store(next, Ordering::SeqCst);
-                    }
-                });
+            let changes = graph::connected_components(edges).changes_with_progress(move |next| {
+                if let (Some(next), true) = (next, tells) {
+                    answered.store(next, Ordering::SeqCst);
+                }
+            });
             Ok(changes.collect())
         });
         assert!(
