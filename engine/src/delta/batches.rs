@@ -1,16 +1,21 @@
 //! Sources of batches.
 
+use std::cell::Cell;
 use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
 use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder as TimelyBuilder;
+use timely::scheduling::Activator;
 
-use crate::delta::clock::BatchClock;
+use crate::delta::clock::{BatchClock, BatchNumber};
 use crate::edge::Edge;
 use crate::env::Env;
 use crate::error::Result;
+use crate::flow::Lineage;
 use crate::operator::output::RecordOutput;
+use crate::operator::{OperatorBuilder, WakeOn};
 use crate::origin::Origin;
 use crate::source::{SourceStatus, sooner};
 use crate::stream::DataStream;
@@ -44,7 +49,7 @@ impl<'s> Env<'s> {
     /// A stream of the batches of `splits` sources. Split `i` is read by worker `i mod workers`.
     ///
     /// Batch *b* of the stream, counted from 0, is batch *b* of all splits together: complete when each split has
-    /// completed it or has ended.
+    /// completed it or has ended. A split waits while it is more than 32 batches ahead of the slowest one.
     ///
     /// # Examples
     /// ```
@@ -77,26 +82,28 @@ impl<'s> Env<'s> {
         splits: usize,
         open: impl Fn(usize) -> Result<S> + 'static,
     ) -> DataStream<'s, S::Item, BatchClock> {
-        use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
-
+        let location = Location::caller();
         let place = self.batch_place().clone();
         let (scope, run) = (place.scope(), place.run());
-        let origin = Origin::new(name, Location::caller(), self.worker_index(), run);
-        let mut builder = OperatorBuilder::new(name.to_string(), scope);
+        let origin = Origin::new(name, location, self.worker_index(), run);
+        let mut builder = TimelyBuilder::new(name.to_string(), scope);
         let (output, stream) = builder.new_output::<Vec<S::Item>>();
-        let out = RecordOutput::<S::Item, BatchClock>::new(output);
+        // Nothing is ever sent here: it shows how far all splits have come.
+        let (_, clock) = builder.new_output::<Vec<()>>();
         let index = self.next_source();
         let gate = origin.run().gate(index);
         let address = builder.operator_info().address;
         gate.register(scope.worker().sync_activator_for(address.to_vec()));
-        let activator = scope.activator_for(address);
+        let activator = scope.activator_for(Rc::clone(&address));
         let guard = Rc::clone(&origin);
-        let mine = (0..splits).filter(|split| split % self.workers() == self.worker_index());
-        let mine: Vec<usize> = mine.collect();
+        let unopened = (0..splits).filter(|split| split % self.workers() == self.worker_index()).collect();
         let limit = guard.run().ledger().read_limit();
-        builder.build(move |mut capabilities| {
-            let first = capabilities.pop();
-            let mut reader = Reader { unopened: mine, first, open, splits: Vec::new(), out, limit };
+        let out = RecordOutput::<S::Item, BatchClock>::new(output);
+        let complete = Rc::new(Cell::new(0));
+        let seen = Rc::clone(&complete);
+        builder.build(move |capabilities| {
+            let first = <[_; 2]>::try_from(capabilities).ok();
+            let mut reader = Reader { unopened, first, open, splits: Vec::new(), out, limit, complete: seen };
             move |_frontiers| {
                 if gate.is_held() {
                     // The end of the hold activates the source again.
@@ -114,8 +121,10 @@ impl<'s> Env<'s> {
                 }
             }
         });
-        let lineage = Rc::new(std::iter::once(index).collect());
-        DataStream::from_edge(Edge { stream, place, origin, lineage })
+        let lineage: Lineage = Rc::new(std::iter::once(index).collect());
+        let edge = Edge { stream: clock, place, origin, lineage };
+        watch(edge.clone(), location, complete, self.batch_place().scope().activator_for(address));
+        DataStream::from_edge(Edge { stream, place: edge.place, origin: edge.origin, lineage: edge.lineage })
     }
 
     /// A stream of batches from an iterator over them, read by worker 0.
@@ -136,7 +145,7 @@ impl<'s> Env<'s> {
         B: IntoIterator<Item = I, IntoIter: 'static>,
         I: IntoIterator<Item: 'static, IntoIter: 'static> + 'static,
     {
-        let batches = std::cell::Cell::new(Some(batches.into_iter()));
+        let batches = Cell::new(Some(batches.into_iter()));
         self.batches("from_batches", 1, move |_split| {
             let mut batches = batches.take().into_iter().flatten().map(IntoIterator::into_iter);
             let current = batches.next();
@@ -157,25 +166,52 @@ impl<'s> Env<'s> {
     }
 }
 
+/// Batches that a split may be ahead of the slowest one of the same source. Nobody else can bound that: a batch which
+/// some split has not completed holds no source.
+const SPLIT_AHEAD: BatchNumber = 32;
+
+/// Notes in `complete` the first batch that some split of the source has not completed, and wakes the reader, which may
+/// be waiting for that.
+fn watch(
+    clock: Edge<'_, Vec<()>, BatchClock>,
+    location: &'static Location<'static>,
+    complete: Rc<Cell<BatchNumber>>,
+    reader: Activator,
+) {
+    let mut op = OperatorBuilder::made_at(&clock.place(), "batches complete", location);
+    let _clock = op.input(clock, WakeOn::Progress);
+    op.build(move |_promises, _activation| {
+        move |frontiers| {
+            let next = frontiers.next(0).map_or(BatchNumber::MAX, |(_epoch, batch)| batch);
+            if complete.replace(next) != next {
+                reader.activate();
+            }
+            Ok(())
+        }
+    });
+}
+
 /// Reads the splits of one worker, each in turn.
 struct Reader<S: BatchSource, F> {
     unopened: Vec<usize>,
-    /// The right to send the first batch, until the splits are open.
-    first: Option<Capability<BatchClock>>,
+    /// The right to send the first batch, until the splits are open; and the same for the clock.
+    first: Option<[Capability<BatchClock>; 2]>,
     open: F,
     splits: Vec<Split<S>>,
     out: RecordOutput<S::Item, BatchClock>,
     limit: usize,
+    /// The first batch that some split has not completed.
+    complete: Rc<Cell<BatchNumber>>,
 }
 
-/// A split, and the right to send its current batch.
+/// A split, and the right to send its current batch; and the same for the clock.
 struct Split<S> {
     source: S,
-    batch: Capability<BatchClock>,
+    batch: [Capability<BatchClock>; 2],
 }
 
 impl<S: BatchSource, F: Fn(usize) -> Result<S>> Reader<S, F> {
-    /// Asks each split once.
+    /// Asks each split once that is not too far ahead.
     fn read(&mut self, is_held: impl Fn() -> bool) -> Result<SourceStatus> {
         if let Some(first) = self.first.take() {
             for split in std::mem::take(&mut self.unopened) {
@@ -189,8 +225,13 @@ impl<S: BatchSource, F: Fn(usize) -> Result<S>> Reader<S, F> {
                 return Ok(SourceStatus::Ready);
             }
             let split = &mut self.splits[next];
+            if split.number() > self.complete.get().saturating_add(SPLIT_AHEAD) {
+                // The slowest split never waits here, and wakes this one when it goes on.
+                next += 1;
+                continue;
+            }
             let status = split.source.read(self.limit, &mut waiting)?;
-            self.out.send_held(&split.batch, &mut waiting);
+            self.out.send_held(&split.batch[0], &mut waiting);
             waiting.clear();
             overall = sooner(overall, split.moved(status));
             match status {
@@ -203,14 +244,19 @@ impl<S: BatchSource, F: Fn(usize) -> Result<S>> Reader<S, F> {
 }
 
 impl<S> Split<S> {
+    /// The batch it is reading.
+    fn number(&self) -> BatchNumber {
+        self.batch[0].time().1
+    }
+
     /// Goes on to the next batch if this one is complete; when to ask again.
     fn moved(&mut self, status: BatchStatus) -> SourceStatus {
         match status {
             BatchStatus::Ready => SourceStatus::Ready,
             BatchStatus::Idle(pause) => SourceStatus::Idle(pause),
             BatchStatus::Complete => {
-                let (epoch, batch) = *self.batch.time();
-                self.batch.downgrade(&(epoch, batch + 1));
+                let (epoch, batch) = *self.batch[0].time();
+                self.batch.iter_mut().for_each(|right| right.downgrade(&(epoch, batch + 1)));
                 SourceStatus::Ready
             }
             BatchStatus::Done => SourceStatus::Done,
