@@ -3,6 +3,8 @@
 use waterwheel_engine::hash::Key;
 use waterwheel_engine::{Collection, DeltaClock, InLoop, IterateScope, Round};
 
+use crate::iterations::Iterations;
+
 /// What one step of a delta iteration comes to.
 #[derive(Debug)]
 pub struct DeltaStep<'i, K, V, W, T: DeltaClock> {
@@ -86,6 +88,23 @@ pub fn iterate_delta<'s, K: Key, V: Key, W: Key, T: DeltaClock>(
         workset_variable.set(workset);
         scope.leave(next)
     })
+}
+
+impl Iterations {
+    /// As [`iterate_delta`].
+    #[track_caller]
+    pub fn iterate_delta<'s, K: Key, V: Key, W: Key, T: DeltaClock>(
+        solution_set: Collection<'s, (K, V), T>,
+        workset: Collection<'s, W, T>,
+        max_rounds: Round,
+        step: impl for<'i> FnOnce(
+            &IterateScope<'i, 's, T>,
+            Collection<'i, (K, V), InLoop<T>>,
+            Collection<'i, W, InLoop<T>>,
+        ) -> DeltaStep<'i, K, V, W, T>,
+    ) -> Collection<'s, (K, V), T> {
+        iterate_delta(solution_set, workset, max_rounds, step)
+    }
 }
 
 /// The solution set with `delta` in place of the records with its keys.

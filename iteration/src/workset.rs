@@ -1,13 +1,14 @@
 //! Worksets on state that is changed in place.
 
-use std::collections::BTreeMap;
+mod operator;
+mod slots;
 
-use rustc_hash::{FxHashMap, FxHashSet};
 use waterwheel_engine::hash::{Key, key_hash};
-use waterwheel_engine::operator::{Frontiers, Input, OperatorBuilder, Output, Promise, WakeOn};
+use waterwheel_engine::operator::{OperatorBuilder, WakeOn};
 use waterwheel_engine::{Clock, DataStream, Record, Result, Round};
 
 use crate::feedback::feedback_loop;
+use operator::Operator;
 
 /// What [`iterate_workset`] does with the work of a key.
 pub trait WorksetFunction<K, W>: 'static {
@@ -108,125 +109,10 @@ pub fn iterate_workset<'s, K: Key, W: Record, T: Clock, F: WorksetFunction<K, W>
         let (next, next_edge) = op.output();
         let (out, out_edge) = op.output();
         op.build(|_promises, _activation| {
-            let (states, rounds) = (FxHashMap::default(), BTreeMap::new());
-            let mut operator = Operator { input, next, out, function, states, rounds, open: None };
+            let mut operator = Operator::new(input, next, out, function);
             move |frontiers| operator.run(frontiers)
         });
         (next_edge, it.leave(out_edge))
     });
     DataStream::from_edge(out)
-}
-
-struct Operator<K, W, T: Clock, F: WorksetFunction<K, W>>
-where
-    K: Key,
-    W: Record,
-{
-    input: Input<Vec<(K, W)>, (T, Round)>,
-    next: Output<Vec<(K, W)>, (T, Round)>,
-    out: Output<Vec<F::Out>, (T, Round)>,
-    function: F,
-    states: FxHashMap<K, F::State>,
-    /// The work of rounds that have not begun.
-    rounds: BTreeMap<(T, Round), Waiting<K, W, T>>,
-    /// The time whose rounds have begun.
-    open: Option<Open<K, T>>,
-}
-
-/// The work of one round.
-struct Waiting<K, W, T: Clock> {
-    /// The right to send work for the round after.
-    promise: Promise<(T, Round)>,
-    /// The right to emit results at this time.
-    results: Promise<(T, Round)>,
-    work: FxHashMap<K, Vec<W>>,
-}
-
-/// A time whose rounds have begun.
-struct Open<K, T: Clock> {
-    /// The right to emit results at this time.
-    results: Promise<(T, Round)>,
-    /// Keys that have had work.
-    touched: FxHashSet<K>,
-}
-
-impl<K: Key, W: Record, T: Clock, F: WorksetFunction<K, W>> Operator<K, W, T, F> {
-    fn run(&mut self, frontiers: &Frontiers<'_, (T, Round)>) -> Result<()> {
-        self.read();
-        loop {
-            let open_is_over =
-                self.open.as_ref().is_some_and(|open| is_over(&open.results.time().0, frontiers));
-            let begins = self.rounds.first_key_value().map(|(time, _)| time.clone());
-            let begins = begins.filter(|time| !frontiers.may_arrive(0, time));
-            match begins {
-                // Work of the open time comes before its end, which the frontier may have passed already.
-                Some(time) if !open_is_over || self.is_open(&time.0) => self.begin(&time)?,
-                _ if open_is_over => self.settle()?,
-                _ => return Ok(()),
-            }
-        }
-    }
-
-    /// Takes in the work that is there.
-    fn read(&mut self) {
-        let rounds = &mut self.rounds;
-        self.input.for_each(|token, batch| {
-            let waiting = rounds.entry(token.time()).or_insert_with(|| Waiting {
-                promise: token.promise(0),
-                results: token.promise(1),
-                work: FxHashMap::default(),
-            });
-            for (key, work) in batch.drain(..) {
-                waiting.work.entry(key).or_default().push(work);
-            }
-        });
-    }
-
-    fn is_open(&self, time: &T) -> bool {
-        self.open.as_ref().is_some_and(|open| open.results.time().0 == *time)
-    }
-
-    /// Handles the work of one round, which is complete.
-    fn begin(&mut self, time: &(T, Round)) -> Result<()> {
-        let Some(Waiting { promise, results, work }) = self.rounds.remove(time) else { return Ok(()) };
-        let open = self.open.get_or_insert_with(|| Open { results, touched: FxHashSet::default() });
-        let mut workset = Workset { work: Vec::new() };
-        for (key, mut work) in work {
-            let state = self.states.entry(key.clone()).or_default();
-            self.function.step(&key, &mut work, state, &mut workset)?;
-            open.touched.insert(key);
-            if workset.work.len() >= BATCH {
-                self.next.send_promised(&promise, [&mut workset.work]);
-                workset.work.clear();
-            }
-        }
-        self.next.send_promised(&promise, [&mut workset.work]);
-        Ok(())
-    }
-
-    /// Emits the results of the open time, which has no work left.
-    fn settle(&mut self) -> Result<()> {
-        let Some(Open { results, touched }) = self.open.take() else { return Ok(()) };
-        let mut out = Vec::new();
-        for key in touched {
-            let Some(state) = self.states.get_mut(&key) else { continue };
-            if !self.function.settled(&key, state, &mut out)? {
-                self.states.remove(&key);
-            }
-            if out.len() >= BATCH {
-                self.out.send_promised(&results, [&mut out]);
-                out.clear();
-            }
-        }
-        self.out.send_promised(&results, [&mut out]);
-        Ok(())
-    }
-}
-
-/// Records that are sent at once.
-const BATCH: usize = 1024;
-
-/// Whether no work of `time` can come any more, in whatever round.
-fn is_over<T: Clock>(time: &T, frontiers: &Frontiers<'_, (T, Round)>) -> bool {
-    frontiers.next(0).is_none_or(|next| next.0 != *time)
 }

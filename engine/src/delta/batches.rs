@@ -1,12 +1,15 @@
 //! Sources of batches.
 
+use std::cell::Cell;
 use std::panic::Location;
+use std::rc::Rc;
 use std::time::Duration;
 
-use crate::delta::clock::BatchClock;
+use crate::delta::clock::{BatchClock, BatchNumber};
+use crate::edge::Edge;
 use crate::env::Env;
 use crate::error::Result;
-use crate::operator::{Output, Promise};
+use crate::operator::{Activation, OperatorBuilder, Output, Promise, WakeOn};
 use crate::source::{SourceStatus, sooner};
 use crate::stream::DataStream;
 
@@ -39,7 +42,7 @@ impl<'s> Env<'s> {
     /// A stream of the batches of `splits` sources. Split `i` is read by worker `i mod workers`.
     ///
     /// Batch *b* of the stream, counted from 0, is batch *b* of all splits together: complete when each split has
-    /// completed it or has ended.
+    /// completed it or has ended. A split waits while it is more than 32 batches ahead of the slowest one.
     ///
     /// # Examples
     /// ```
@@ -72,13 +75,19 @@ impl<'s> Env<'s> {
         splits: usize,
         open: impl Fn(usize) -> Result<S> + 'static,
     ) -> DataStream<'s, S::Item, BatchClock> {
-        let (mut op, gate) = self.source_operator(self.batch_place(), name, Location::caller());
+        let location = Location::caller();
+        let (mut op, gate) = self.source_operator(self.batch_place(), name, location);
         let (out, edge) = op.output();
-        let unopened: Vec<usize> = (self.worker_index()..splits).step_by(self.workers()).collect();
+        // Nothing is ever sent here: it shows how far all splits have come.
+        let (_, clock) = op.output();
+        let reads = op.activation();
+        let unopened = (self.worker_index()..splits).step_by(self.workers()).collect();
         let limit = self.place().run().ledger().read_limit();
-        op.build(move |mut promises, activation| {
-            let first = promises.pop();
-            let mut reader = Reader { unopened, first, open, splits: Vec::new(), out, limit };
+        let complete = Rc::new(Cell::new(0));
+        let seen = Rc::clone(&complete);
+        op.build(move |promises, activation| {
+            let first = <[_; 2]>::try_from(promises).ok();
+            let mut reader = Reader { unopened, first, open, splits: Vec::new(), out, limit, complete: seen };
             move |_frontiers| {
                 if gate.is_held() {
                     // The end of the hold activates the source again.
@@ -92,6 +101,7 @@ impl<'s> Env<'s> {
                 Ok(())
             }
         });
+        watch(clock, location, complete, reads);
         DataStream::from_edge(edge)
     }
 
@@ -113,7 +123,7 @@ impl<'s> Env<'s> {
         B: IntoIterator<Item = I, IntoIter: 'static>,
         I: IntoIterator<Item: 'static, IntoIter: 'static> + 'static,
     {
-        let batches = std::cell::Cell::new(Some(batches.into_iter()));
+        let batches = Cell::new(Some(batches.into_iter()));
         self.batches("from_batches", 1, move |_split| {
             let mut batches = batches.take().into_iter().flatten().map(IntoIterator::into_iter);
             let current = batches.next();
@@ -134,25 +144,52 @@ impl<'s> Env<'s> {
     }
 }
 
+/// Batches that a split may be ahead of the slowest one of the same source. Nobody else can bound that: a batch which
+/// some split has not completed holds no source.
+const SPLIT_AHEAD: BatchNumber = 32;
+
+/// Notes in `complete` the first batch that some split of the source has not completed, and wakes the reader, which may
+/// be waiting for that.
+fn watch(
+    clock: Edge<'_, Vec<()>, BatchClock>,
+    location: &'static Location<'static>,
+    complete: Rc<Cell<BatchNumber>>,
+    reader: Activation,
+) {
+    let mut op = OperatorBuilder::made_at(&clock.place(), "batches complete", location);
+    let _clock = op.input(clock, WakeOn::Progress);
+    op.build(move |_promises, _activation| {
+        move |frontiers| {
+            let next = frontiers.next(0).map_or(BatchNumber::MAX, |(_epoch, batch)| batch);
+            if complete.replace(next) != next {
+                reader.wake();
+            }
+            Ok(())
+        }
+    });
+}
+
 /// Reads the splits of one worker, each in turn.
 struct Reader<S: BatchSource, F> {
     unopened: Vec<usize>,
-    /// The right to send the first batch, until the splits are open.
-    first: Option<Promise<BatchClock>>,
+    /// The right to send the first batch, until the splits are open; and the same for the clock.
+    first: Option<[Promise<BatchClock>; 2]>,
     open: F,
     splits: Vec<Split<S>>,
     out: Output<Vec<S::Item>, BatchClock>,
     limit: usize,
+    /// The first batch that some split has not completed.
+    complete: Rc<Cell<BatchNumber>>,
 }
 
-/// A split, and the right to send its current batch.
+/// A split, and the right to send its current batch; and the same for the clock.
 struct Split<S> {
     source: S,
-    batch: Promise<BatchClock>,
+    batch: [Promise<BatchClock>; 2],
 }
 
 impl<S: BatchSource, F: Fn(usize) -> Result<S>> Reader<S, F> {
-    /// Asks each split once.
+    /// Asks each split once that is not too far ahead.
     fn read(&mut self, is_held: impl Fn() -> bool) -> Result<SourceStatus> {
         if let Some(first) = self.first.take() {
             for split in std::mem::take(&mut self.unopened) {
@@ -166,8 +203,13 @@ impl<S: BatchSource, F: Fn(usize) -> Result<S>> Reader<S, F> {
                 return Ok(SourceStatus::Ready);
             }
             let split = &mut self.splits[next];
+            if split.number() > self.complete.get().saturating_add(SPLIT_AHEAD) {
+                // The slowest split never waits here, and wakes this one when it goes on.
+                next += 1;
+                continue;
+            }
             let status = split.source.read(self.limit, &mut waiting)?;
-            self.out.send_promised(&split.batch, [&mut waiting]);
+            self.out.send_promised(&split.batch[0], [&mut waiting]);
             waiting.clear();
             overall = sooner(overall, split.moved(status)?);
             match status {
@@ -180,14 +222,19 @@ impl<S: BatchSource, F: Fn(usize) -> Result<S>> Reader<S, F> {
 }
 
 impl<S> Split<S> {
+    /// The batch it is reading.
+    fn number(&self) -> BatchNumber {
+        self.batch[0].time().1
+    }
+
     /// Goes on to the next batch if this one is complete; when to ask again.
     fn moved(&mut self, status: BatchStatus) -> Result<SourceStatus> {
         Ok(match status {
             BatchStatus::Ready => SourceStatus::Ready,
             BatchStatus::Idle(pause) => SourceStatus::Idle(pause),
             BatchStatus::Complete => {
-                let (epoch, batch) = *self.batch.time();
-                self.batch.advance_to(&(epoch, batch + 1))?;
+                let (epoch, batch) = *self.batch[0].time();
+                self.batch.iter_mut().try_for_each(|right| right.advance_to(&(epoch, batch + 1)))?;
                 SourceStatus::Ready
             }
             BatchStatus::Done => SourceStatus::Done,

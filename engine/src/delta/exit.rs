@@ -47,8 +47,8 @@ impl<'s, D: Key> Collection<'s, D, BatchClock> {
     }
 
     /// As [`changes`](Self::changes), and tells `progress` how far the collection has come: the number of the first
-    /// batch that is not complete, or `None` when all are. Called on every worker whenever that changes, after the
-    /// changes were sent.
+    /// batch that is not complete, or `None` when all are. Called on every worker whenever that changes from 0 on,
+    /// after the changes were sent.
     #[track_caller]
     pub fn changes_with_progress(
         self,
@@ -62,11 +62,12 @@ impl<'s, D: Key> Collection<'s, D, BatchClock> {
         location: &'static Location<'static>,
         mut progress: impl FnMut(Option<BatchNumber>) + 'static,
     ) -> DataStream<'s, Change<D>, BatchClock> {
-        let mut told = None;
+        let mut told = Some(0);
         let change = |(record, (_epoch, batch), diff)| Change { batch, record, diff };
         self.exit("changes", location, change, move |next: Option<BatchClock>, opened: Option<BatchClock>| {
             let first_open = next.map(|(_epoch, batch)| batch);
-            if told.replace(first_open) != Some(first_open) {
+            if told != first_open {
+                told = first_open;
                 progress(first_open);
             }
             next.zip(opened).is_some_and(|(next, opened)| opened.1 > next.1 + BATCHES_AHEAD)

@@ -88,14 +88,15 @@ pub struct PageRank<'s, N: Node> {
 /// *d* / (1 - damping) units, at which what rounding adds is less than what damping takes.
 ///
 /// # Accuracy
-/// With tolerance 0 the sum of errors over all ranks is below 1e-10 for graphs of up to about 3 edges a node, and the
-/// error of each rank far below that: 1e-12 is typical. It grows in proportion to the edges per node, and to the
-/// tolerance.
+/// With tolerance 0 and damping 0.85 the errors of all ranks together are below 1.3e-11 times the edges per node, or
+/// 8e-11 times where most nodes have no outgoing edge. The error of a single rank is far below that: on six graphs of
+/// 34 to 116,650 nodes the worst was 8e-13. It grows in proportion to the tolerance and to 1 / (1 - damping)².
 ///
 /// # Cost
 /// A round costs what is told in it. From nothing it takes about 24 / (1 - damping) rounds. A change of one edge goes as
 /// far as its effect on scores is above the threshold: in a well-connected graph that is everywhere at tolerance 0, with
-/// fewer rounds the smaller the effect. Memory is nodes and edges; there is no history.
+/// fewer rounds the smaller the effect, and costs about as much as an answer from nothing. Memory is nodes and edges;
+/// there is no history.
 ///
 /// # Errors
 /// A configuration error if a parameter is out of its range. The run ends with an

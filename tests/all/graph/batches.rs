@@ -195,8 +195,57 @@ fn source_that_runs_ahead_waits_for_answers_and_goes_on() {
             as_of_each(&all(values.unwrap()), BATCHES as usize, "ahead")[BATCHES as usize - 1].len() == 50
         );
         let most = most.load(Ordering::SeqCst);
-        // 32, and what is read before the hold is seen.
+        // 32 that are complete and not answered, 32 that the source is ahead, and what is read before that is seen.
         assert!(most < 200, "{workers} workers: {most} batches ahead");
+    }
+}
+
+/// Completes a batch every `pause` reads.
+struct Paced {
+    batch: u64,
+    pause: u64,
+    reads: u64,
+    at: Arc<[AtomicU64; 2]>,
+    split: usize,
+    lead: Arc<AtomicU64>,
+}
+
+impl BatchSource for Paced {
+    type Item = (u64, i64);
+
+    fn read(&mut self, _limit: usize, out: &mut Vec<(u64, i64)>) -> Result<BatchStatus> {
+        self.reads += 1;
+        if self.reads < self.pause {
+            return Ok(BatchStatus::Ready);
+        }
+        (self.reads, self.batch) = (0, self.batch + 1);
+        out.push((self.split as u64, 1));
+        self.at[self.split].store(self.batch, Ordering::SeqCst);
+        let other = self.at[1 - self.split].load(Ordering::SeqCst);
+        self.lead.fetch_max(self.batch.saturating_sub(other), Ordering::SeqCst);
+        Ok(if self.batch == 500 { BatchStatus::Done } else { BatchStatus::Complete })
+    }
+}
+
+/// No batch of the fast split is complete before the slow one has completed it too: without a limit all it reads
+/// would pile up.
+#[test]
+fn split_that_is_ahead_of_another_one_waits_for_it_and_goes_on() {
+    for workers in [1, 2] {
+        let (at, lead) = (Arc::new([AtomicU64::new(0), AtomicU64::new(0)]), Arc::new(AtomicU64::new(0)));
+        let most = Arc::clone(&lead);
+        let values = execute(RuntimeConfig::threads(workers), move |env| {
+            let (at, lead) = (Arc::clone(&at), Arc::clone(&lead));
+            let numbers = env.batches("paced", 2, move |split| {
+                let pause = if split == 0 { 1 } else { 20 };
+                Ok(Paced { batch: 0, pause, reads: 0, at: Arc::clone(&at), split, lead: Arc::clone(&lead) })
+            });
+            Ok(numbers.into_collection().count().changes().collect())
+        });
+        let found = as_of_each(&all(values.unwrap()), 500, "paced");
+        assert_eq!(found[499], [(0, 500), (1, 500)]);
+        let most = most.load(Ordering::SeqCst);
+        assert!(most < 40, "{workers} workers: {most} batches ahead");
     }
 }
 
