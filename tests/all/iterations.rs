@@ -6,6 +6,7 @@
 mod all_round;
 mod callbacks;
 mod fixture;
+mod inspector;
 mod misuse;
 mod nested;
 mod per_round;
