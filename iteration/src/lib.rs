@@ -5,6 +5,7 @@
 //! edge, and an end that progress tracking alone decides.
 
 mod body;
+mod collectives;
 mod config;
 mod data;
 mod epochs;
@@ -19,6 +20,7 @@ mod streams;
 mod termination;
 
 pub use body::{Iteration, IterationBodyResult};
+pub use collectives::{AllReduce, Collectives};
 pub use config::{IterationConfig, OperatorLifeCycle};
 pub use data::{DataInput, DataInputs, DataStreamReplay, NoReplay, Replay};
 pub use epochs::{EpochConnectedStreams, EpochStream, KeyedEpochStream};

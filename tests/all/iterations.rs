@@ -5,6 +5,7 @@
 
 mod all_round;
 mod callbacks;
+mod collectives;
 mod fixture;
 mod inspector;
 mod misuse;
