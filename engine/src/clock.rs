@@ -30,6 +30,9 @@ pub trait AnyClock: Timestamp + sealed::Sealed {
     /// The checkpoint epoch this time belongs to.
     fn epoch(&self) -> Epoch;
 
+    /// Appends the checkpoint epoch, then the counters of the loops, from the outermost.
+    fn counters(&self, to: &mut Vec<u64>);
+
     /// Whether this is behind all rounds of a loop around: the time of what is sent when it has ended.
     fn is_end(&self) -> bool;
 }
@@ -44,6 +47,9 @@ impl<T: AnyClock + TotalOrder> Clock for T {}
 
 /// The counter that a loop nests inside the surrounding clock. Implemented by the engine only.
 pub trait LoopCounter: Timestamp + TotalOrder + sealed::Sealed {
+    /// The number that programs know the counter by.
+    fn number(&self) -> u64;
+
     /// How a feedback edge moves this counter.
     fn feedback_step() -> Self::Summary;
 
@@ -65,6 +71,10 @@ impl AnyClock for Epoch {
         *self
     }
 
+    fn counters(&self, to: &mut Vec<u64>) {
+        to.push(*self);
+    }
+
     fn is_end(&self) -> bool {
         false
     }
@@ -73,6 +83,11 @@ impl AnyClock for Epoch {
 impl<T: Clock, R: LoopCounter> AnyClock for (T, R) {
     fn epoch(&self) -> Epoch {
         self.0.epoch()
+    }
+
+    fn counters(&self, to: &mut Vec<u64>) {
+        self.0.counters(to);
+        to.push(self.1.number());
     }
 
     fn is_end(&self) -> bool {
@@ -87,12 +102,20 @@ impl<T: AnyClock> AnyClock for EventClock<T> {
         self.outer.epoch()
     }
 
+    fn counters(&self, to: &mut Vec<u64>) {
+        self.outer.counters(to);
+    }
+
     fn is_end(&self) -> bool {
         self.outer.is_end()
     }
 }
 
 impl LoopCounter for Round {
+    fn number(&self) -> u64 {
+        *self
+    }
+
     fn feedback_step() -> u64 {
         1
     }
@@ -103,6 +126,10 @@ impl LoopCounter for Round {
 }
 
 impl LoopCounter for ClockHop {
+    fn number(&self) -> u64 {
+        self.0
+    }
+
     fn feedback_step() -> (u64, u64) {
         (0, 1)
     }

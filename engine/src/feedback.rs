@@ -1,6 +1,7 @@
 //! The feedback edge of a loop.
 
 mod gate;
+mod loop_state;
 mod marks;
 
 use std::panic::Location;
@@ -21,8 +22,10 @@ use crate::flow::{self, Lineage};
 use crate::operator::Batch;
 use crate::origin::Origin;
 
+pub(crate) use loop_state::LoopGauges;
+pub use loop_state::{LoopFlow, LoopState, RoundFlow};
 pub use marks::{BegunRounds, Mark};
-use marks::{MarkSender, Pass};
+use marks::{MarkSender, Pass, RoundGauge};
 
 /// The open end of a feedback edge.
 ///
@@ -37,6 +40,7 @@ pub struct FeedbackEdge<'i, C: Default + Batch, T: Clock> {
     origin: Rc<Origin>,
     id: usize,
     marks: Option<MarkSender<T>>,
+    gauge: Option<RoundGauge<T>>,
 }
 
 impl<'i, C: Default + Batch, T: Clock> FeedbackEdge<'i, C, T> {
@@ -52,8 +56,10 @@ impl<'i, C: Default + Batch, T: Clock> FeedbackEdge<'i, C, T> {
         let mut builder = OperatorBuilder::new("Feedback".to_string(), place.scope());
         let (output, stream) = builder.new_output::<C>();
         let lineage = Lineage::new([id].into());
+        let gauge = place.run().loop_gauges().map(|gauges| gauges.gauge(&place.scope().addr(), name));
+        let gauge = gauge.map(RoundGauge::new);
         let edge = Edge { stream, place: place.clone(), origin: Rc::clone(&origin), lineage };
-        (FeedbackEdge { builder, place: place.clone(), output, step, origin, id, marks: None }, edge)
+        (FeedbackEdge { builder, place: place.clone(), output, step, origin, id, marks: None, gauge }, edge)
     }
 
     /// An edge that tells every worker when a batch of a new time is first sent round here: one [`Mark`] for
@@ -74,7 +80,7 @@ impl<'i, C: Default + Batch, T: Clock> FeedbackEdge<'i, C, T> {
     pub fn close_if(mut self, edge: Edge<'i, C, T>, admits: impl Fn(&T) -> bool + 'static) {
         let mut input = self.connect(edge);
         self.builder.set_notify_for(0, FrontierInterest::Never);
-        let mut pass = Pass::new(self.output, self.marks);
+        let mut pass = Pass::new(self.output, self.marks, self.gauge);
         let step = self.step;
         self.builder.build(move |_capabilities| {
             move |frontiers| {

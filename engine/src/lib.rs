@@ -54,7 +54,7 @@ pub use event::{
     TimerContext, Trigger, TriggerContext, TriggerResult, WatermarkStrategy, WindowJoin, WindowResult,
     WindowedResults, WindowedStream, Windows,
 };
-pub use feedback::{BegunRounds, FeedbackEdge, Mark};
+pub use feedback::{BegunRounds, FeedbackEdge, LoopFlow, LoopState, Mark, RoundFlow};
 pub use flow::{ExchangeFlow, FlowState, SourceHold};
 pub use hash::Key;
 pub use keyed::{AggregateFunction, KeyedAtEnd, KeyedProcessFunction, KeyedStream, StateTtl};

@@ -33,6 +33,7 @@ pub use stop::StopHandle;
 use crate::collect::Outcome;
 use crate::env::Env;
 use crate::error::{Error, Result};
+use crate::feedback::LoopState;
 use crate::flow::Ledger;
 use crate::machine;
 use connect::Cluster;
@@ -81,6 +82,7 @@ where
     let run = Arc::new(RunState::with_ledger(ledger));
     run.set_threads(config.threads);
     config.flow_state.watch(run.ledger());
+    run.set_loop_gauges(config.loop_state.as_ref().map(LoopState::watch));
     config.stop.watch(&run);
     if config.processes == 1 {
         let (builders, _nothing) = communication(config.threads)

@@ -6,6 +6,7 @@
 //! follows the changes of its inputs; [`iterate_workset`] is the same on state that is changed in place.
 
 mod body;
+mod collectives;
 mod config;
 mod data;
 mod delta;
@@ -22,6 +23,7 @@ mod termination;
 mod workset;
 
 pub use body::{Iteration, IterationBodyResult};
+pub use collectives::{AllReduce, Collectives};
 pub use config::{IterationConfig, OperatorLifeCycle};
 pub use data::{DataInput, DataInputs, DataStreamReplay, NoReplay, Replay};
 pub use delta::{DeltaStep, iterate_delta};

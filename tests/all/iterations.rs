@@ -5,7 +5,9 @@
 
 mod all_round;
 mod callbacks;
+mod collectives;
 mod fixture;
+mod inspector;
 mod misuse;
 mod nested;
 mod per_round;

@@ -37,8 +37,11 @@ impl<'i, C: Default + Batch, T: Clock> FeedbackEdge<'i, C, T> {
         // Not `IfCapability`: what is held now may be known to timely only after the frontier has moved, and then
         // nobody would wake the gate.
         self.builder.set_notify_for(1, FrontierInterest::Always);
-        let mut gate =
-            Gate { pass: Pass::new(self.output, self.marks), go: BTreeSet::new(), held: BTreeMap::new() };
+        let mut gate = Gate {
+            pass: Pass::new(self.output, self.marks, self.gauge),
+            go: BTreeSet::new(),
+            held: BTreeMap::new(),
+        };
         let step = self.step;
         self.builder.build(move |_capabilities| {
             move |frontiers| {

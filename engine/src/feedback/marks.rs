@@ -2,12 +2,15 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::marker::PhantomData;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use timely::dataflow::channels::pushers::Output;
 use timely::dataflow::operators::{Capability, InputCapability};
 
 use crate::clock::Clock;
+use crate::feedback::loop_state::LoopGauge;
 use crate::operator::Batch;
 
 /// One worker's copy of a piece of news: the index of the worker.
@@ -63,6 +66,27 @@ impl<T: Clock> MarkSender<T> {
 pub(super) struct Pass<C, T: Clock> {
     output: Output<T, C>,
     marks: Option<MarkSender<T>>,
+    gauge: Option<RoundGauge<T>>,
+}
+
+/// Tells a loop's gauge what goes round.
+pub(super) struct RoundGauge<T> {
+    gauge: Arc<LoopGauge>,
+    clock: PhantomData<T>,
+}
+
+impl<T: Clock> RoundGauge<T> {
+    pub(super) fn new(gauge: Arc<LoopGauge>) -> Self {
+        let gauge = RoundGauge { gauge, clock: PhantomData };
+        gauge.note(&T::minimum(), 0);
+        gauge
+    }
+
+    fn note(&self, time: &T, records: i64) {
+        let mut counters = Vec::new();
+        time.counters(&mut counters);
+        self.gauge.note(counters, u64::try_from(records).unwrap_or(0));
+    }
 }
 
 /// The right to send at one time: a batch, and the news of it.
@@ -72,8 +96,12 @@ pub(super) struct Rights<T: Clock> {
 }
 
 impl<C: Default + Batch, T: Clock> Pass<C, T> {
-    pub(super) fn new(output: Output<T, C>, marks: Option<MarkSender<T>>) -> Self {
-        Pass { output, marks }
+    pub(super) fn new(
+        output: Output<T, C>,
+        marks: Option<MarkSender<T>>,
+        gauge: Option<RoundGauge<T>>,
+    ) -> Self {
+        Pass { output, marks, gauge }
     }
 
     /// The right to send at `next` what has come with `capability`.
@@ -91,6 +119,9 @@ impl<C: Default + Batch, T: Clock> Pass<C, T> {
         {
             let mut copies = (0..marks.workers as Mark).collect();
             marks.output.activate().give(right, &mut copies);
+        }
+        if let Some(gauge) = &self.gauge {
+            gauge.note(rights.batch.time(), batch.record_count());
         }
         self.output.activate().give(&rights.batch, batch);
     }

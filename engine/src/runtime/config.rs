@@ -6,6 +6,7 @@ mod hosts;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::feedback::LoopState;
 use crate::flow::FlowState;
 use crate::runtime::handshake::{MAX_JOB_NAME_BYTES, MAX_VERSION_BYTES, Terms};
 use crate::runtime::secret::Secret;
@@ -56,6 +57,7 @@ pub struct RuntimeConfig {
     pub(crate) stop: StopHandle,
     pub(crate) max_in_flight_records: usize,
     pub(crate) flow_state: FlowState,
+    pub(crate) loop_state: Option<LoopState>,
 }
 
 /// Upper limit of threads and of processes.
@@ -81,6 +83,7 @@ impl Default for RuntimeConfig {
             stop: StopHandle::default(),
             max_in_flight_records: RuntimeConfig::DEFAULT_MAX_IN_FLIGHT_RECORDS,
             flow_state: FlowState::default(),
+            loop_state: None,
         }
     }
 }
@@ -223,6 +226,13 @@ impl RuntimeConfig {
     #[must_use]
     pub fn max_in_flight_records(mut self, records: usize) -> Self {
         self.max_in_flight_records = records;
+        self
+    }
+
+    /// Shows the loops of the job to `state`. Default: nobody looks, and nothing is counted.
+    #[must_use]
+    pub fn loop_state(mut self, state: LoopState) -> Self {
+        self.loop_state = Some(state);
         self
     }
 

@@ -11,6 +11,7 @@ use rustc_hash::FxHashMap;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Board, Part};
+use crate::feedback::LoopGauges;
 use crate::flow::{Gate, Ledger};
 use crate::machine;
 use crate::runtime::graph::{Agreement, Graph};
@@ -32,6 +33,7 @@ pub(crate) struct RunState {
     threads: AtomicUsize,
     uids: Mutex<FxHashMap<(usize, String), &'static Location<'static>>>,
     agreement: Agreement,
+    loop_gauges: Mutex<Option<Arc<LoopGauges>>>,
 }
 
 /// Locks even when another thread panicked: every critical section here leaves its data whole.
@@ -150,6 +152,16 @@ impl RunState {
                 "uid \"{uid}\" is used twice, by the operators made at {first} and at {location}"
             ))),
         }
+    }
+
+    /// Sets where loops note their rounds, if anybody wants to know.
+    pub(crate) fn set_loop_gauges(&self, gauges: Option<Arc<LoopGauges>>) {
+        *lock(&self.loop_gauges) = gauges;
+    }
+
+    /// Where loops note their rounds, if anybody wants to know.
+    pub(crate) fn loop_gauges(&self) -> Option<Arc<LoopGauges>> {
+        lock(&self.loop_gauges).clone()
     }
 
     /// The watermarks of the parts of a stream with event time.
