@@ -32,4 +32,9 @@ impl<T: AnyClock> AnyClock for InLoop<T> {
     fn is_end(&self) -> bool {
         self.outer.is_end()
     }
+
+    fn counters(&self, to: &mut Vec<u64>) {
+        self.outer.counters(to);
+        to.push(self.inner);
+    }
 }
