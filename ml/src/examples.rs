@@ -146,6 +146,37 @@ impl Examples {
         }
     }
 
+    /// Appends the product of each row of a range and `coefficients` to `products`.
+    pub(crate) fn products(&self, rows: Range<usize>, coefficients: &[f64], products: &mut Vec<f64>) {
+        match &self.features {
+            Features::Dense(values) => {
+                let rows = values[rows.start * self.dim..rows.end * self.dim].chunks_exact(self.dim);
+                products.extend(rows.map(|row| dot(row, coefficients)));
+            }
+            Features::Sparse { .. } => products.extend(rows.map(|row| self.dot(row, coefficients))),
+        }
+    }
+
+    /// Adds each row of a range, times its number in `by`, to `sums`.
+    pub(crate) fn add_all_scaled(&self, rows: Range<usize>, by: &[f64], sums: &mut [f64]) {
+        match &self.features {
+            Features::Dense(values) => {
+                let rows = values[rows.start * self.dim..rows.end * self.dim].chunks_exact(self.dim);
+                for (row, by) in rows.zip(by) {
+                    sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += by * x);
+                }
+            }
+            Features::Sparse { .. } => {
+                rows.zip(by).for_each(|(row, by)| self.add_scaled(row, *by, sums));
+            }
+        }
+    }
+
+    /// Weights of a range of rows; none if all are 1.
+    pub(crate) fn weights(&self, rows: Range<usize>) -> &[f64] {
+        if self.weights.is_empty() { &[] } else { &self.weights[rows] }
+    }
+
     /// Adds `by` times a row to `sums`.
     #[inline]
     pub fn add_scaled(&self, row: usize, by: f64, sums: &mut [f64]) {

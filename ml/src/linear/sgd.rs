@@ -36,6 +36,7 @@ pub(crate) fn train<'s, L: Loss>(
                 coefficients: None,
                 blocks: Vec::new(),
                 next: (0, 0),
+                slopes: Vec::new(),
             };
             let parts = steps.connect(examples).process_epochs(gradients).partition_custom(|_, _| 0);
             let descent = Descent { params, coefficients: Vec::new(), parts: Vec::new() };
@@ -73,7 +74,12 @@ struct Gradients<L> {
     blocks: Vec<Examples>,
     /// Block and row that come next.
     next: (usize, usize),
+    /// Of a tile; empty between two.
+    slopes: Vec<f64>,
 }
+
+/// Rows of a tile.
+const TILE: usize = 64;
 
 impl<L: Loss> Gradients<L> {
     /// The part of the next batch: rows in order, cut short at the end, then from the first again.
@@ -88,12 +94,15 @@ impl<L: Loss> Gradients<L> {
             let rows = self.next.1..block.rows().min(self.next.1.saturating_add(left));
             left -= rows.len();
             self.next.1 = rows.end;
-            for row in rows {
-                let (label, weight) = (block.labels()[row], block.weight(row));
-                let (loss, slope) = self.loss.loss_and_slope(block.dot(row, &coefficients), label);
-                block.add_scaled(row, weight * slope, &mut part.gradient);
-                part.loss += weight * loss;
-                part.weight += weight;
+            // Tiles of rows stay in the cache between the passes over them.
+            for first in rows.clone().step_by(TILE) {
+                let tile = first..rows.end.min(first + TILE);
+                self.slopes.clear();
+                block.products(tile.clone(), &coefficients, &mut self.slopes);
+                let (labels, weights) = (&block.labels()[tile.clone()], block.weights(tile.clone()));
+                part.loss += self.loss.losses(&mut self.slopes, labels, weights);
+                part.weight += if weights.is_empty() { tile.len() as f64 } else { weights.iter().sum() };
+                block.add_all_scaled(tile, &self.slopes, &mut part.gradient);
             }
             if self.next.1 == block.rows() {
                 self.next = (self.next.0 + 1, 0);
