@@ -177,7 +177,7 @@ impl<'s, D: 'static, T: Clock> DataStream<'s, D, T> {
     ///
     /// `f` runs once per worker of the stream's [`parallelism`](Self::parallelism), even without records;
     /// these are in order of arrival. All are kept in memory until then. Not for what is fed back into this
-    /// stream: see [`WAITS_FOR_END`](ProcessFunction::WAITS_FOR_END).
+    /// stream: see [`WAITS_FOR_END`](crate::ProcessFunction::WAITS_FOR_END).
     #[track_caller]
     pub fn map_partition<I: IntoIterator<Item: 'static>>(
         self,
