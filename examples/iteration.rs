@@ -53,7 +53,9 @@ fn main() -> Result<()> {
             IterationBodyResult::new((better,), (errors,)).termination_criteria(criteria)
         });
         let points = env.from_splits(4, |split| {
-            (0..250).map(move |i| (f64::from(i % 5), split as f64)).map(|(x, y)| Matrix::new(2, vec![10.0 * x, y]))
+            (0..250)
+                .map(move |i| (f64::from(i % 5), split as f64))
+                .map(|(x, y)| Matrix::new(2, vec![10.0 * x, y]))
         });
         let clusters = KMeans::new().k(5).fit(points.try_map(|block| block))?;
         Ok((errors.collect(), clusters.collect()))
