@@ -13,6 +13,8 @@
 mod common;
 mod ours;
 mod raw;
+#[path = "../common/raw.rs"]
+mod timely_workers;
 mod work;
 
 use common::{Bench, Figure};

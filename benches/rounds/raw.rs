@@ -1,67 +1,33 @@
 //! The same loops on raw timely.
 
-use std::any::Any;
 use std::collections::BTreeMap;
-use std::net::{TcpListener, TcpStream};
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-use timely::communication::Hooks;
-use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
-use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::operator::Operator;
 use timely::dataflow::operators::vec::Broadcast;
 use timely::dataflow::operators::{Concat, ConnectLoop, Enter, Exchange, Feedback, ToStream};
 use timely::dataflow::{Scope, StreamVec};
-use timely::{CommunicationConfig, ExchangeData, WorkerConfig};
+use timely::{ExchangeData, WorkerConfig};
 
+use crate::timely_workers::{Workers, first, second, threads};
 use crate::work::{Case, Rounds, Run, Shape, Side, Work};
 
 type Time = (u64, u64);
 
 pub fn run(work: &Work, shape: Shape) -> Run {
     match shape.processes {
-        1 => run_threads(work, shape.workers),
-        _ => run_processes(work),
+        1 => run_on(work, threads(shape.workers)),
+        _ => first(|address| work.child_args(&Side::Raw(address)), |workers| run_on(work, workers)),
     }
-}
-
-/// Starts the second process, which connects to this one.
-fn run_processes(work: &Work) -> Run {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let args = work.child_args(&Side::Raw(address));
-    let mut child = Command::new(std::env::current_exe().unwrap()).args(args).spawn().unwrap();
-    let run = run_process(work, 0, listener.accept().unwrap().0);
-    assert!(child.wait().unwrap().success());
-    run
 }
 
 /// The part of the second process.
 pub fn run_second(work: &Work, address: &str) {
-    run_process(work, 1, TcpStream::connect(address).unwrap());
+    run_on(work, second(address));
 }
 
-/// Runs process `process` of two, of one worker each.
-fn run_process(work: &Work, process: usize, other: TcpStream) -> Run {
-    other.set_nodelay(true).unwrap();
-    let mut sockets = vec![Some(other)];
-    sockets.insert(process, None);
-    let hooks = Hooks::default();
-    let inside = ProcessBuilder::new_typed_vector(1, hooks.refill.clone(), hooks.spill.clone());
-    let (builders, guard) = initialize_networking_from_sockets(inside, sockets, process, 1, hooks).unwrap();
-    run_on(work, builders.into_iter().map(AllocatorBuilder::Tcp).collect(), Box::new(guard))
-}
-
-fn run_threads(work: &Work, workers: usize) -> Run {
-    let one = workers == 1;
-    let config = if one { CommunicationConfig::Thread } else { CommunicationConfig::Process(workers) };
-    let (builders, guard) = config.try_build().unwrap();
-    run_on(work, builders, guard)
-}
-
-fn run_on(work: &Work, builders: Vec<AllocatorBuilder>, guard: Box<dyn Any + Send>) -> Run {
+fn run_on(work: &Work, (builders, guard): Workers) -> Run {
     let (job, times) = (*work, Arc::new(Mutex::new(Rounds::new(work.rounds))));
     let noted = Arc::clone(&times);
     let guards = timely::execute::execute_from(builders, guard, WorkerConfig::default(), move |worker| {

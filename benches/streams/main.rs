@@ -15,6 +15,8 @@ mod by_hand;
 mod common;
 mod ours;
 mod raw;
+#[path = "../common/raw.rs"]
+mod timely_workers;
 mod work;
 
 use common::{Bench, Figure, medians};

@@ -2,7 +2,7 @@
 //!
 //! [`Iterations`] are FLIP-176's: variables and data of any types, epochs, listeners, termination criteria.
 //! [`feedback_loop`] is the primitive that the parameter server stands on: a nested clock, one feedback
-//! edge, and an end that progress tracking alone decides. [`iterate_delta`] is Flink's delta iteration, whose answer
+//! edge, and an end that progress tracking alone decides. [`Iterations::iterate_delta`] is Flink's delta iteration, whose answer
 //! follows the changes of its inputs; [`iterate_workset`] is the same on state that is changed in place.
 
 mod body;
@@ -26,7 +26,7 @@ pub use body::{Iteration, IterationBodyResult};
 pub use collectives::{AllReduce, Collectives};
 pub use config::{IterationConfig, OperatorLifeCycle};
 pub use data::{DataInput, DataInputs, DataStreamReplay, NoReplay, Replay};
-pub use delta::{DeltaStep, iterate_delta};
+pub use delta::DeltaStep;
 pub use epochs::{EpochConnectedStreams, EpochStream, KeyedEpochStream};
 pub use feedback::{LoopBody, feedback_loop};
 pub use iterations::Iterations;

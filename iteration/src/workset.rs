@@ -58,7 +58,7 @@ impl<K, W> Workset<K, W> {
 /// and no round begins before the one before is complete everywhere: results do not depend on the number of workers
 /// where the function does not depend on the order of a key's work. Times follow each other.
 ///
-/// Unlike [`iterate_delta`](crate::iterate_delta) it keeps no history: memory is the state and the work in progress,
+/// Unlike [`iterate_delta`](crate::Iterations::iterate_delta) it keeps no history: memory is the state and the work in progress,
 /// whatever the number of rounds, but a function has to know by itself how to undo. It fits what converges, such as
 /// PageRank.
 ///

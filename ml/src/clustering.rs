@@ -7,6 +7,8 @@ mod distance;
 mod kmeans;
 mod nearest;
 mod start;
+mod sums;
 
 pub use distance::DistanceMeasure;
 pub use kmeans::{KMeans, KMeansModel};
+pub(crate) use sums::ClusterSums;

@@ -14,6 +14,7 @@ use crate::Matrix;
 use crate::clustering::distance::DistanceMeasure;
 use crate::clustering::nearest::Nearest;
 use crate::clustering::start::Sample;
+use crate::clustering::sums::{ClusterSums, check_columns};
 use crate::once::once;
 
 /// K-means clustering (Lloyd, *Least squares quantization in PCM*, 1982).
@@ -190,18 +191,19 @@ impl KMeansModel {
         Ok(points.iter().map(|point| nearest.of(point)).collect())
     }
 
+    /// Adds up points by cluster.
+    pub(crate) fn sums<'a>(&self, blocks: impl IntoIterator<Item = &'a Matrix>) -> Result<ClusterSums> {
+        let nearest = Nearest::new(&self.centroids, self.measure);
+        let mut sums = ClusterSums::new(&self.centroids);
+        blocks.into_iter().try_for_each(|block| sums.add(block, &nearest))?;
+        Ok(sums)
+    }
+
     /// The clusters of all blocks of a stream, block by block.
     #[track_caller]
     pub fn transform<'s>(&self, points: DataStream<'s, Matrix>) -> DataStream<'s, Vec<usize>> {
         let model = self.clone();
         points.try_map(move |block| model.predict(&block))
-    }
-}
-
-fn check_columns(points: &Matrix, expected: usize) -> Result<()> {
-    match points.columns() {
-        found if found == expected => Ok(()),
-        found => Err(Error::data(format!("points have {found} columns, expected {expected}"))),
     }
 }
 
@@ -217,42 +219,30 @@ struct Step {
 enum Part {
     /// Candidates for the first centroids.
     Start(Sample),
-    /// Sums and numbers of the points of each cluster.
-    Sums { worker: usize, sums: Matrix, counts: Vec<f64> },
+    /// By worker.
+    Sums(usize, ClusterSums),
 }
 
 /// Adds up the points that are nearest to each centroid, on every worker.
 struct Assign {
-    measure: DistanceMeasure,
     sample: Sample,
-    centroids: Option<Matrix>,
+    model: Option<KMeansModel>,
     blocks: Vec<Matrix>,
 }
 
 impl Assign {
     fn new(kmeans: &KMeans) -> Self {
         let sample = Sample::new(kmeans.k, kmeans.seed);
-        Assign { measure: kmeans.measure, sample, centroids: None, blocks: Vec::new() }
+        Assign { sample, model: None, blocks: Vec::new() }
     }
 
     fn part(&self, worker: usize) -> Result<Part> {
-        let Some(centroids) = &self.centroids else {
+        let Some(model) = &self.model else {
             let mut sample = self.sample.clone();
             self.blocks.iter().flat_map(Matrix::iter).for_each(|point| sample.add(point));
             return Ok(Part::Start(sample));
         };
-        let nearest = Nearest::new(centroids, self.measure);
-        let mut sums = Matrix::zeros(centroids.rows(), centroids.columns());
-        let mut counts = vec![0.0; centroids.rows()];
-        for block in &self.blocks {
-            check_columns(block, centroids.columns())?;
-            for point in block.iter() {
-                let cluster = nearest.of(point);
-                counts[cluster] += 1.0;
-                sums.row_mut(cluster).iter_mut().zip(point).for_each(|(sum, x)| *sum += x);
-            }
-        }
-        Ok(Part::Sums { worker, sums, counts })
+        Ok(Part::Sums(worker, model.sums(&self.blocks)?))
     }
 }
 
@@ -279,7 +269,7 @@ impl EpochCoProcessFunction<Step, Matrix> for Assign {
         _context: &mut EpochContext,
         _out: &mut Collector<Part>,
     ) -> Result<()> {
-        self.centroids = Some(step.model.centroids);
+        self.model = Some(step.model);
         Ok(())
     }
 
@@ -304,7 +294,7 @@ struct Means {
     measure: DistanceMeasure,
     centroids: Option<Matrix>,
     rounds: u64,
-    parts: Vec<(usize, Matrix, Vec<f64>)>,
+    parts: Vec<(usize, ClusterSums)>,
     sample: Sample,
     started: bool,
 }
@@ -336,20 +326,17 @@ impl Means {
 
     /// The means of the clusters.
     fn step(&mut self) -> Result<Option<Step>> {
-        self.parts.sort_by_key(|(worker, ..)| *worker);
+        self.parts.sort_by_key(|(worker, _)| *worker);
         let mut parts = std::mem::take(&mut self.parts).into_iter();
-        let (Some((_, mut sums, mut weights)), Some(centroids)) = (parts.next(), &mut self.centroids) else {
+        let (Some((_, mut sums)), Some(centroids)) = (parts.next(), &mut self.centroids) else {
             return Ok(None);
         };
-        for (_, more, counts) in parts {
-            sums.add(&more);
-            weights.iter_mut().zip(counts).for_each(|(weight, count)| *weight += count);
-        }
+        parts.for_each(|(_, more)| sums.merge(&more));
         let before = centroids.clone();
-        for (cluster, weight) in weights.iter().enumerate().filter(|(_, weight)| **weight > 0.0) {
-            let sums = sums.row(cluster);
-            centroids.row_mut(cluster).iter_mut().zip(sums).for_each(|(mean, sum)| *mean = sum / weight);
+        for (cluster, count, sum) in sums.of_clusters() {
+            centroids.row_mut(cluster).iter_mut().zip(sum).for_each(|(mean, sum)| *mean = sum / count);
         }
+        let weights = sums.counts().to_vec();
         self.rounds += 1;
         let is_last = self.rounds >= self.max_iter || before == *centroids;
         let model = KMeansModel { centroids: centroids.clone(), weights, measure: self.measure };
@@ -379,7 +366,7 @@ impl EpochProcessFunction<Part> for Means {
                 self.sample.merge(sample);
                 self.started = true;
             }
-            Part::Sums { worker, sums, counts } => self.parts.push((worker, sums, counts)),
+            Part::Sums(worker, sums) => self.parts.push((worker, sums)),
         }
         Ok(())
     }

@@ -2,11 +2,10 @@
 
 use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
 use waterwheel_engine::{DataStream, Error, Result};
 
 use crate::Matrix;
-use crate::clustering::KMeansModel;
+use crate::clustering::{ClusterSums, KMeansModel};
 use crate::online::train::{OnlineLearner, train};
 
 /// K-means on a stream: every batch moves the centroids towards the means of its points.
@@ -83,17 +82,10 @@ struct Learner {
     decay: f64,
 }
 
-/// Sums and numbers of the points of each cluster.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Sums {
-    sums: Matrix,
-    counts: Vec<f64>,
-}
-
 impl OnlineLearner for Learner {
     type Block = Matrix;
     type Model = KMeansModel;
-    type Sums = Sums;
+    type Sums = ClusterSums;
 
     fn rows(block: &Matrix) -> usize {
         block.rows()
@@ -103,36 +95,20 @@ impl OnlineLearner for Learner {
         block.slice(rows)
     }
 
-    fn sum(&self, model: &KMeansModel, blocks: &[Matrix]) -> Result<Sums> {
-        let (k, columns) = (model.centroids().rows(), model.centroids().columns());
-        let (mut sums, mut counts) = (Matrix::zeros(k, columns), vec![0.0; k]);
-        for block in blocks {
-            for (point, cluster) in block.iter().zip(model.predict(block)?) {
-                counts[cluster] += 1.0;
-                sums.row_mut(cluster).iter_mut().zip(point).for_each(|(sum, x)| *sum += x);
-            }
-        }
-        Ok(Sums { sums, counts })
+    fn sum(&self, model: &KMeansModel, blocks: &[Matrix]) -> Result<ClusterSums> {
+        model.sums(blocks)
     }
 
-    fn update(&self, model: &KMeansModel, parts: Vec<Sums>) -> Result<KMeansModel> {
-        let (mut centroids, mut weights) = (model.centroids().clone(), model.weights().to_vec());
-        let mut all = Sums {
-            sums: Matrix::zeros(centroids.rows(), centroids.columns()),
-            counts: vec![0.0; weights.len()],
-        };
-        for part in parts {
-            all.sums.add(&part.sums);
-            all.counts.iter_mut().zip(part.counts).for_each(|(all, count)| *all += count);
-        }
-        for (cluster, (weight, count)) in weights.iter_mut().zip(all.counts).enumerate() {
-            *weight = self.decay * *weight + count;
-            if count > 0.0 {
-                let share = count / *weight;
-                let sums = all.sums.row(cluster);
-                let move_to_mean = |(x, sum): (&mut f64, &f64)| *x += (sum / count - *x) * share;
-                centroids.row_mut(cluster).iter_mut().zip(sums).for_each(move_to_mean);
-            }
+    fn update(&self, model: &KMeansModel, parts: Vec<ClusterSums>) -> Result<KMeansModel> {
+        let mut all = ClusterSums::new(model.centroids());
+        parts.iter().for_each(|part| all.merge(part));
+        let mut centroids = model.centroids().clone();
+        let weights = model.weights().iter().zip(all.counts()).map(|(weight, n)| self.decay * weight + n);
+        let weights: Vec<f64> = weights.collect();
+        for (cluster, count, sum) in all.of_clusters() {
+            let share = count / weights[cluster];
+            let move_to_mean = |(x, sum): (&mut f64, &f64)| *x += (sum / count - *x) * share;
+            centroids.row_mut(cluster).iter_mut().zip(sum).for_each(move_to_mean);
         }
         model.moved(centroids, weights)
     }

@@ -11,7 +11,7 @@ use crate::cluster::{everywhere, test_path};
 fn labels<'s>(edges: Collection<'s, Edge>, max_rounds: Round) -> Collection<'s, Edge> {
     let edges = edges.flat_map(|(a, b)| [(a, b), (b, a)]);
     let nodes = edges.clone().map(|(node, _)| node).distinct().map(|node| (node, node));
-    iterate_delta(nodes.clone(), nodes, max_rounds, |scope, labels, changed| {
+    Iterations::iterate_delta(nodes.clone(), nodes, max_rounds, |scope, labels, changed| {
         let sent = changed.join_map(scope.enter(edges), |_from, label, to| (*to, *label));
         let least = sent.reduce(|_node, labels, out| out.push((*labels[0].0, 1)));
         let both = least.join_map(labels, |node, new, old| (*node, (*new, *old)));
@@ -76,7 +76,7 @@ fn delta_replaces_the_record_of_its_key_and_adds_new_keys() {
     let values = execute(RuntimeConfig::threads(2), |env| {
         let solution = env.from_batches([vec![((1u32, 50u32), 1), ((2, 60), 1)]]).into_collection();
         let work = env.from_batches([vec![((1u32, 8u32), 1), ((1, 7), 1), ((3, 9), 1)]]).into_collection();
-        let done = iterate_delta(solution, work, Round::MAX, |_scope, _solution, work| {
+        let done = Iterations::iterate_delta(solution, work, Round::MAX, |_scope, _solution, work| {
             let nothing = work.clone().filter(|_| false);
             DeltaStep { delta: work, workset: nothing }
         });
