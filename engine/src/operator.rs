@@ -19,6 +19,7 @@ use timely::progress::operate::FrontierInterest;
 use timely::scheduling::Activator;
 use timely::scheduling::activate::SyncActivator;
 
+use crate::cache::CacheShare;
 use crate::clock::{AnyClock, Clock, EventClock};
 use crate::edge::{Edge, Place};
 use crate::error::{Error, Result};
@@ -305,6 +306,12 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
     pub fn activation(&self) -> Activation {
         let info = self.builder.operator_info();
         Activation { activator: self.place.scope().activator_for(info.address) }
+    }
+
+    /// The share of this operator of the process's memory and directory for data caches, for all caches that it will
+    /// have. To be asked for once.
+    pub fn cache_share(&self) -> CacheShare {
+        CacheShare::of(self.place.run().cache_space())
     }
 
     /// What lets another operator on the same worker run functions of this one.
