@@ -110,10 +110,12 @@ impl<D: 'static, T: Clock> Assigner<D, T> {
         self.send_early(frontiers)?;
         self.read()?;
         self.move_on(frontiers.next_outer(0).as_ref())?;
-        if frontiers.meet(None).is_none()
-            && let Some(mut idleness) = self.idleness.take()
+        // Not before: other processes may not know of this stream while the graph is built.
+        if let Some(idleness) = &mut self.idleness
+            && (!self.takes_part || frontiers.meet(None).is_none())
         {
-            idleness.end();
+            idleness.end(self.rounds.are_told());
+            self.idleness = None;
         }
         Ok(())
     }
@@ -145,7 +147,8 @@ impl<D: 'static, T: Clock> Assigner<D, T> {
         let (may_begin, mut outcome) = (frontiers.next_outer(1), Ok(()));
         early.retain(|outer, (right, batches)| {
             let round = rounds.get_mut(outer);
-            if round.is_none() && may_begin.as_ref().is_some_and(|first| first <= outer) || outcome.is_err() {
+            let waits = round.is_none() && may_begin.as_ref().is_some_and(|first| first <= outer);
+            if waits || outcome.is_err() {
                 return true;
             }
             match round {

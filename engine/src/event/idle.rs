@@ -123,11 +123,10 @@ impl Idleness {
         others.map_or(watermark, |others| others.max(watermark))
     }
 
-    /// The part has ended where it is; others no longer wait for it.
-    pub(crate) fn end(&mut self) {
+    /// The part has ended where it is, in a loop behind all rounds; others no longer wait for it.
+    pub(crate) fn end(&mut self, in_loop: bool) {
         self.now.is_active = false;
-        if !self.now.round.is_empty() {
-            // Behind all rounds.
+        if in_loop {
             self.now.round = vec![u64::MAX];
         }
         self.tell(machine::now());

@@ -3,8 +3,7 @@
 use std::panic::Location;
 use std::rc::Rc;
 
-use crate::clock::{Clock, Epoch, EventClock};
-use crate::edge::Place;
+use crate::clock::{Clock, Epoch};
 use crate::event::driver::{self, EventLogic};
 use crate::event::process::{EventProcessFunction, Processed};
 use crate::event::stream::{EventStream, Timed};
@@ -13,7 +12,7 @@ use crate::event::window::Windows;
 use crate::event::windowed::{WindowedResults, WindowedStream};
 use crate::hash::Key;
 use crate::keyed::{KeySelector, Made};
-use crate::operator::{Input, OperatorBuilder, WakeOn};
+use crate::operator::{OperatorBuilder, WakeOn};
 use crate::record::Record;
 
 /// A stream with event time that is partitioned by key; see [`EventStream::key_by`].
@@ -66,19 +65,6 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedEventStream<'s, K, D, T> {
         location: &'static Location<'static>,
         logic: L,
     ) -> WindowedResults<'s, L::Out, D, T> {
-        let (op, input, around) = self.partitioned(name, location);
-        let (results, late) = driver::run(op, input, &around, logic);
-        WindowedResults {
-            results: EventStream::from_edge(results, around.clone()),
-            late: EventStream::from_edge(late, around),
-        }
-    }
-
-    fn partitioned(
-        self,
-        name: &str,
-        location: &'static Location<'static>,
-    ) -> (OperatorBuilder<'s, EventClock<T>>, Input<Vec<Timed<D>>, EventClock<T>>, Place<'s, T>) {
         let (edge, around) = self.stream.into_parts();
         let (selector, workers) = (self.route, edge.origin.parallelism().min(around.workers()));
         let mut op = OperatorBuilder::made_at(&edge.place(), name, location);
@@ -87,6 +73,10 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedEventStream<'s, K, D, T> {
         };
         let input = op.input_by_route(edge, WakeOn::Progress, route);
         op.set_parallelism(workers);
-        (op, input, around)
+        let (results, late) = driver::run(op, input, &around, logic);
+        WindowedResults {
+            results: EventStream::from_edge(results, around.clone()),
+            late: EventStream::from_edge(late, around),
+        }
     }
 }

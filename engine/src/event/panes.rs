@@ -148,7 +148,7 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> Panes<K, D, F> {
             .only_window(record.timestamp)
             .filter(|window| !self.settings.is_gone(window, watermark))
         {
-            Some(window) => self.add_to(open, window, key, record, watermark, &mut out.results),
+            Some(window) => self.add_to(open, (key, window), record, watermark, &mut out.results),
             None => self.add_to_several(open, key, record, watermark, out),
         }
     }
@@ -169,9 +169,9 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> Panes<K, D, F> {
         match assigned.split_last() {
             Some((last, others)) => {
                 for window in others {
-                    self.add_to(open, *window, key, record.clone(), watermark, &mut out.results);
+                    self.add_to(open, (key, *window), record.clone(), watermark, &mut out.results);
                 }
-                self.add_to(open, *last, key, record, watermark, &mut out.results);
+                self.add_to(open, (key, *last), record, watermark, &mut out.results);
             }
             // Between windows that leave gaps a record is not late: it is in none.
             None if outside => {}
@@ -184,8 +184,7 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> Panes<K, D, F> {
     fn add_to(
         &mut self,
         open: &mut OpenPanes<K, F::Acc>,
-        window: TimeWindow,
-        key: &K,
+        (key, window): (&K, TimeWindow),
         record: Timed<D>,
         watermark: EventTime,
         results: &mut Collector<Timed<F::Out>>,

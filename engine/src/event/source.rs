@@ -169,7 +169,7 @@ impl SplitClocks {
     /// There will be no more records.
     fn end(&mut self) {
         if let Some(idleness) = &mut self.idleness {
-            idleness.end();
+            idleness.end(false);
         }
     }
 }

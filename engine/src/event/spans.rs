@@ -1,6 +1,7 @@
 //! What functions with event time keep between records, where operators begin anew in each round.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use crate::clock::Clock;
 use crate::error::Result;
@@ -29,15 +30,13 @@ impl<T: Clock, L: Renewable> Renewed<T, L> {
     pub(crate) fn at<R>(&mut self, time: &T, f: impl FnOnce(&mut L) -> Result<R>) -> Result<R> {
         let Renewed { logic, spans } = self;
         let Some(Spans { last_of, open }) = spans else { return f(logic) };
-        let last = last_of(time);
-        let mut kept = match open.remove(&last) {
-            Some(kept) => kept,
-            None => state(logic.fresh())?,
+        let kept = match open.entry(last_of(time)) {
+            Entry::Occupied(kept) => kept.into_mut(),
+            Entry::Vacant(vacant) => vacant.insert(state(logic.fresh())?),
         };
-        logic.swap(&mut kept);
+        logic.swap(kept);
         let outcome = f(logic);
-        logic.swap(&mut kept);
-        open.insert(last, kept);
+        logic.swap(kept);
         outcome
     }
 

@@ -2,10 +2,11 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use serde::{Deserialize, Serialize};
 use waterwheel::prelude::*;
 
 use super::data::{
-    Click, Ending, InLoop, Row, counts, in_loop, in_time, millis, rounds_of, row, some_clicks,
+    Click, Ending, InLoop, Row, counts, in_loop, in_round, in_time, millis, rounds_of, row, some_clicks,
 };
 use crate::cluster::{everywhere, test_path};
 use crate::event_time::windows::{naive_sessions, naive_sliding};
@@ -136,43 +137,65 @@ fn windows_and_joins_of_a_loop_are_the_same_at_every_shape() {
     );
 }
 
-/// With a bound that is too small: what is not in a window is late, and no other round made it so.
+/// What became of clicks of which some are late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum Fate {
+    /// So many were counted in a window.
+    Counted(u64),
+    /// One of this time came late.
+    Late(i64),
+    /// Windows over these windows have so many.
+    CountedAgain(u64),
+    /// A window came late to these.
+    LateAgain,
+}
+
+const BOUND: i64 = 150;
+
+fn fates(clicks: DataStream<'_, Click, InLoop>) -> DataStream<'_, Fate, InLoop> {
+    let bound = millis(BOUND as u64);
+    let strategy = WatermarkStrategy::bounded_out_of_orderness(bound, |click: &Click| click.at);
+    let keyed = clicks.assign_timestamps_and_watermarks(strategy).key_by(|click| click.user);
+    let counted = keyed.window(Windows::tumbling(millis(100)).unwrap()).count();
+    let by_user = counted.results.clone().key_by(|count| count.key % 2);
+    let again = by_user.window(Windows::tumbling(millis(200)).unwrap()).sum(|count| count.value);
+    let counts = counted.results.map(|count| Fate::Counted(count.value));
+    let late = counted.late.map(|click| Fate::Late(click.at));
+    let (sums, late_again) =
+        (again.results.map(|sum| Fate::CountedAgain(sum.value)), again.late.map(|_| Fate::LateAgain));
+    counts.union(late).union(sums).union(late_again).into_stream()
+}
+
+/// With a bound that is too small: what is not in a window is late, and no other round made it so. The windows
+/// themselves never come late to what follows.
 #[test]
 fn late_records_of_a_round_are_late_by_records_of_the_same_round() {
-    const BOUND: i64 = 150;
     let run = |config: RuntimeConfig| {
         let found = execute(config, |env| {
-            let first = env.from_iter(some_clicks(400)).rebalance();
-            let how = (Ending::Feedback, OperatorLifeCycle::AllRound);
-            let found = in_loop(first, how, |x| {
-                let bound = millis(BOUND as u64);
-                let strategy = WatermarkStrategy::bounded_out_of_orderness(bound, |click: &Click| click.at);
-                let keyed = x.assign_timestamps_and_watermarks(strategy).key_by(|click| click.user);
-                let counted = keyed.window(Windows::tumbling(millis(100)).unwrap()).count();
-                let counts = counted.results.map(|count| (count.value, None)).into_stream();
-                counts.union(counted.late.map(|click| (0, Some(click.at))).into_stream())
-            });
-            Ok(found.collect())
+            let first = env.from_iter(some_clicks(4000)).rebalance();
+            Ok(in_loop(first, (Ending::Feedback, OperatorLifeCycle::AllRound), fates).collect())
         });
         found.unwrap().concat()
     };
-    everywhere(
-        test_path!(late_records_of_a_round_are_late_by_records_of_the_same_round),
-        run,
-        |found: Vec<(Round, (u64, Option<i64>))>, shape| {
-            for (round, clicks) in rounds_of(&some_clicks(400), usize::MAX).into_iter().enumerate() {
-                let of_round =
-                    || found.iter().filter(|(of, _)| *of == round as Round).map(|(_, found)| found);
-                let counted: u64 = of_round().map(|(count, _)| count).sum();
-                let late: Vec<_> = of_round().filter_map(|(_, late)| *late).collect();
-                assert_eq!(counted as usize + late.len(), clicks.len(), "{shape}, round {round}");
-                let watermark = clicks.iter().map(|click| click.at).max().unwrap() - BOUND;
-                for at in late {
-                    assert!(at - at.rem_euclid(100) + 100 <= watermark, "{shape}, round {round}: {at}");
+    let path = test_path!(late_records_of_a_round_are_late_by_records_of_the_same_round);
+    everywhere(path, run, |found: Vec<(Round, Fate)>, shape| {
+        for (round, clicks) in (0..).zip(rounds_of(&some_clicks(4000), usize::MAX)) {
+            let watermark = clicks.iter().map(|click| click.at).max().unwrap() - BOUND;
+            let (mut counted, mut late, mut again) = (0, 0, 0);
+            for (_, fate) in found.iter().filter(|(of, _)| *of == round) {
+                match *fate {
+                    Fate::Counted(n) => counted += n,
+                    Fate::CountedAgain(n) => again += n,
+                    Fate::Late(at) => {
+                        late += 1;
+                        assert!(at - at.rem_euclid(100) + 100 <= watermark, "{shape}, round {round}: {at}");
+                    }
+                    Fate::LateAgain => panic!("{shape}, round {round}: a window came late"),
                 }
             }
-        },
-    );
+            assert_eq!((counted + late, again), (clicks.len() as u64, counted), "{shape}, round {round}");
+        }
+    });
 }
 
 /// The event-time cases of Flink ML's `WindowsTest`, over 100 records in each of 2 rounds: tumbling windows of 14 ms
