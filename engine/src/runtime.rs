@@ -32,6 +32,7 @@ pub use stop::StopHandle;
 
 use crate::cache::CacheSpace;
 use crate::collect::Outcome;
+use crate::edge::Place;
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::feedback::LoopState;
@@ -161,7 +162,11 @@ where
     let outcome = worker.dataflow(|scope| {
         scope.scoped("event time", |events| {
             scope.scoped("batches", |batches| {
-                build(run, job, &Env::new(scope, events, batches, Arc::clone(run)))
+                batches.scoped("event time", |in_batches| {
+                    let place = Place::new(scope, Arc::clone(run)).with_events(events);
+                    let batches = Place::new(batches, Arc::clone(run)).with_events(in_batches);
+                    build(run, job, &Env::new(place, batches))
+                })
             })
         })
     });

@@ -183,9 +183,9 @@ impl RunState {
 
     /// Tells the other processes how far a worker's part of a stream is.
     pub(crate) fn tell_watermark(&self, stream: usize, worker: usize, part: Part) {
-        let Part { watermark, is_active } = part;
+        let Part { round, watermark, is_active } = part;
         if let Some(links) = lock(&self.links).as_ref() {
-            links.send(&Notice::Watermark { stream, worker, watermark, is_active });
+            links.send(&Notice::Watermark { stream, worker, round, watermark, is_active });
         }
     }
 
