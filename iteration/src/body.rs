@@ -8,6 +8,34 @@ use waterwheel_engine::{Clock, DataStream, Edge, Mark, Place, Round};
 use crate::streams::{Records, StreamTuple, Variables};
 
 /// The inside of an iteration while it is built.
+///
+/// Streams of the body can have event time, which runs anew in every round; see
+/// [`EventStream`](waterwheel_engine::EventStream).
+///
+/// # Examples
+/// Times that double from round to round, counted by the minute in each:
+/// ```
+/// use std::time::Duration;
+/// use waterwheel_engine::{RuntimeConfig, WatermarkStrategy, Windows, execute};
+/// use waterwheel_iteration::{IterationBodyResult, IterationConfig, Iterations};
+///
+/// let counts = execute(RuntimeConfig::threads(2), |env| {
+///     let (times, config) = (env.from_iter([1_000i64, 2_000, 61_000]), IterationConfig::new().max_rounds(2));
+///     let minute = Windows::tumbling(Duration::from_secs(60))?;
+///     let (counts,) = Iterations::iterate_bounded((times,), (), config, |_it, (at,), ()| {
+///         let disorder = Duration::from_secs(100);
+///         let strategy = WatermarkStrategy::bounded_out_of_orderness(disorder, |at: &i64| *at);
+///         let timed = at.clone().assign_timestamps_and_watermarks(strategy);
+///         let counts = timed.window_all(minute).count().results.map(|n| (n.window.start, n.value));
+///         IterationBodyResult::new((at.map(|at| 2 * at),), (counts.into_stream(),))
+///     });
+///     Ok(counts.collect())
+/// })?;
+/// let mut counts = counts.concat();
+/// counts.sort();
+/// assert_eq!(counts, [(0, 2), (0, 2), (60_000, 1), (120_000, 1)]);
+/// # Ok::<(), waterwheel_engine::Error>(())
+/// ```
 pub struct Iteration<'i, 's, U: Clock> {
     pub(crate) inner: Place<'i, (U, Round)>,
     pub(crate) outer: Place<'s, U>,
