@@ -144,9 +144,12 @@ impl<'s, T: AnyClock> Place<'s, T> {
     /// Ends the run because the graph is wrong at the caller's source line.
     #[track_caller]
     pub fn refuse(&self, error: Error) {
-        let name = self.scope.name();
-        let location = std::panic::Location::caller();
-        Origin::new(&name, location, self.worker_index(), self.run()).refuse(error);
+        Origin::of_place(self, std::panic::Location::caller()).refuse(error);
+    }
+
+    /// Names of the loops around, from the outermost to the one whose body this is.
+    pub(crate) fn loops(&self) -> Vec<String> {
+        self.run.loops_around(&self.scope.addr())
     }
 
     /// Index of this worker, in `0..workers()`.
@@ -173,6 +176,7 @@ impl<'s, T: Clock> Place<'s, T> {
             .clone()
             .map(|span| -> SpanOf<(T, R)> { Rc::new(move |(outer, _): &(T, R)| (span(outer), R::end())) });
         self.scope.scoped::<(T, R), _, _>(name, |inner| {
+            self.run.note_loop(&inner.addr(), name);
             let inner = Place { all_rounds: span, ..Place::new(inner, self.run()) };
             body(&inner.all_rounds(), self)
         })
@@ -207,14 +211,11 @@ impl<'i, T: Clock, R: LoopCounter> Place<'i, (T, R)> {
     }
 
     /// Opens a feedback edge: what is later sent into it by [`FeedbackEdge::close`] comes out of the returned
-    /// edge, one hop later.
+    /// edge, one hop later. It has the name of the loop.
     #[track_caller]
-    pub fn feedback<C: Default + Batch>(
-        &self,
-        name: &str,
-    ) -> (FeedbackEdge<'i, C, (T, R)>, Edge<'i, C, (T, R)>) {
+    pub fn feedback<C: Default + Batch>(&self) -> (FeedbackEdge<'i, C, (T, R)>, Edge<'i, C, (T, R)>) {
         let step = (Default::default(), R::feedback_step());
-        FeedbackEdge::open(self, name, std::panic::Location::caller(), step)
+        FeedbackEdge::open(self, std::panic::Location::caller(), step)
     }
 }
 

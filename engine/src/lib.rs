@@ -57,7 +57,9 @@ pub use event::{
 pub use feedback::{BegunRounds, FeedbackEdge, LoopFlow, LoopState, Mark, RoundFlow};
 pub use flow::{ExchangeFlow, FlowState, SourceHold};
 pub use hash::Key;
-pub use keyed::{AggregateFunction, KeyedAtEnd, KeyedProcessFunction, KeyedStream, StateTtl};
+pub use keyed::{
+    AggregateFunction, KeyedAtEnd, KeyedContext, KeyedProcessFunction, KeyedStream, ProcessingTimer, StateTtl,
+};
 pub use parcel::{Packet, Parcel};
 pub use process::{Collector, ForRound, ProcessFunction};
 pub use record::Record;

@@ -5,6 +5,7 @@
 //! turns the token into a [`Promise`], which holds the time open until it is dropped.
 
 mod input;
+mod neighbour;
 pub(crate) mod output;
 mod route;
 
@@ -16,7 +17,6 @@ use timely::dataflow::channels::pact::{DistributorPact, Pipeline};
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder as TimelyBuilder;
 use timely::progress::frontier::MutableAntichain;
 use timely::progress::operate::FrontierInterest;
-use timely::scheduling::Activator;
 use timely::scheduling::activate::SyncActivator;
 
 use crate::clock::{AnyClock, Clock, EventClock};
@@ -34,6 +34,8 @@ use crate::record::Record;
 use crate::wire::Wired;
 
 pub use input::{Input, Promise, Token};
+pub(crate) use neighbour::Alarm;
+pub use neighbour::{Activation, OnBehalf};
 pub use output::Output;
 use output::RecordOutput;
 use route::ByRoute;
@@ -76,7 +78,7 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
     }
 
     pub(crate) fn made_at(place: &Place<'s, T>, name: &str, location: &'static Location<'static>) -> Self {
-        let origin = Origin::new(name, location, place.worker_index(), place.run());
+        let origin = Origin::new(place, name, location);
         let builder = TimelyBuilder::new(name.to_string(), place.scope());
         let (place, lineage) = (place.clone(), Lineage::default());
         OperatorBuilder { builder, place, origin, lineage, may_wait: false, inputs: 0 }
@@ -304,12 +306,12 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
     /// Wakes this operator, from another one on the same worker.
     pub fn activation(&self) -> Activation {
         let info = self.builder.operator_info();
-        Activation { activator: self.place.scope().activator_for(info.address) }
+        Activation::new(self.place.scope().activator_for(info.address))
     }
 
     /// What lets another operator on the same worker run functions of this one.
     pub fn on_behalf(&self) -> OnBehalf {
-        OnBehalf(Rc::clone(&self.origin))
+        OnBehalf::new(Rc::clone(&self.origin))
     }
 
     /// Finishes the operator. `constructor` gets one promise per output for the first time of all, and
@@ -343,51 +345,6 @@ impl<C: timely::Accountable + 'static> Batch for C {}
 /// The sources that an edge descends from.
 #[derive(Clone, Debug, Default)]
 pub struct SourcesOf(pub(crate) Lineage);
-
-/// Runs functions of one operator inside another: their errors and panics name the one they belong to.
-#[derive(Clone)]
-pub struct OnBehalf(Rc<Origin>);
-
-impl OnBehalf {
-    /// Runs `f`.
-    ///
-    /// # Errors
-    /// Those of `f`, with the operator and the worker.
-    #[inline]
-    pub fn call<R>(&self, f: impl FnOnce() -> Result<R>) -> Result<R> {
-        self.0.blamed(f).map_err(|error| error.at(self.0.site()))
-    }
-}
-
-impl std::fmt::Debug for OnBehalf {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("OnBehalf").field(&self.0.site().operator).finish()
-    }
-}
-
-/// Wakes an operator from itself or from others on the same worker.
-#[derive(Clone)]
-pub struct Activation {
-    activator: Activator,
-}
-
-impl Activation {
-    /// Runs the operator again soon.
-    pub fn wake(&self) {
-        self.activator.activate();
-    }
-
-    /// Runs the operator again after `delay`.
-    pub fn wake_after(&self, delay: std::time::Duration) {
-        self.activator.activate_after(delay);
-    }
-}
-
-impl std::fmt::Debug for Activation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Activation")
-    }
-}
 
 impl<T: Clock> Frontiers<'_, EventClock<T>> {
     /// The greatest time that is not after anything that may still arrive on input `port`; `None` when

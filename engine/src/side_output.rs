@@ -10,7 +10,7 @@ use crate::clock::{Clock, Epoch};
 use crate::edge::Edge;
 use crate::error::Result;
 use crate::hash::Key;
-use crate::keyed::{KeyedProcessFunction, KeyedStream};
+use crate::keyed::{KeyedContext, KeyedProcessFunction, KeyedStream};
 use crate::operator::{Input, OperatorBuilder, Promise, Token, WakeOn};
 use crate::process::{self, BatchFunction, Beside, Collector, ForRound, PerRecord, ProcessFunction};
 use crate::record::Record;
@@ -256,7 +256,14 @@ where
     type Out = E;
     const WAITS_FOR_END: bool = false;
 
-    fn process(&mut self, key: &K, state: &mut S, record: D, out: &mut Collector<E>) -> Result<()> {
+    fn process(
+        &mut self,
+        key: &K,
+        state: &mut S,
+        record: D,
+        _context: &mut KeyedContext,
+        out: &mut Collector<E>,
+    ) -> Result<()> {
         (self.f)(key, state, record, out, &mut self.side);
         Ok(())
     }

@@ -6,7 +6,6 @@ use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use timely::dataflow::operators::Concat;
 
@@ -154,7 +153,7 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
     #[track_caller]
     pub fn union(self, other: Self) -> Self {
         let (first, second) = (&self.edge.origin, &other.edge.origin);
-        let origin = Origin::new("union", Location::caller(), first.worker(), Arc::clone(first.run()));
+        let origin = Origin::new(&self.edge.place, "union", Location::caller());
         origin.set_parallelism(first.parallelism().max(second.parallelism()));
         let lineage = flow::both(&self.edge.lineage, &other.edge.lineage);
         let stream = self.edge.stream.concat(other.edge.stream);

@@ -67,7 +67,7 @@ pub fn feedback_loop<'s, T: Clock, R: LoopCounter, C: Default + Batch, O>(
     body: impl for<'a, 'i> FnOnce(&LoopBody<'a, 'i, 's, T, R>, Edge<'i, C, (T, R)>) -> (Edge<'i, C, (T, R)>, O),
 ) -> O {
     around.nested(name, |inner, outer| {
-        let (open, fed_back) = inner.feedback(name);
+        let (open, fed_back) = inner.feedback();
         let (feedback, results) = body(&LoopBody { inner, outer }, fed_back);
         open.close(feedback);
         results

@@ -53,8 +53,8 @@ impl<'i, U: Clock> Head<'i, U> {
 
     /// Opens a feedback edge of the loop.
     #[track_caller]
-    pub(crate) fn open<D: 'static>(&self, name: &str) -> OpenFeedback<'i, D, (U, Round)> {
-        let (edge, fed_back) = self.place.feedback(name);
+    pub(crate) fn open<D: 'static>(&self) -> OpenFeedback<'i, D, (U, Round)> {
+        let (edge, fed_back) = self.place.feedback();
         let shared = Rc::new(RefCell::new(Some(edge)));
         self.feedback.borrow_mut().push(Rc::clone(&shared) as Rc<dyn MarksRounds<'i, _> + 'i>);
         (shared, fed_back)

@@ -83,7 +83,7 @@ fn open<'i, D: 'static, U: Clock>(
     init: DataStream<'_, D, U>,
     the_loop: &Loop<'_, 'i, U>,
 ) -> (DataStream<'i, D, (U, Round)>, SharedFeedback<'i, D, (U, Round)>) {
-    let (edge, fed_back) = the_loop.head.open(the_loop.name);
+    let (edge, fed_back) = the_loop.head.open();
     let init = DataStream::from_edge(the_loop.place.enter(init.into_edge()));
     (init.union(DataStream::from_edge(fed_back)), edge)
 }

@@ -9,7 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::clock::{Clock, Epoch};
 use crate::error::Result;
 use crate::hash::Key;
-use crate::keyed::{KeyedProcessFunction, KeyedStream};
+use crate::keyed::{KeyedContext, KeyedProcessFunction, KeyedStream};
 use crate::process::{Collector, ForRound};
 use crate::record::Record;
 use crate::stream::DataStream;
@@ -266,7 +266,14 @@ where
     type Out = E;
     const WAITS_FOR_END: bool = AT_END;
 
-    fn process(&mut self, key: &K, state: &mut Option<A>, record: D, out: &mut Collector<E>) -> Result<()> {
+    fn process(
+        &mut self,
+        key: &K,
+        state: &mut Option<A>,
+        record: D,
+        _context: &mut KeyedContext,
+        out: &mut Collector<E>,
+    ) -> Result<()> {
         let grown = (self.step)(state.take(), record);
         let so_far = state.insert(grown);
         if !AT_END {

@@ -1,6 +1,7 @@
 //! What all worker threads of one process share while a job runs: the first failure, the threads to wake,
 //! the gates of the sources, and the links to the other processes.
 
+use std::collections::BTreeMap;
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,6 +35,8 @@ pub(crate) struct RunState {
     uids: Mutex<FxHashMap<(usize, String), &'static Location<'static>>>,
     agreement: Agreement,
     loop_gauges: Mutex<Option<Arc<LoopGauges>>>,
+    /// Names of loops by their address in the graph, which is the same on every worker.
+    loops: Mutex<BTreeMap<Vec<usize>, String>>,
 }
 
 /// Locks even when another thread panicked: every critical section here leaves its data whole.
@@ -162,6 +165,17 @@ impl RunState {
     /// Where loops note their rounds, if anybody wants to know.
     pub(crate) fn loop_gauges(&self) -> Option<Arc<LoopGauges>> {
         lock(&self.loop_gauges).clone()
+    }
+
+    /// Notes that the scope at `address` is the body of a loop.
+    pub(crate) fn note_loop(&self, address: &[usize], name: &str) {
+        lock(&self.loops).insert(address.to_vec(), name.to_string());
+    }
+
+    /// Names of the loops around the scope at `address`, from the outermost; its own is the last.
+    pub(crate) fn loops_around(&self, address: &[usize]) -> Vec<String> {
+        let loops = lock(&self.loops);
+        (1..=address.len()).filter_map(|depth| loops.get(&address[..depth]).cloned()).collect()
     }
 
     /// The watermarks of the parts of a stream with event time.

@@ -273,7 +273,14 @@ impl KeyedProcessFunction<u64, Numbered> for Faulty {
     type State = u64;
     type Out = Numbered;
 
-    fn process(&mut self, _: &u64, n: &mut u64, record: Numbered, _: &mut Collector<Numbered>) -> Result<()> {
+    fn process(
+        &mut self,
+        _: &u64,
+        n: &mut u64,
+        record: Numbered,
+        _: &mut KeyedContext,
+        _: &mut Collector<Numbered>,
+    ) -> Result<()> {
         *n += 1;
         self.record(&record)
     }

@@ -61,6 +61,7 @@ impl KeyedProcessFunction<u64, Pair> for Counting {
         key: &u64,
         count: &mut u64,
         pair: Pair,
+        _: &mut KeyedContext,
         out: &mut Collector<(u64, u64)>,
     ) -> Result<()> {
         *count += 1;
