@@ -4,6 +4,7 @@
 //! worker thread of every process. No timely type appears in what a program sees.
 
 mod async_map;
+mod bad_record;
 mod clock;
 mod collect;
 mod connect;
@@ -33,6 +34,7 @@ mod stream;
 mod wire;
 
 pub use async_map::AsyncOptions;
+pub use bad_record::{BadRecordCount, BadRecordPolicy, BadRecordState};
 pub use clock::{AnyClock, Clock, ClockHop, Epoch, EventTime, LoopCounter, Round};
 pub use collect::{Collected, Outcome};
 pub use connect::{
@@ -66,8 +68,6 @@ pub use record::Record;
 pub use rounds::LoopHead;
 pub use runtime::{Meeting, RuntimeConfig, StopHandle, execute, started_as};
 pub use side_output::{OutputTag, SideOutputStream, SideOutputs, SidePort, SideReaders};
-pub use source::{
-    BadRecord, BadRecordPolicy, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header, Source, SourceStatus,
-};
+pub use source::{BadRecord, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header, Source, SourceStatus};
 pub use state::{ListState, MapState, ReducingState, ValueState};
 pub use stream::DataStream;

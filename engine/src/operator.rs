@@ -298,6 +298,11 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         SourceHold::new(self.place.run(), &held.0, &spared.0)
     }
 
+    /// Where this operator was made.
+    pub(crate) fn origin(&self) -> Rc<Origin> {
+        Rc::clone(&self.origin)
+    }
+
     /// Number of this operator, the same on all workers.
     pub(crate) fn id(&self) -> usize {
         self.builder.operator_info().global_id

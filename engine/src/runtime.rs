@@ -82,6 +82,7 @@ where
     let run = Arc::new(RunState::with_ledger(ledger));
     run.set_threads(config.threads);
     config.flow_state.watch(run.ledger());
+    config.bad_record_state.watch(run.bad_records());
     run.set_loop_gauges(config.loop_state.as_ref().map(LoopState::watch));
     config.stop.watch(&run);
     if config.processes == 1 {

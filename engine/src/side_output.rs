@@ -154,7 +154,8 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
     }
 }
 
-fn run<'s, D: 'static, T: Clock, F: BatchFunction<D>>(
+/// Finishes an operator with side outputs; `make` gets what takes their records.
+pub(crate) fn run<'s, D: 'static, T: Clock, F: BatchFunction<D>>(
     mut op: OperatorBuilder<'s, T>,
     input: Input<Vec<D>, T>,
     make: impl FnOnce(SideOutputs) -> F,

@@ -28,7 +28,7 @@ fn divide(config: RuntimeConfig, policy: BadRecordPolicy, n: u64) -> Result<Both
 
 #[test]
 fn every_record_is_either_a_result_or_a_dead_letter_with_its_reason() {
-    let job = |config| divide(config, BadRecordPolicy::Skip, 20_001);
+    let job = |config| divide(config, BadRecordPolicy::DeadLetter, 20_001);
     let path = test_path!(every_record_is_either_a_result_or_a_dead_letter_with_its_reason);
     everywhere(path, job, |done, shape| {
         if started_as().is_some() {
@@ -64,7 +64,8 @@ fn random_records_are_divided_as_a_loop_divides_them_and_in_order() {
     let check = |numbers: Vec<u64>| {
         let (good, bad): (Vec<u64>, Vec<u64>) = numbers.iter().partition(|x| *x % 2 == 0);
         let workers = execute(RuntimeConfig::threads(1), move |env| {
-            let (halves, dead) = env.from_iter(numbers.clone()).try_map_with(BadRecordPolicy::Skip, halve);
+            let (halves, dead) =
+                env.from_iter(numbers.clone()).try_map_with(BadRecordPolicy::DeadLetter, halve);
             Ok((halves.collect(), dead.map(|letter| letter.record).collect()))
         });
         let (halves, dead) = workers.unwrap().swap_remove(0);

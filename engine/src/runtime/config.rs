@@ -5,6 +5,7 @@ mod hosts;
 
 use std::time::Duration;
 
+use crate::bad_record::BadRecordState;
 use crate::error::{Error, Result};
 use crate::feedback::LoopState;
 use crate::flow::FlowState;
@@ -58,6 +59,7 @@ pub struct RuntimeConfig {
     pub(crate) max_in_flight_records: usize,
     pub(crate) flow_state: FlowState,
     pub(crate) loop_state: Option<LoopState>,
+    pub(crate) bad_record_state: BadRecordState,
 }
 
 /// Upper limit of threads and of processes.
@@ -84,6 +86,7 @@ impl Default for RuntimeConfig {
             max_in_flight_records: RuntimeConfig::DEFAULT_MAX_IN_FLIGHT_RECORDS,
             flow_state: FlowState::default(),
             loop_state: None,
+            bad_record_state: BadRecordState::default(),
         }
     }
 }
@@ -226,6 +229,13 @@ impl RuntimeConfig {
     #[must_use]
     pub fn max_in_flight_records(mut self, records: usize) -> Self {
         self.max_in_flight_records = records;
+        self
+    }
+
+    /// Shows the number of bad records of each operator to `state`. Default: nobody looks.
+    #[must_use]
+    pub fn bad_record_state(mut self, state: BadRecordState) -> Self {
+        self.bad_record_state = state;
         self
     }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
+use crate::bad_record::BadRecordCounts;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Board, Part};
 use crate::feedback::LoopGauges;
@@ -35,6 +36,7 @@ pub(crate) struct RunState {
     uids: Mutex<FxHashMap<(usize, String), &'static Location<'static>>>,
     agreement: Agreement,
     loop_gauges: Mutex<Option<Arc<LoopGauges>>>,
+    bad_records: Arc<BadRecordCounts>,
     /// Names of loops by their address in the graph, which is the same on every worker.
     loops: Mutex<BTreeMap<Vec<usize>, String>>,
 }
@@ -52,6 +54,11 @@ impl RunState {
     /// What is in flight on the exchanges.
     pub(crate) fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
+    }
+
+    /// How many bad records there were.
+    pub(crate) fn bad_records(&self) -> &Arc<BadRecordCounts> {
+        &self.bad_records
     }
 
     /// Tells the other processes how many records this one has sent into an exchange more than it has read.
