@@ -47,6 +47,11 @@ impl<'s, C: 'static, T: AnyClock> Edge<'s, C, T> {
         Edge { place: place.clone(), ..self }
     }
 
+    /// Ends the run because what is made of this edge is wrong; the error names the operator that made it.
+    pub fn refuse(&self, error: Error) {
+        self.origin.refuse(error);
+    }
+
     /// The sources that this edge descends from.
     pub fn sources(&self) -> SourcesOf {
         SourcesOf(Rc::clone(&self.lineage))

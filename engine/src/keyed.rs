@@ -278,7 +278,7 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
     }
 
     /// Number of workers, from the first, that own keys.
-    pub(crate) fn parallelism(&self) -> usize {
+    pub fn parallelism(&self) -> usize {
         self.edge.origin.parallelism().min(self.edge.place().workers())
     }
 }

@@ -36,7 +36,7 @@ mod wire;
 pub use async_map::AsyncOptions;
 pub use bad_record::{BadRecordCount, BadRecordPolicy, BadRecordState};
 pub use clock::{AnyClock, Clock, ClockHop, Epoch, EventTime, LoopCounter, Round};
-pub use collect::{Collected, Outcome};
+pub use collect::{Collected, DataStreamSink, Outcome};
 pub use connect::{
     BroadcastConnectedStreams, BroadcastProcessFunction, CoProcessFunction, ConnectedStreams,
     KeyedBroadcastConnectedStreams, KeyedBroadcastProcessFunction, KeyedCoProcessFunction,

@@ -5,6 +5,7 @@
 //! turns the token into a [`Promise`], which holds the time open until it is dropped.
 
 mod input;
+mod keyed;
 mod neighbour;
 pub(crate) mod output;
 mod route;
@@ -25,8 +26,6 @@ use crate::error::{Error, Result};
 use crate::exchange::{Channel, Counted};
 use crate::feedback::Mark;
 use crate::flow::{self, Lineage, SourceHold};
-use crate::hash::Key;
-use crate::keyed::KeyedStream;
 use crate::origin::Origin;
 use crate::parcel::{ByDestination, Packet, Parcel};
 use crate::process::SpanOf;
@@ -34,6 +33,7 @@ use crate::record::Record;
 use crate::wire::Wired;
 
 pub use input::{Input, Promise, Token};
+pub use keyed::KeyedStates;
 pub(crate) use neighbour::Alarm;
 pub use neighbour::{Activation, OnBehalf};
 pub use output::Output;
@@ -184,21 +184,6 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
             "this operator keeps a state that it can not begin anew in each round: \
              implement for_next_round, or let it keep its state with all_rounds",
         ));
-    }
-
-    /// Adds an input that brings each record to the worker that owns its key, and what reads the key.
-    pub fn input_keyed<K: Key, D: Record>(
-        &mut self,
-        keyed: KeyedStream<'s, K, D, T>,
-        wake: WakeOn,
-    ) -> (Input<Vec<D>, T>, impl Fn(&D) -> K + use<K, D, T>)
-    where
-        T: Clock,
-    {
-        let (n, key) = (keyed.parallelism(), Rc::clone(&keyed.key));
-        let input = keyed.routed_input(self, wake, n);
-        self.origin.set_parallelism(n);
-        (input, move |record: &D| key.key(record))
     }
 
     /// An operator has records wherever one of its inputs has; called before the input is counted.

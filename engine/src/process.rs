@@ -15,7 +15,7 @@ use crate::stream::DataStream;
 
 pub use rounds::ForRound;
 pub(crate) use rounds::{Renewable, SpanOf, Spans, swap_function};
-pub(crate) use run::{Beside, run, run_beside};
+pub(crate) use run::{Beside, run, run_beside, send};
 
 /// Results are sent on once this many are waiting.
 const SEND_AT: usize = 1024;

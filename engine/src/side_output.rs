@@ -79,6 +79,18 @@ impl<'s, E: 'static, T: Clock> SideOutputStream<'s, E, T> {
         })
     }
 
+    /// Names the operator, for its errors.
+    #[must_use]
+    pub fn name(self, name: &str) -> Self {
+        SideOutputStream { main: self.main.name(name), ..self }
+    }
+
+    /// Gives the operator a stable identity; see [`DataStream::uid`].
+    #[must_use]
+    pub fn uid(self, uid: &str) -> Self {
+        SideOutputStream { main: self.main.uid(uid), ..self }
+    }
+
     /// The results.
     pub fn into_main(self) -> DataStream<'s, E, T> {
         self.main
@@ -160,11 +172,9 @@ pub(crate) fn run<'s, D: 'static, T: Clock, F: BatchFunction<D>>(
     input: Input<Vec<D>, T>,
     make: impl FnOnce(SideOutputs) -> F,
 ) -> SideOutputStream<'s, F::Out, T> {
-    let side = SideOutputs::new();
-    let (out, edge) = op.output::<SideBatch>();
-    let sender = SideSender { side: side.share(), out };
-    let main = process::run_beside(op, input, make(side.share()), sender);
-    SideOutputStream { main, side, edge }
+    let (side, readers) = op.side_port();
+    let f = make(side.outputs());
+    readers.beside(process::run_beside(op, input, f, side))
 }
 
 /// The sending side of an operator's side outputs, for the layers above.
@@ -200,6 +210,16 @@ impl<T: Clock> SidePort<T> {
 
     /// Sends all that waits at the promise's time.
     pub fn send_promised(&mut self, promise: &Promise<T>) {
+        self.sender.send_promised(promise);
+    }
+}
+
+impl<T: Clock> Beside<T> for SidePort<T> {
+    fn send(&mut self, token: &Token<T>) {
+        self.sender.send(token);
+    }
+
+    fn send_promised(&mut self, promise: &Promise<T>) {
         self.sender.send_promised(promise);
     }
 }

@@ -64,7 +64,6 @@ pub trait StreamTuple<'s, T: Clock> {
 /// A loop that is being built.
 #[doc(hidden)]
 pub struct Loop<'a, 'i, U: Clock> {
-    pub(crate) name: &'a str,
     pub(crate) place: &'a Place<'i, (U, Round)>,
     pub(crate) head: &'a Head<'i, U>,
 }
@@ -185,7 +184,7 @@ tuples! {
 
 impl<U: Clock> std::fmt::Debug for Loop<'_, '_, U> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Loop").field(&self.name).finish()
+        f.debug_tuple("Loop").field(self.place).finish()
     }
 }
 

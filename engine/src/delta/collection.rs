@@ -134,6 +134,14 @@ impl<'s, D: 'static, T: DeltaClock> Collection<'s, D, T> {
         self
     }
 
+    /// Gives the operator that made this collection a stable identity; see
+    /// [`DataStream::uid`](crate::DataStream::uid).
+    #[must_use]
+    pub fn uid(self, uid: &str) -> Self {
+        self.context.origin.set_uid(uid);
+        self
+    }
+
     /// Replaces each record by `f` of it.
     ///
     /// # Examples

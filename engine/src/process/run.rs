@@ -151,7 +151,7 @@ where
 }
 
 /// Sends all that waits: what is sent beside goes to the first output, results to the last; often they are one.
-fn send<E: 'static, T: Clock>(
+pub(crate) fn send<E: 'static, T: Clock>(
     promises: &[Promise<T>],
     collector: &mut Collector<E>,
     out: &mut Output<Vec<E>, T>,

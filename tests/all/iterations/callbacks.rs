@@ -66,9 +66,11 @@ impl<A, B> EpochCoProcessFunction<A, B> for Log {
     }
 }
 
-impl<K, D> KeyedEpochProcessFunction<K, D> for Log {
+impl<K> KeyedIterationListener<K> for Log {
     type State = ();
+}
 
+impl<K, D> KeyedEpochProcessFunction<K, D> for Log {
     fn process(
         &mut self,
         _key: &K,
@@ -239,21 +241,9 @@ impl IterationListener for Keep {
     type Out = (u64, u64, Round);
 }
 
-impl KeyedEpochProcessFunction<u64, u64> for Keep {
+impl KeyedIterationListener<u64> for Keep {
     type State = Vec<u64>;
     const VISITS_KEYS: bool = true;
-
-    fn process(
-        &mut self,
-        _key: &u64,
-        state: &mut Vec<u64>,
-        record: u64,
-        _context: &mut EpochContext,
-        _out: &mut Collector<Self::Out>,
-    ) -> Result<()> {
-        state.push(record);
-        Ok(())
-    }
 
     fn on_key_epoch(
         &mut self,
@@ -264,6 +254,20 @@ impl KeyedEpochProcessFunction<u64, u64> for Keep {
         out: &mut Collector<Self::Out>,
     ) -> Result<()> {
         out.batch().extend(state.drain(..).map(|record| (*key, record, epoch)));
+        Ok(())
+    }
+}
+
+impl KeyedEpochProcessFunction<u64, u64> for Keep {
+    fn process(
+        &mut self,
+        _key: &u64,
+        state: &mut Vec<u64>,
+        record: u64,
+        _context: &mut EpochContext,
+        _out: &mut Collector<Self::Out>,
+    ) -> Result<()> {
+        state.push(record);
         Ok(())
     }
 }
