@@ -216,11 +216,13 @@ impl<'i, T: Clock, R: LoopCounter> Place<'i, (T, R)> {
     }
 
     /// Opens a feedback edge: what is later sent into it by [`FeedbackEdge::close`] comes out of the returned
-    /// edge, one hop later. It has the name of the loop.
-    #[track_caller]
-    pub fn feedback<C: Default + Batch>(&self) -> (FeedbackEdge<'i, C, (T, R)>, Edge<'i, C, (T, R)>) {
+    /// edge, one hop later. It has the name of the loop, and in errors the source line `location`.
+    pub fn feedback<C: Default + Batch>(
+        &self,
+        location: &'static std::panic::Location<'static>,
+    ) -> (FeedbackEdge<'i, C, (T, R)>, Edge<'i, C, (T, R)>) {
         let step = (Default::default(), R::feedback_step());
-        FeedbackEdge::open(self, std::panic::Location::caller(), step)
+        FeedbackEdge::open(self, location, step)
     }
 }
 

@@ -214,6 +214,20 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
     /// [`end_of_input`](KeyedProcessFunction::end_of_input). Its memory is given back while other records
     /// arrive, about one time to live later. Default: state is kept to the end. Valid: above zero; zero ends
     /// the run with an [`ErrorKind::Config`](crate::ErrorKind::Config) error.
+    ///
+    /// # Examples
+    /// Clicks of a visit, which ends after half an hour without any:
+    /// ```
+    /// # use waterwheel_engine::{execute, RuntimeConfig};
+    /// use std::time::Duration;
+    ///
+    /// let counts = execute(RuntimeConfig::threads(2), |env| {
+    ///     let visits = env.from_iter([7u32, 7, 9]).key_by(|user| *user).state_ttl(Duration::from_secs(1800));
+    ///     Ok(visits.count().collect())
+    /// })?;
+    /// assert!(counts.concat().contains(&(7, 2)));
+    /// # Ok::<(), waterwheel_engine::Error>(())
+    /// ```
     #[must_use]
     pub fn state_ttl(mut self, ttl: impl Into<StateTtl>) -> Self {
         let ttl = ttl.into();

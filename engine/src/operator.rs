@@ -77,7 +77,9 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         Self::made_at(place, name, Location::caller())
     }
 
-    pub(crate) fn made_at(place: &Place<'s, T>, name: &str, location: &'static Location<'static>) -> Self {
+    /// As [`new`](Self::new), for an operator that was made at `location`: where it is built inside of a closure, the
+    /// caller is not the one that asked for it.
+    pub fn made_at(place: &Place<'s, T>, name: &str, location: &'static Location<'static>) -> Self {
         let origin = Origin::new(place, name, location);
         let builder = TimelyBuilder::new(name.to_string(), place.scope());
         let (place, lineage) = (place.clone(), Lineage::default());

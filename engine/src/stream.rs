@@ -70,6 +70,18 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
     ///
     /// An empty uid, or one that another operator of the job has, ends the run with an
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) error that names the source lines.
+    ///
+    /// # Examples
+    /// ```
+    /// # use waterwheel_engine::{execute, ErrorKind, RuntimeConfig};
+    /// let taken = execute(RuntimeConfig::threads(1), |env| {
+    ///     let words = env.from_iter(["a", "b", "a"].map(String::from)).uid("words");
+    ///     Ok(words.key_by(String::clone).count().uid("words").collect())
+    /// });
+    /// let error = taken.unwrap_err();
+    /// assert_eq!((error.kind(), error.site().unwrap().operator.as_str()), (ErrorKind::Config, "count"));
+    /// assert!(error.message().starts_with("uid \"words\" is used twice"));
+    /// ```
     #[must_use]
     pub fn uid(self, uid: &str) -> Self {
         self.edge.origin.set_uid(uid);

@@ -1,5 +1,6 @@
 //! Iterations over tuples of streams.
 
+use std::panic::Location;
 use std::rc::Rc;
 
 use waterwheel_engine::{Clock, Error, Place, Round};
@@ -179,8 +180,9 @@ where
         Inner<'i, D::Records, U>,
     ) -> IterationBodyResult<'i, V, O, (U, Round)>,
 {
+    let location = Location::caller();
     outer.nested::<Round, _>(&config.name, |inner, outer| {
-        let head = Head::new(inner, outer, config.in_order);
+        let head = Head::new(inner, outer, config.in_order, location);
         let place = inner.clone().with_head(Rc::clone(&head) as Rc<_>);
         let place = match config.life_cycle {
             OperatorLifeCycle::AllRound => place,

@@ -160,7 +160,9 @@ pub(crate) fn send<E: 'static, T: Clock>(
     if let [first, ..] = promises
         && let [.., main] = promises
     {
-        collector.send_promised(main, out);
+        if !collector.is_empty() {
+            collector.send_promised(main, out);
+        }
         beside.send_promised(first);
     }
 }

@@ -226,6 +226,11 @@ impl RuntimeConfig {
     ///
     /// Sources read in turns, so there may be a few thousand records more for each worker. Below a few
     /// thousand records the job works in small steps, and slower.
+    ///
+    /// Records are counted, not their bytes: an exchange may hold this many times the size of a record. The default
+    /// is a few megabytes of numbers, but 256 GB of records of one megabyte. For large records, divide the memory that
+    /// one exchange may take by the size of a record: 1,024 for records of one megabyte in one gigabyte. Every exchange
+    /// and feedback edge of the job has this limit for itself; [`FlowState`] shows what is in flight on each.
     #[must_use]
     pub fn max_in_flight_records(mut self, records: usize) -> Self {
         self.max_in_flight_records = records;
