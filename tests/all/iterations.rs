@@ -8,6 +8,8 @@ mod callbacks;
 mod collectives;
 mod fixture;
 mod inspector;
+mod listeners;
+mod log;
 mod misuse;
 mod nested;
 mod per_round;

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use waterwheel::prelude::*;
 
-use super::fixture::{Numbered, Trap, boom, data, jobs_that_fail, key_of};
+use super::fixture::{Numbered, Trap, boom, by_worker, data, jobs_that_fail, key_of};
 use super::process::within_limit;
 
 jobs_that_fail! {
@@ -208,12 +208,6 @@ impl<'de, const WRITING: bool> serde::Deserialize<'de> for Odd<WRITING> {
         let odd = bool::deserialize(from)?;
         if !WRITING && odd { Err(serde::de::Error::custom("boom")) } else { Ok(Odd(odd)) }
     }
-}
-
-/// The records by their worker, so that each is handled where it was made.
-fn by_worker<'s>(env: &Env<'s>) -> KeyedStream<'s, u64, Numbered> {
-    let workers = env.workers();
-    data(env).key_by(move |record| key_of(record.0, workers))
 }
 
 /// Where a process function makes its mistake.
