@@ -4,6 +4,7 @@
 //! worker thread of every process. No timely type appears in what a program sees.
 
 mod async_map;
+mod bad_record;
 mod cache;
 mod clock;
 mod collect;
@@ -34,9 +35,10 @@ mod stream;
 mod wire;
 
 pub use async_map::AsyncOptions;
+pub use bad_record::{BadRecordCount, BadRecordPolicy, BadRecordState};
 pub use cache::{CachePosition, CacheReader, CacheShare, DataCache, SegmentFile};
 pub use clock::{AnyClock, Clock, ClockHop, Epoch, EventTime, LoopCounter, Round};
-pub use collect::{Collected, Outcome};
+pub use collect::{Collected, DataStreamSink, Outcome};
 pub use connect::{
     BroadcastConnectedStreams, BroadcastProcessFunction, CoProcessFunction, ConnectedStreams,
     KeyedBroadcastConnectedStreams, KeyedBroadcastProcessFunction, KeyedCoProcessFunction,
@@ -59,15 +61,15 @@ pub use event::{
 pub use feedback::{BegunRounds, FeedbackEdge, LoopFlow, LoopState, Mark, RoundFlow};
 pub use flow::{ExchangeFlow, FlowState, SourceHold};
 pub use hash::Key;
-pub use keyed::{AggregateFunction, KeyedAtEnd, KeyedProcessFunction, KeyedStream, StateTtl};
+pub use keyed::{
+    AggregateFunction, KeyedAtEnd, KeyedContext, KeyedProcessFunction, KeyedStream, ProcessingTimer, StateTtl,
+};
 pub use parcel::{Packet, Parcel};
 pub use process::{Collector, ForRound, ProcessFunction};
 pub use record::Record;
 pub use rounds::LoopHead;
 pub use runtime::{ByteSize, Meeting, RuntimeConfig, StopHandle, execute, started_as};
 pub use side_output::{OutputTag, SideOutputStream, SideOutputs, SidePort, SideReaders};
-pub use source::{
-    BadRecord, BadRecordPolicy, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header, Source, SourceStatus,
-};
+pub use source::{BadRecord, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header, Source, SourceStatus};
 pub use state::{ListState, MapState, ReducingState, ValueState};
 pub use stream::DataStream;

@@ -2,7 +2,7 @@
 
 #[cfg(doc)]
 use waterwheel_engine::DataCache;
-use waterwheel_engine::{Clock, DataStream, Place, Record, Round};
+use waterwheel_engine::{Clock, DataStream, Error, Place, Record, Round};
 
 use crate::replay;
 use crate::streams::Records;
@@ -66,6 +66,10 @@ pub trait DataInput<'s, U: Clock> {
     /// The stream inside the loop.
     #[doc(hidden)]
     fn bring<'i>(self, place: &Place<'i, (U, Round)>) -> DataStream<'i, Self::Record, (U, Round)>;
+
+    /// Ends the run if the stream is to be replayed, in a loop whose rounds are never complete.
+    #[doc(hidden)]
+    fn refuse_replay(&self) {}
 }
 
 impl<'s, D: 'static, U: Clock> DataInput<'s, U> for DataStream<'s, D, U> {
@@ -91,6 +95,13 @@ impl<'s, D: Record, U: Clock> DataInput<'s, U> for Replay<DataStream<'s, D, U>> 
     fn bring<'i>(self, place: &Place<'i, (U, Round)>) -> DataStream<'i, D, (U, Round)> {
         replay::replay(self.0.bring(place))
     }
+
+    fn refuse_replay(&self) {
+        self.0.clone().into_edge().refuse(Error::config(
+            "the stream is to be replayed in every round, but an unbounded iteration has no rounds that are complete: \
+             use iterate_bounded, or no_replay",
+        ));
+    }
 }
 
 /// A tuple of up to 8 data streams of a bounded iteration, each plain, [`Replay`] or [`NoReplay`].
@@ -101,6 +112,9 @@ pub trait DataInputs<'s, U: Clock> {
     /// The streams inside the loop.
     #[doc(hidden)]
     fn bring<'i>(self, place: &Place<'i, (U, Round)>) -> <Self::Records as Records>::Streams<'i, (U, Round)>;
+
+    #[doc(hidden)]
+    fn refuse_replay(&self) {}
 }
 
 impl<U: Clock> DataInputs<'_, U> for () {
@@ -120,6 +134,10 @@ macro_rules! tuples {
                 place: &Place<'i, (U, Round)>,
             ) -> <Self::Records as Records>::Streams<'i, (U, Round)> {
                 ($(self.$i.bring(place),)+)
+            }
+
+            fn refuse_replay(&self) {
+                $(self.$i.refuse_replay();)+
             }
         }
     )+ };

@@ -170,7 +170,7 @@ where
         worker: L,
     ) -> (Answers<'i, S, T>, Outs<'s, L, S, T>) {
         let (sources, spared) = (data.sources(), model.as_ref().map(Edge::sources).unwrap_or_default());
-        let mut op = OperatorBuilder::new(it.place(), "ps worker");
+        let mut op = it.operator("ps worker");
         let hold = op.source_hold(&sources, &spared);
         let data = if self.workers == self.peers {
             op.input(it.enter(data), WakeOn::Progress)
@@ -184,7 +184,7 @@ where
         let ports = WorkerPorts { data, answers, requests, out };
         // Each side wakes the other; the second gets its handle when it is built.
         let wake_worker = op.activation();
-        let server_op = OperatorBuilder::new(it.place(), "ps server");
+        let server_op = it.operator("ps server");
         let server = (server_op.on_behalf(), server_op.activation());
         self.build_worker(op, ports, worker, hold, server);
         let (answers, model_edge) = self.build_server(server_op, it, requests_edge, model, wake_worker);

@@ -9,6 +9,8 @@ mod collectives;
 mod event_time;
 mod fixture;
 mod inspector;
+mod listeners;
+mod log;
 mod misuse;
 mod nested;
 mod per_round;

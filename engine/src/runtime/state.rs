@@ -1,6 +1,7 @@
 //! What all worker threads of one process share while a job runs: the first failure, the threads to wake,
 //! the gates of the sources, and the links to the other processes.
 
+use std::collections::BTreeMap;
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
+use crate::bad_record::BadRecordCounts;
 use crate::cache::CacheSpace;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Board, Part};
@@ -36,6 +38,9 @@ pub(crate) struct RunState {
     agreement: Agreement,
     loop_gauges: Mutex<Option<Arc<LoopGauges>>>,
     cache_space: Arc<CacheSpace>,
+    bad_records: Arc<BadRecordCounts>,
+    /// Names of loops by their address in the graph, which is the same on every worker.
+    loops: Mutex<BTreeMap<Vec<usize>, String>>,
 }
 
 /// Locks even when another thread panicked: every critical section here leaves its data whole.
@@ -61,6 +66,11 @@ impl RunState {
     /// What is in flight on the exchanges.
     pub(crate) fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
+    }
+
+    /// How many bad records there were.
+    pub(crate) fn bad_records(&self) -> &Arc<BadRecordCounts> {
+        &self.bad_records
     }
 
     /// Tells the other processes how many records this one has sent into an exchange more than it has read.
@@ -174,6 +184,17 @@ impl RunState {
     /// Where loops note their rounds, if anybody wants to know.
     pub(crate) fn loop_gauges(&self) -> Option<Arc<LoopGauges>> {
         lock(&self.loop_gauges).clone()
+    }
+
+    /// Notes that the scope at `address` is the body of a loop.
+    pub(crate) fn note_loop(&self, address: &[usize], name: &str) {
+        lock(&self.loops).insert(address.to_vec(), name.to_string());
+    }
+
+    /// Names of the loops around the scope at `address`, from the outermost; its own is the last.
+    pub(crate) fn loops_around(&self, address: &[usize]) -> Vec<String> {
+        let loops = lock(&self.loops);
+        (1..=address.len()).filter_map(|depth| loops.get(&address[..depth]).cloned()).collect()
     }
 
     /// The watermarks of the parts of a stream with event time.

@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::panic::Location;
-use std::sync::Arc;
 
 use crate::clock::{AnyClock, Clock};
 use crate::error::{Error, Result};
@@ -129,8 +128,7 @@ impl<'s, D: Record, T: AnyClock> DataStream<'s, D, T> {
         let location = Location::caller();
         let workers = self.workers();
         if n == 0 || n > workers {
-            let run = Arc::clone(self.edge.origin.run());
-            let origin = Origin::new("set_parallelism", location, self.worker_index(), run);
+            let origin = Origin::new(&self.edge.place(), "set_parallelism", location);
             origin.refuse(Error::config(format!("parallelism is {n}, expected 1 to {workers}")));
             return self;
         }

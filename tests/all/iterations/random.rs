@@ -199,9 +199,11 @@ impl IterationListener for Count {
     type Out = u64;
 }
 
-impl KeyedEpochProcessFunction<u64, u64> for Count {
+impl KeyedIterationListener<u64> for Count {
     type State = u64;
+}
 
+impl KeyedEpochProcessFunction<u64, u64> for Count {
     fn process(
         &mut self,
         key: &u64,
