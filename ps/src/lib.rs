@@ -8,6 +8,7 @@
 //! earlier pushes to the key; [`ParameterServerClient::advance_clock`] is a barrier over all workers, which
 //! makes bulk-synchronous training.
 
+mod algebra;
 mod block;
 mod config;
 mod core;
@@ -24,6 +25,7 @@ mod worker;
 mod worker_op;
 
 pub use crate::core::policy::SendPolicy;
+pub use algebra::{Combine, Max, Min, Sum};
 pub use config::PsConfig;
 pub use element::Element;
 pub use placement::Placement;
