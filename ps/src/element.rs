@@ -52,6 +52,14 @@ fn is_number<E: 'static>() -> bool {
     false
 }
 
+/// The number zero, where elements are numbers.
+pub(crate) fn zero<E: 'static>() -> Option<E> {
+    let mut zero: Option<E> = None;
+    let place = &mut zero as &mut dyn Any;
+    if_number!(E, N => if let Some(place) = place.downcast_mut::<Option<N>>() { *place = Some(N::default()); });
+    zero
+}
+
 /// Length of [`encode`]'s result in bytes.
 pub(crate) fn encoded_len<E: Element>(elements: &Vec<E>) -> usize {
     match number_bytes(elements) {
