@@ -15,6 +15,7 @@ mod core;
 mod dense;
 mod element;
 mod eviction;
+pub mod models;
 pub mod optimizer;
 mod partition;
 mod placement;
