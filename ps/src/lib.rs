@@ -10,9 +10,11 @@
 
 mod block;
 mod config;
+mod consistency;
 mod core;
 mod dense;
 mod element;
+mod parameter_server;
 mod placement;
 mod prefetch;
 mod server;
@@ -25,8 +27,10 @@ mod worker_op;
 
 pub use crate::core::policy::SendPolicy;
 pub use config::PsConfig;
+pub use consistency::{Consistency, PushOrder};
 pub use element::Element;
+pub use parameter_server::ParameterServer;
 pub use placement::Placement;
-pub use server::{Emit, ServerContext, ServerLogic, SimpleServer};
+pub use server::{Combine, Emit, ServerContext, ServerLogic, SimpleServer};
 pub use transform::{Transformed, transform, transform_with_model_load};
 pub use worker::{ParameterServerClient, WorkerContext, WorkerLogic};

@@ -1,10 +1,9 @@
 //! The server's side: what pulls, pushes and loaded parameters do.
 
-use std::marker::PhantomData;
-
 use waterwheel_engine::{Collector, Key, Result};
 
 use crate::element::Element;
+use crate::parameter_server::ParameterServer;
 use crate::placement::Placement;
 use crate::store::RowStore;
 
@@ -27,7 +26,8 @@ pub struct ServerContext<K> {
 
 /// The logic of a server: one instance per server, called from one thread.
 ///
-/// Pulled and pushed rows may have different element types (the *loose* form of Flink-PS). Operations of one
+/// A pull may be answered at once, later, more than once or not at all; see [`ParameterServer`]. Pulled and
+/// pushed rows may have different element types (the *loose* form of Flink-PS). Operations of one
 /// worker on one key arrive in the order in which it issued them.
 pub trait ServerLogic: 'static {
     /// Type of parameter keys.
@@ -51,7 +51,8 @@ pub trait ServerLogic: 'static {
     /// which changes nothing.
     fn prefetch(&mut self, _keys: &[Self::Key]) {}
 
-    /// Answers a pull: appends the row of `key`, exactly `pull_width` elements, to `answer`.
+    /// Answers a pull: appends the row of `key`, exactly `pull_width` elements, to `answer`. Or appends nothing,
+    /// to answer it later with [`ParameterServer::answer_pull`].
     ///
     /// # Errors
     /// Ends the run, naming the server operator.
@@ -60,7 +61,7 @@ pub trait ServerLogic: 'static {
         key: &Self::Key,
         worker: usize,
         answer: &mut Vec<Self::Pull>,
-        out: &mut Collector<Self::Out>,
+        ps: &mut ParameterServer<Self::Key, Self::Pull, Self::Out>,
     ) -> Result<()>;
 
     /// Applies a push.
@@ -71,8 +72,46 @@ pub trait ServerLogic: 'static {
         &mut self,
         key: &Self::Key,
         delta: &[Self::Push],
-        out: &mut Collector<Self::Out>,
+        ps: &mut ParameterServer<Self::Key, Self::Pull, Self::Out>,
     ) -> Result<()>;
+
+    /// Applies a push and answers a pull of the same key, as one operation. The default does the one, then the
+    /// other; a logic that finds the row once for both is faster.
+    ///
+    /// # Errors
+    /// Ends the run, naming the server operator.
+    #[inline]
+    fn on_push_pull(
+        &mut self,
+        key: &Self::Key,
+        delta: &[Self::Push],
+        worker: usize,
+        answer: &mut Vec<Self::Pull>,
+        ps: &mut ParameterServer<Self::Key, Self::Pull, Self::Out>,
+    ) -> Result<()> {
+        self.on_push(key, delta, ps)?;
+        self.on_pull(key, worker, answer, ps)
+    }
+
+    /// Called when a worker has ended, or has finished a checkpoint epoch: everything that it issued has been
+    /// handled, and it waits for nothing. The place to take back what was given to it, such as a lock.
+    ///
+    /// # Errors
+    /// Ends the run, naming the server operator.
+    fn on_worker_end(
+        &mut self,
+        _worker: usize,
+        _ps: &mut ParameterServer<Self::Key, Self::Pull, Self::Out>,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    /// How two pushes to one key become one, if applying the result is the same as applying both, in whatever
+    /// order among other pushes to the key: the algebra of updates is a commutative monoid. Workers then
+    /// combine their pushes to equal keys before they send them. Default: `None`, pushes stay as they are.
+    fn combiner(&self) -> Option<Combine<Self::Push>> {
+        None
+    }
 
     /// Takes a parameter of a saved model, before the first pull and push.
     ///
@@ -88,6 +127,9 @@ pub trait ServerLogic: 'static {
         Ok(())
     }
 }
+
+/// Adds the second row of a push to the first, which both have `push_width` elements.
+pub type Combine<D> = fn(&mut [D], &[D]);
 
 /// When a [`SimpleServer`] outputs parameters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -122,8 +164,8 @@ pub struct SimpleServer<K, E, D, I, U> {
     init: I,
     update: U,
     emit: Emit,
+    combine: Option<Combine<D>>,
     store: RowStore<K, E>,
-    kind: PhantomData<D>,
 }
 
 impl<K: Key, E: Element, D: Element, I, U> SimpleServer<K, E, D, I, U>
@@ -133,7 +175,18 @@ where
 {
     /// A server from its two functions; outputs [`Emit::AtClose`].
     pub fn new(init: I, update: U) -> Self {
-        SimpleServer { init, update, emit: Emit::AtClose, store: RowStore::hashed(1), kind: PhantomData }
+        SimpleServer { init, update, emit: Emit::AtClose, combine: None, store: RowStore::hashed(1) }
+    }
+
+    /// Declares that updates are a commutative monoid whose operation is `combine(first, second)`; see
+    /// [`ServerLogic::combiner`]. Workers then combine pushes to equal keys before they send them.
+    ///
+    /// Sums of floating-point numbers pass for such, up to rounding: what a sum comes to then depends on which
+    /// pushes met at a sender.
+    #[must_use]
+    pub fn combine(mut self, combine: Combine<D>) -> Self {
+        self.combine = Some(combine);
+        self
     }
 
     /// Sets when parameters are output.
@@ -183,7 +236,7 @@ where
         key: &K,
         _worker: usize,
         answer: &mut Vec<E>,
-        _out: &mut Collector<Self::Out>,
+        _ps: &mut ParameterServer<K, E, Self::Out>,
     ) -> Result<()> {
         let row = self.store.row(key, |row| (self.init)(key, row))?;
         answer.extend_from_slice(row);
@@ -191,13 +244,35 @@ where
     }
 
     #[inline]
-    fn on_push(&mut self, key: &K, delta: &[D], out: &mut Collector<Self::Out>) -> Result<()> {
+    fn on_push(&mut self, key: &K, delta: &[D], ps: &mut ParameterServer<K, E, Self::Out>) -> Result<()> {
         let row = self.store.row(key, |row| (self.init)(key, row))?;
         (self.update)(row, delta);
         if self.emit == Emit::EveryPush {
-            out.emit((key.clone(), row.to_vec()));
+            ps.output((key.clone(), row.to_vec()));
         }
         Ok(())
+    }
+
+    #[inline]
+    fn on_push_pull(
+        &mut self,
+        key: &K,
+        delta: &[D],
+        _worker: usize,
+        answer: &mut Vec<E>,
+        ps: &mut ParameterServer<K, E, Self::Out>,
+    ) -> Result<()> {
+        let row = self.store.row(key, |row| (self.init)(key, row))?;
+        (self.update)(row, delta);
+        answer.extend_from_slice(row);
+        if self.emit == Emit::EveryPush {
+            ps.output((key.clone(), row.to_vec()));
+        }
+        Ok(())
+    }
+
+    fn combiner(&self) -> Option<Combine<D>> {
+        self.combine
     }
 
     fn on_load(&mut self, key: &K, value: &[E]) -> Result<()> {
@@ -242,30 +317,31 @@ mod tests {
     fn simple_server_stores_the_initial_value_and_outputs_every_push() {
         for placement in [Placement::Hash, Placement::Range(50)] {
             let (mut answer, mut out) = (Vec::new(), Collector::default());
+            let mut ps = ParameterServer::new(1, 1);
             let mut server = SimpleServer::new(|_: &u32, row: &mut Vec<i32>| row.push(23), |_, _: &[i32]| ());
             server.open(&context(placement.clone())).unwrap();
-            server.on_pull(&42, 0, &mut answer, &mut out).unwrap();
+            server.on_pull(&42, 0, &mut answer, &mut ps).unwrap();
             server.close(&mut out).unwrap();
             assert_eq!((answer, out.drain()), (vec![23], vec![(42, vec![23])]));
 
-            let (mut answer, mut out) = (Vec::new(), Collector::default());
+            let (mut answer, mut ps) = (Vec::new(), ParameterServer::new(1, 1));
             let replace = |row: &mut [i32], new: &[i32]| row[0] = new[0];
             let mut server = SimpleServer::new(|_: &u32, row: &mut Vec<i32>| row.push(0), replace);
             server = server.emit(Emit::EveryPush);
             server.open(&context(placement)).unwrap();
-            server.on_pull(&42, 0, &mut answer, &mut out).unwrap();
-            server.on_push(&42, &[23], &mut out).unwrap();
-            assert_eq!((answer, out.drain()), (vec![0], vec![(42, vec![23])]));
+            server.on_pull(&42, 0, &mut answer, &mut ps).unwrap();
+            server.on_push(&42, &[23], &mut ps).unwrap();
+            assert_eq!((answer, ps.out.drain()), (vec![0], vec![(42, vec![23])]));
         }
     }
 
     #[test]
     fn push_to_an_absent_parameter_is_applied_to_its_initial_value() {
-        let mut out = Collector::default();
+        let (mut out, mut ps) = (Collector::default(), ParameterServer::new(1, 1));
         let add = |row: &mut [i32], delta: &[i32]| row[0] += delta[0];
         let mut server = SimpleServer::new(|key: &u32, row: &mut Vec<i32>| row.push(*key as i32), add);
         server.open(&context(Placement::Hash)).unwrap();
-        server.on_push(&5, &[10], &mut out).unwrap();
+        server.on_push(&5, &[10], &mut ps).unwrap();
         server.close(&mut out).unwrap();
         assert_eq!(out.drain(), [(5, vec![15])]);
     }
