@@ -3,18 +3,17 @@
 /// Updates that add up: a commutative semigroup over rows.
 ///
 /// Who declares one says that pushes of a parameter may be joined and reordered: pushing `a` and then `b` is the same
-/// as pushing `a` combined with `b`, in any order. The server applies pushes with it
-/// , and a sender may combine what it has for one key
-/// before it sends. Sums of floating-point numbers are the same up to rounding, those of integers and all maxima and
-/// minima exactly.
+/// as pushing `a` combined with `b`, in any order. A server applies pushes with [`Sum`], [`Max`] and [`Min`] as its
+/// [`Update`](crate::Update); workers may combine what they have for one key before they send it, see
+/// [`ServerLogic::combiner`](crate::ServerLogic::combiner).
 ///
 /// # Examples
 /// The bits of flags, or-ed:
 /// ```
-/// use waterwheel_ps::Combine;
+/// use waterwheel_ps::Algebra;
 ///
 /// struct Or;
-/// impl Combine<u64> for Or {
+/// impl Algebra<u64> for Or {
 ///     fn combine(into: &mut [u64], delta: &[u64]) {
 ///         into.iter_mut().zip(delta).for_each(|(bits, more)| *bits |= more);
 ///     }
@@ -23,7 +22,11 @@
 /// Or::combine(&mut row, &[2, 4]);
 /// assert_eq!(row, [3, 4]);
 /// ```
-pub trait Combine<D>: 'static {
+pub trait Algebra<D>: 'static {
+    /// Whether the order in which pushes are combined makes no difference at all. False of sums of floating-point
+    /// numbers, which differ by their rounding.
+    const EXACT: bool = true;
+
     /// Makes `into` the combination of itself and `delta`, element by element. Both have the same length.
     fn combine(into: &mut [D], delta: &[D]);
 }
@@ -31,7 +34,7 @@ pub trait Combine<D>: 'static {
 /// Adds, element by element. Integers wrap around at their ends.
 ///
 /// ```
-/// use waterwheel_ps::{Combine, Sum};
+/// use waterwheel_ps::{Algebra, Sum};
 /// let mut row = [1.0, 2.0];
 /// Sum::combine(&mut row, &[0.5, -2.0]);
 /// assert_eq!(row, [1.5, 0.0]);
@@ -42,7 +45,7 @@ pub struct Sum;
 /// Keeps the larger, element by element. A number wins over NaN.
 ///
 /// ```
-/// use waterwheel_ps::{Combine, Max};
+/// use waterwheel_ps::{Algebra, Max};
 /// let mut row = [1, 5];
 /// Max::combine(&mut row, &[3, 4]);
 /// assert_eq!(row, [3, 5]);
@@ -53,7 +56,7 @@ pub struct Max;
 /// Keeps the smaller, element by element. A number wins over NaN.
 ///
 /// ```
-/// use waterwheel_ps::{Combine, Min};
+/// use waterwheel_ps::{Algebra, Min};
 /// let mut row = [1, 5];
 /// Min::combine(&mut row, &[3, 4]);
 /// assert_eq!(row, [1, 4]);
@@ -63,20 +66,22 @@ pub struct Min;
 
 /// Implements the three for a number type, with its addition.
 macro_rules! numbers {
-    ($($number:ty: $add:expr;)*) => { $(
-        impl Combine<$number> for Sum {
+    ($($number:ty: $add:expr, $exact:expr;)*) => { $(
+        impl Algebra<$number> for Sum {
+            const EXACT: bool = $exact;
+
             #[inline]
             fn combine(into: &mut [$number], delta: &[$number]) {
                 into.iter_mut().zip(delta).for_each(|(a, b)| *a = $add(*a, *b));
             }
         }
-        impl Combine<$number> for Max {
+        impl Algebra<$number> for Max {
             #[inline]
             fn combine(into: &mut [$number], delta: &[$number]) {
                 into.iter_mut().zip(delta).for_each(|(a, b)| *a = (*a).max(*b));
             }
         }
-        impl Combine<$number> for Min {
+        impl Algebra<$number> for Min {
             #[inline]
             fn combine(into: &mut [$number], delta: &[$number]) {
                 into.iter_mut().zip(delta).for_each(|(a, b)| *a = (*a).min(*b));
@@ -86,16 +91,16 @@ macro_rules! numbers {
 }
 
 numbers! {
-    f32: std::ops::Add::add;
-    f64: std::ops::Add::add;
-    u64: u64::wrapping_add;
-    i64: i64::wrapping_add;
-    u32: u32::wrapping_add;
-    i32: i32::wrapping_add;
-    u16: u16::wrapping_add;
-    i16: i16::wrapping_add;
-    u8: u8::wrapping_add;
-    i8: i8::wrapping_add;
+    f32: std::ops::Add::add, false;
+    f64: std::ops::Add::add, false;
+    u64: u64::wrapping_add, true;
+    i64: i64::wrapping_add, true;
+    u32: u32::wrapping_add, true;
+    i32: i32::wrapping_add, true;
+    u16: u16::wrapping_add, true;
+    i16: i16::wrapping_add, true;
+    u8: u8::wrapping_add, true;
+    i8: i8::wrapping_add, true;
 }
 
 #[cfg(test)]
@@ -103,13 +108,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn combined<C: Combine<i64>>(mut a: Vec<i64>, b: &[i64]) -> Vec<i64> {
+    fn combined<C: Algebra<i64>>(mut a: Vec<i64>, b: &[i64]) -> Vec<i64> {
         C::combine(&mut a, b);
         a
     }
 
     /// Commutative and associative.
-    fn assert_laws<C: Combine<i64>>(a: &[i64], b: &[i64], c: &[i64]) {
+    fn assert_laws<C: Algebra<i64>>(a: &[i64], b: &[i64], c: &[i64]) {
         assert_eq!(combined::<C>(a.to_vec(), b), combined::<C>(b.to_vec(), a));
         let (ab, bc) = (combined::<C>(a.to_vec(), b), combined::<C>(b.to_vec(), c));
         assert_eq!(combined::<C>(ab, c), combined::<C>(a.to_vec(), &bc));

@@ -47,7 +47,7 @@
 //!     let pairs = env.from_iter([(0, 1), (1, 0), (0, 2)]);
 //!     Ok(models.transform(pairs, count, &PsConfig::new())?.output.collect())
 //! })?;
-//! assert_eq!(counts, [[(2, 1)], [(2, 1)]]);
+//! assert_eq!(counts.concat(), [(2, 1), (2, 1)]);
 //! # Ok::<(), waterwheel_engine::Error>(())
 //! ```
 
@@ -76,6 +76,7 @@ pub use vector::BigVector;
 use waterwheel_engine::{Clock, DataStream, Error, Record, Result};
 
 use crate::config::PsConfig;
+use crate::consistency::Consistency;
 use crate::placement::Placement;
 use crate::transform::{Transformed, transform};
 use client::ModelWorker;
@@ -143,7 +144,7 @@ impl Models {
     /// messages. The model stream gets every row that was used, at the end.
     ///
     /// # Errors
-    /// Settings out of their range; see [`PsConfig`].
+    /// Settings out of their range, see [`PsConfig`]; or consistency is [`Consistency::Serialisable`].
     #[track_caller]
     pub fn transform<'s, L, T>(
         self,
@@ -155,6 +156,11 @@ impl Models {
         L: ModelLogic<In: Record>,
         T: Clock,
     {
+        if config.consistency == Consistency::Serialisable {
+            return Err(Error::config(
+                "models with serialisable consistency, which locks rows: expected another one",
+            ));
+        }
         let placement = Placement::custom(|key: &ModelKey, servers| key.part as usize % servers);
         let block_len = config.block_len.min(BLOCK_LEN);
         let config = config.clone().servers(self.servers).width(1).block_len(block_len).placement(placement);

@@ -3,6 +3,7 @@
 use waterwheel_engine::{Collector, Key, Result};
 
 use crate::element::Element;
+use crate::parameter_server::ParameterServer;
 use crate::placement::Placement;
 
 /// What a server logic is told when it opens.
@@ -24,7 +25,8 @@ pub struct ServerContext<K> {
 
 /// The logic of a server: one instance per server, called from one thread.
 ///
-/// Pulled and pushed rows may have different element types (the *loose* form of Flink-PS). Operations of one
+/// A pull may be answered at once, later, more than once or not at all; see [`ParameterServer`]. Pulled and
+/// pushed rows may have different element types (the *loose* form of Flink-PS). Operations of one
 /// worker on one key arrive in the order in which it issued them.
 pub trait ServerLogic: 'static {
     /// Type of parameter keys.
@@ -48,7 +50,8 @@ pub trait ServerLogic: 'static {
     /// which changes nothing.
     fn prefetch(&mut self, _keys: &[Self::Key]) {}
 
-    /// Answers a pull: appends the row of `key`, exactly `pull_width` elements, to `answer`.
+    /// Answers a pull: appends the row of `key`, exactly `pull_width` elements, to `answer`. Or appends nothing,
+    /// to answer it later with [`ParameterServer::answer_pull`].
     ///
     /// # Errors
     /// Ends the run, naming the server operator.
@@ -57,7 +60,7 @@ pub trait ServerLogic: 'static {
         key: &Self::Key,
         worker: usize,
         answer: &mut Vec<Self::Pull>,
-        out: &mut Collector<Self::Out>,
+        ps: &mut ParameterServer<Self::Key, Self::Pull, Self::Out>,
     ) -> Result<()>;
 
     /// Applies a push.
@@ -68,8 +71,46 @@ pub trait ServerLogic: 'static {
         &mut self,
         key: &Self::Key,
         delta: &[Self::Push],
-        out: &mut Collector<Self::Out>,
+        ps: &mut ParameterServer<Self::Key, Self::Pull, Self::Out>,
     ) -> Result<()>;
+
+    /// Applies a push and answers a pull of the same key, as one operation. The default does the one, then the
+    /// other; a logic that finds the row once for both is faster.
+    ///
+    /// # Errors
+    /// Ends the run, naming the server operator.
+    #[inline]
+    fn on_push_pull(
+        &mut self,
+        key: &Self::Key,
+        delta: &[Self::Push],
+        worker: usize,
+        answer: &mut Vec<Self::Pull>,
+        ps: &mut ParameterServer<Self::Key, Self::Pull, Self::Out>,
+    ) -> Result<()> {
+        self.on_push(key, delta, ps)?;
+        self.on_pull(key, worker, answer, ps)
+    }
+
+    /// Called when a worker has ended, or has finished a checkpoint epoch: everything that it issued has been
+    /// handled, and it waits for nothing. The place to take back what was given to it, such as a lock.
+    ///
+    /// # Errors
+    /// Ends the run, naming the server operator.
+    fn on_worker_end(
+        &mut self,
+        _worker: usize,
+        _ps: &mut ParameterServer<Self::Key, Self::Pull, Self::Out>,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    /// How two pushes to one key become one, if applying the result is the same as applying both, in whatever
+    /// order among other pushes to the key: the algebra of updates is a commutative monoid. Workers then
+    /// combine their pushes to equal keys before they send them. Default: `None`, pushes stay as they are.
+    fn combiner(&self) -> Option<Combine<Self::Push>> {
+        None
+    }
 
     /// Takes a parameter of a saved model, before the first pull and push.
     ///
@@ -85,3 +126,6 @@ pub trait ServerLogic: 'static {
         Ok(())
     }
 }
+
+/// Adds the second row of a push to the first, which both have `push_width` elements.
+pub type Combine<D> = fn(&mut [D], &[D]);

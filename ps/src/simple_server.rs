@@ -1,12 +1,11 @@
 //! The server that most jobs need: rows, a function that makes them and one that updates them.
 
-use std::marker::PhantomData;
-
-use waterwheel_engine::{Collector, Key, Result};
+use waterwheel_engine::{Collector, Error, Key, Result};
 
 use crate::element::{Element, zero};
 use crate::eviction::Eviction;
-use crate::server::{ServerContext, ServerLogic};
+use crate::parameter_server::ParameterServer;
+use crate::server::{Combine, ServerContext, ServerLogic};
 use crate::state::PsState;
 use crate::store::RowStore;
 use crate::update::Update;
@@ -47,12 +46,12 @@ pub struct SimpleServer<K, E, D, I, U> {
     init: I,
     update: U,
     emit: Emit,
+    combine: Option<Combine<D>>,
     eviction: Option<Eviction>,
     state: Option<PsState>,
     store: RowStore<K, E>,
     /// Elements of a row; its slots are behind them.
     width: usize,
-    kind: PhantomData<D>,
 }
 
 impl<K: Key, E: Element, D: Element, I, U> SimpleServer<K, E, D, I, U>
@@ -79,12 +78,24 @@ where
             init,
             update,
             emit: Emit::AtClose,
+            combine: None,
             eviction: None,
             state: None,
             store: RowStore::hashed(0),
             width: 0,
-            kind: PhantomData,
         }
+    }
+
+    /// Declares that updates are a commutative monoid whose operation is `combine(first, second)`; see
+    /// [`ServerLogic::combiner`]. Workers then combine pushes to equal keys before they send them. Algebras that are
+    /// [`EXACT`](crate::Algebra::EXACT) declare themselves.
+    ///
+    /// Sums of floating-point numbers pass for such, up to rounding: what a sum comes to then depends on which
+    /// pushes met at a sender.
+    #[must_use]
+    pub fn combine(mut self, combine: Combine<D>) -> Self {
+        self.combine = Some(combine);
+        self
     }
 
     /// Sets when parameters are output.
@@ -120,6 +131,15 @@ where
             Some((part, blank)) => RowStore::dense(width, part, blank),
             None => RowStore::hashed(width),
         })
+    }
+
+    /// Applies a push, and returns the row after it; `None` if the key has none yet.
+    #[inline]
+    fn updated(&mut self, key: &K, delta: &[D]) -> Result<Option<&[E]>> {
+        let Some(row) = self.store.row(key, |row| (self.init)(key, row))? else { return Ok(None) };
+        let (row, slots) = row.split_at_mut(self.width);
+        self.update.apply(row, slots, delta).map_err(|error| in_push(key, error))?;
+        Ok(Some(row))
     }
 
     /// Outputs rows that the last operation has evicted.
@@ -174,27 +194,51 @@ where
         key: &K,
         _worker: usize,
         answer: &mut Vec<E>,
-        out: &mut Collector<Self::Out>,
+        ps: &mut ParameterServer<K, E, Self::Out>,
     ) -> Result<()> {
         match self.store.row(key, |row| (self.init)(key, row))? {
             Some(row) => answer.extend_from_slice(&row[..self.width]),
             None => (self.init)(key, answer),
         }
-        self.emit_evicted(out);
+        self.emit_evicted(&mut ps.out);
         Ok(())
     }
 
     #[inline]
-    fn on_push(&mut self, key: &K, delta: &[D], out: &mut Collector<Self::Out>) -> Result<()> {
-        let row = self.store.row(key, |row| (self.init)(key, row))?;
-        if let Some((row, slots)) = row.map(|row| row.split_at_mut(self.width)) {
-            self.update.apply(row, slots, delta).map_err(|error| in_push(key, error))?;
-            if self.emit == Emit::EveryPush {
-                out.emit((key.clone(), row.to_vec()));
-            }
+    fn on_push(&mut self, key: &K, delta: &[D], ps: &mut ParameterServer<K, E, Self::Out>) -> Result<()> {
+        let emit = self.emit;
+        if let Some(row) = self.updated(key, delta)?.filter(|_| emit == Emit::EveryPush) {
+            ps.output((key.clone(), row.to_vec()));
         }
-        self.emit_evicted(out);
+        self.emit_evicted(&mut ps.out);
         Ok(())
+    }
+
+    #[inline]
+    fn on_push_pull(
+        &mut self,
+        key: &K,
+        delta: &[D],
+        _worker: usize,
+        answer: &mut Vec<E>,
+        ps: &mut ParameterServer<K, E, Self::Out>,
+    ) -> Result<()> {
+        let emit = self.emit;
+        match self.updated(key, delta)? {
+            Some(row) => {
+                answer.extend_from_slice(row);
+                if emit == Emit::EveryPush {
+                    ps.output((key.clone(), row.to_vec()));
+                }
+            }
+            None => (self.init)(key, answer),
+        }
+        self.emit_evicted(&mut ps.out);
+        Ok(())
+    }
+
+    fn combiner(&self) -> Option<Combine<D>> {
+        self.combine.or_else(|| self.update.combiner())
     }
 
     fn on_load(&mut self, key: &K, value: &[E]) -> Result<()> {
@@ -214,8 +258,8 @@ where
 }
 
 #[cold]
-fn in_push<K: std::fmt::Debug>(key: &K, error: waterwheel_engine::Error) -> waterwheel_engine::Error {
-    waterwheel_engine::Error::new(error.kind(), format!("push to {key:?}: {}", error.message()))
+fn in_push<K: std::fmt::Debug>(key: &K, error: Error) -> Error {
+    Error::new(error.kind(), format!("push to {key:?}: {}", error.message()))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use waterwheel_iteration::{LoopBody, feedback_loop};
 use crate::config::PsConfig;
 use crate::core::outbox::{Outbox, OutboxConfig};
 use crate::placement::Placement;
-use crate::server::{ServerContext, ServerLogic};
+use crate::server::{Combine, ServerContext, ServerLogic};
 use crate::server_op::{Saved, ServerDriver, ServerParts};
 use crate::shard::{BlockOf, Shard};
 use crate::worker::{ParameterServerClient, WorkerContext, WorkerLogic};
@@ -112,13 +112,15 @@ where
 }
 
 /// What both sides of the loop are built from.
-struct Plan<'c, L: WorkerLogic, S: ServerLogic> {
+struct Plan<'c, L: WorkerLogic, S: ServerLogic, T: Clock> {
     config: &'c PsConfig<L::Key>,
     me: usize,
     peers: usize,
     workers: usize,
     servers: usize,
-    shard: Rc<RefCell<Shard<S>>>,
+    /// How pushes are combined before they are sent.
+    combine: Option<Combine<L::Push>>,
+    shard: Rc<RefCell<Shard<S, T>>>,
 }
 
 #[track_caller]
@@ -142,8 +144,9 @@ where
         (config.pull_width, config.push_width, config.placement.clone());
     let context =
         ServerContext { index: me, parallelism: servers, workers, pull_width, push_width, placement };
-    let shard = Rc::new(RefCell::new(Shard::new(server, context, model.is_none())));
-    let plan = Plan { config, me, peers, workers, servers, shard };
+    let combine = server.combiner();
+    let shard = Rc::new(RefCell::new(Shard::new(server, context, peers, model.is_none())));
+    let plan = Plan { config, me, peers, workers, servers, combine, shard };
     let model = model.map(DataStream::into_edge);
     let (output, trained) = feedback_loop::<_, ClockHop, _, _>(&place, "parameter server", |it, answers| {
         plan.lay_out(it, data, model, answers, worker)
@@ -155,13 +158,14 @@ type Outs<'s, L, S, T> =
     (Edge<'s, Vec<<L as WorkerLogic>::Out>, T>, Edge<'s, Vec<<S as ServerLogic>::Out>, T>);
 type Answers<'i, S, T> = Edge<'i, Parcel<BlockOf<S>>, LoopTime<T>>;
 
-impl<L, S> Plan<'_, L, S>
+impl<L, S, T> Plan<'_, L, S, T>
 where
     L: WorkerLogic<In: Record>,
     S: ServerLogic<Key = L::Key, Pull = L::Pull, Push = L::Push>,
+    T: Clock,
 {
     #[track_caller]
-    fn lay_out<'i, 's, T: Clock>(
+    fn lay_out<'i, 's>(
         self,
         it: &LoopBody<'_, 'i, 's, T, ClockHop>,
         data: Edge<'s, Vec<L::In>, T>,
@@ -191,7 +195,7 @@ where
         (answers, (it.leave(out_edge), it.leave(model_edge)))
     }
 
-    fn build_worker<T: Clock>(
+    fn build_worker(
         &self,
         op: OperatorBuilder<'_, LoopTime<T>>,
         ports: WorkerPorts<L, S, T>,
@@ -203,16 +207,22 @@ where
             servers: self.servers,
             placement: self.config.placement.clone(),
             push_width: self.config.push_width,
+            combine: self.combine,
             credit: self.config.credit,
             block_len: self.config.block_len,
         });
-        let client = ParameterServerClient::new(outbox);
+        let client = ParameterServerClient::new(outbox, self.config);
+        let (shard, semantics) = (Rc::clone(&self.shard), self.config.semantics());
         let neighbour = (self.me < self.servers).then(|| Rc::clone(&self.shard));
         let (index, servers, takes_part) = (self.me, self.servers, self.me < self.workers);
         let context = WorkerContext { index, parallelism: self.workers, servers };
         op.build(|mut promises, activation| {
             let out = promises.pop();
-            let promises = promises.pop().zip(out).filter(|_| takes_part);
+            let requests = promises.pop();
+            if let Some(requests) = &requests {
+                shard.borrow_mut().follow(semantics, requests.time().0.clone());
+            }
+            let promises = requests.zip(out).filter(|_| takes_part);
             let parts = WorkerParts {
                 index,
                 logic: worker,
@@ -232,7 +242,7 @@ where
     }
 
     #[track_caller]
-    fn build_server<'i, 's, T: Clock>(
+    fn build_server<'i, 's>(
         self,
         mut op: OperatorBuilder<'i, LoopTime<T>>,
         it: &LoopBody<'_, 'i, 's, T, ClockHop>,

@@ -2,7 +2,8 @@
 
 use waterwheel_engine::{Error, Result};
 
-use crate::algebra::{Combine, Max, Min, Sum};
+use crate::algebra::{Algebra, Max, Min, Sum};
+use crate::server::Combine;
 
 /// How a [`SimpleServer`](crate::SimpleServer) applies a push: a function of the row and the delta, a declared
 /// algebra ([`Sum`], [`Max`], [`Min`]), or an [optimizer](crate::optimizer).
@@ -41,6 +42,11 @@ pub trait Update<E, D>: 'static {
     /// Appends the first slots of a row of `width` elements: for the same width the same ones. None by default.
     fn init_slots(&self, _width: usize, _slots: &mut Vec<E>) {}
 
+    /// How two pushes become one, where that is exactly the same as applying both, in any order. `None` by default.
+    fn combiner(&self) -> Option<Combine<D>> {
+        None
+    }
+
     /// Applies `delta` to the row and its slots. One that fails must leave both as they were.
     ///
     /// # Errors
@@ -61,10 +67,14 @@ macro_rules! algebras {
     ($($algebra:ty)*) => { $(
         impl<E> Update<E, E> for $algebra
         where
-            $algebra: Combine<E>,
+            $algebra: Algebra<E>,
         {
             fn check_widths(&self, pull_width: usize, push_width: usize) -> Result<()> {
                 equal_widths(pull_width, push_width)
+            }
+
+            fn combiner(&self) -> Option<Combine<E>> {
+                <$algebra>::EXACT.then_some(<$algebra>::combine)
             }
 
             #[inline]

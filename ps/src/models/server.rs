@@ -6,6 +6,7 @@ use waterwheel_engine::{Collector, Error, Result};
 use crate::models::Values;
 use crate::models::message::{Ask, ModelKey};
 use crate::models::table::{MakeTable, Table};
+use crate::parameter_server::ParameterServer;
 use crate::server::{ServerContext, ServerLogic};
 
 /// What a server has of a row of a matrix: some of its columns, or all.
@@ -69,6 +70,8 @@ impl ModelServer {
     }
 }
 
+type Ps = ParameterServer<ModelKey, Values, ModelRow>;
+
 #[cold]
 fn not_there(model: u32, models: usize) -> Error {
     if (model as usize) < models {
@@ -92,7 +95,7 @@ impl ServerLogic for ModelServer {
         key: &ModelKey,
         _worker: usize,
         answer: &mut Vec<Values>,
-        _out: &mut Collector<ModelRow>,
+        _ps: &mut Ps,
     ) -> Result<()> {
         let values = match &key.ask {
             Ask::Cells { rows, columns } => self.table(key.model, key.part)?.cells(rows, columns)?,
@@ -112,7 +115,7 @@ impl ServerLogic for ModelServer {
         Ok(())
     }
 
-    fn on_push(&mut self, key: &ModelKey, delta: &[Values], _out: &mut Collector<ModelRow>) -> Result<()> {
+    fn on_push(&mut self, key: &ModelKey, delta: &[Values], _ps: &mut Ps) -> Result<()> {
         let [values] = delta else {
             return Err(Error::internal(format!("a push of {} lists of values, expected 1", delta.len())));
         };
