@@ -23,6 +23,7 @@ pub mod operator;
 mod origin;
 mod parcel;
 mod process;
+pub mod random;
 mod record;
 mod rounds;
 mod runtime;
