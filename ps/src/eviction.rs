@@ -13,6 +13,7 @@ use waterwheel_engine::{Error, Result};
 /// |---|---|---|
 /// | `max_rows`: the row that was not used for the longest time makes place | none | 1 or more |
 /// | `idle_operations`: rows not used during so many pulls and pushes of the server | none | 1 or more |
+/// | `idle_clocks`: rows not used during so many clocks of the workers | none | 1 or more |
 /// | `min_frequency`: a key has no row before it is used so often | 1 | 1 or more |
 ///
 /// Which rows are there depends on the order in which operations reach the server, and on the number of servers.
@@ -31,6 +32,7 @@ use waterwheel_engine::{Error, Result};
 pub struct Eviction {
     pub(crate) max_rows: Option<usize>,
     pub(crate) idle_operations: Option<u64>,
+    pub(crate) idle_clocks: Option<u64>,
     pub(crate) min_frequency: Option<u32>,
     pub(crate) emit: bool,
 }
@@ -55,6 +57,14 @@ impl Eviction {
         self
     }
 
+    /// Sets after how many clocks in which no worker used it a row is evicted: one that was used last at clock *c* is
+    /// evicted before the first operation at a clock above *c* + `clocks`.
+    #[must_use]
+    pub fn idle_clocks(mut self, clocks: u64) -> Self {
+        self.idle_clocks = Some(clocks);
+        self
+    }
+
     /// Sets how often a key must be used before it gets a row.
     #[must_use]
     pub fn min_frequency(mut self, uses: u32) -> Self {
@@ -74,6 +84,7 @@ impl Eviction {
         let limits = [
             ("max_rows", self.max_rows.map(|n| n as u64)),
             ("idle_operations", self.idle_operations),
+            ("idle_clocks", self.idle_clocks),
             ("min_frequency", self.min_frequency.map(u64::from)),
         ];
         match limits.iter().find(|(_, limit)| *limit == Some(0)) {
@@ -92,6 +103,7 @@ mod tests {
         let bad = [
             (Eviction::new().max_rows(0), "max_rows"),
             (Eviction::new().max_rows(1).idle_operations(0), "idle_operations"),
+            (Eviction::new().idle_clocks(0), "idle_clocks"),
             (Eviction::new().min_frequency(0), "min_frequency"),
         ];
         for (eviction, what) in bad {

@@ -78,6 +78,7 @@ use waterwheel_engine::{Clock, DataStream, Error, Record, Result};
 use crate::config::PsConfig;
 use crate::consistency::Consistency;
 use crate::placement::Placement;
+use crate::state::PsState;
 use crate::transform::{Transformed, transform};
 use client::ModelWorker;
 use server::ModelServer;
@@ -92,12 +93,19 @@ const BLOCK_LEN: usize = 16;
 pub struct Models {
     servers: usize,
     plans: Vec<Box<dyn MakeTable>>,
+    state: Option<PsState>,
 }
 
 impl Models {
     /// For a job with so many servers, 1 or more; often `env.workers()`.
     pub fn new(servers: usize) -> Self {
-        Models { servers, plans: Vec::new() }
+        Models { servers, plans: Vec::new(), state: None }
+    }
+
+    /// Shows there how many rows the servers hold, and how large they are. A row of which several parts have columns
+    /// counts in each.
+    pub fn state(&mut self, state: &PsState) {
+        self.state = Some(state.clone());
     }
 
     /// Adds a matrix of zeros, split by rows into ranges.
@@ -164,7 +172,7 @@ impl Models {
         let placement = Placement::custom(|key: &ModelKey, servers| key.part as usize % servers);
         let block_len = config.block_len.min(BLOCK_LEN);
         let config = config.clone().servers(self.servers).width(1).block_len(block_len).placement(placement);
-        transform(data, ModelWorker::new(logic), ModelServer::new(self.plans), &config)
+        transform(data, ModelWorker::new(logic), ModelServer::new(self.plans, self.state), &config)
     }
 }
 

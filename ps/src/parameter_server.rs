@@ -20,8 +20,9 @@ use crate::element::Element;
 pub struct ParameterServer<K, E, O> {
     pub(crate) out: Collector<O>,
     width: usize,
-    /// The worker whose block is served.
+    /// The worker whose block is served, and its clock.
     serving: usize,
+    clock: u64,
     /// Whether the pull in progress was dismissed.
     dismissed: bool,
     workers: Vec<Late<K, E>>,
@@ -58,7 +59,7 @@ impl<K: Key, E: Element, O> ParameterServer<K, E, O> {
     pub(crate) fn new(workers: usize, width: usize) -> Self {
         let late = (0..workers).map(|_| Late::default()).collect();
         let out = Collector::default();
-        ParameterServer { out, width, serving: 0, dismissed: false, workers: late, n_late: 0 }
+        ParameterServer { out, width, serving: 0, clock: 0, dismissed: false, workers: late, n_late: 0 }
     }
 
     /// Emits a result on the model stream.
@@ -112,6 +113,14 @@ impl<K: Key, E: Element, O> ParameterServer<K, E, O> {
         }
     }
 
+    /// The clock at which the worker has issued the operation that is served; see
+    /// [`advance_clock`](crate::ParameterServerClient::advance_clock). A push that was kept for the end of its clock has
+    /// the clock of an operation that was served before.
+    #[inline]
+    pub fn clock(&self) -> u64 {
+        self.clock
+    }
+
     /// Number of open pulls of `worker`.
     pub fn open_pulls(&self, worker: usize) -> usize {
         self.workers.get(worker).map_or(0, |late| late.n_open)
@@ -147,10 +156,10 @@ impl<K: Key, E: Element, O> ParameterServer<K, E, O> {
         Ok(())
     }
 
-    /// Notes that a block of `worker` is served from now on.
+    /// Notes that a block of `worker` at a clock is served from now on.
     #[inline]
-    pub(crate) fn begin(&mut self, worker: usize) {
-        self.serving = worker;
+    pub(crate) fn begin(&mut self, worker: usize, clock: u64) {
+        (self.serving, self.clock) = (worker, clock);
     }
 
     /// The worker whose block is served.
@@ -245,7 +254,7 @@ mod tests {
     fn with_open(workers: &[usize]) -> TestServer {
         let mut ps = TestServer::new(100, 1);
         for worker in workers {
-            ps.begin(*worker);
+            ps.begin(*worker, 0);
             assert!(ps.leave_open(&42, 0).unwrap());
         }
         ps

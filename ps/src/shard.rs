@@ -133,7 +133,7 @@ impl<S: ServerLogic, T: Clock> Shard<S, T> {
     /// Turns a request into its answer.
     fn answer(&mut self, block: &mut BlockOf<S>, worker: usize, at: &At<T>) -> Result<()> {
         self.open()?;
-        self.ps.begin(worker);
+        self.ps.begin(worker, at.1);
         let deltas = block.deltas.len();
         if deltas != block.pushes() * self.push_width {
             return Err(Error::internal(format!(

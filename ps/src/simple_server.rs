@@ -196,6 +196,7 @@ where
         answer: &mut Vec<E>,
         ps: &mut ParameterServer<K, E, Self::Out>,
     ) -> Result<()> {
+        self.store.at_clock(ps.clock());
         match self.store.row(key, |row| (self.init)(key, row))? {
             Some(row) => answer.extend_from_slice(&row[..self.width]),
             None => (self.init)(key, answer),
@@ -206,6 +207,7 @@ where
 
     #[inline]
     fn on_push(&mut self, key: &K, delta: &[D], ps: &mut ParameterServer<K, E, Self::Out>) -> Result<()> {
+        self.store.at_clock(ps.clock());
         let emit = self.emit;
         if let Some(row) = self.updated(key, delta)?.filter(|_| emit == Emit::EveryPush) {
             ps.output((key.clone(), row.to_vec()));
@@ -223,6 +225,7 @@ where
         answer: &mut Vec<E>,
         ps: &mut ParameterServer<K, E, Self::Out>,
     ) -> Result<()> {
+        self.store.at_clock(ps.clock());
         let emit = self.emit;
         match self.updated(key, delta)? {
             Some(row) => {

@@ -27,6 +27,8 @@ pub(crate) struct RowStore<K, E> {
     slots: Vec<E>,
     places: Places<K, E>,
     evicting: Option<Evicting<K, E>>,
+    /// Clock of the worker whose operations come.
+    clock: u64,
     figures: Option<Arc<Figures>>,
     /// The row that is being made.
     fresh: Vec<E>,
@@ -70,7 +72,16 @@ impl<K: Key, E: Element> RowStore<K, E> {
 
     fn with_places(width: usize, places: Places<K, E>) -> Self {
         let rows = Slab::new(width);
-        RowStore { rows, width, slots: Vec::new(), places, evicting: None, figures: None, fresh: Vec::new() }
+        RowStore {
+            rows,
+            width,
+            slots: Vec::new(),
+            places,
+            evicting: None,
+            clock: 0,
+            figures: None,
+            fresh: Vec::new(),
+        }
     }
 
     /// Keeps these slots behind each row, of which there are none yet.
@@ -84,6 +95,12 @@ impl<K: Key, E: Element> RowStore<K, E> {
         self.report();
     }
 
+    /// Notes the clock of the worker whose operations come.
+    #[inline]
+    pub(crate) fn at_clock(&mut self, clock: u64) {
+        self.clock = clock;
+    }
+
     /// Number of rows.
     pub(crate) fn len(&self) -> usize {
         match &self.places {
@@ -93,7 +110,7 @@ impl<K: Key, E: Element> RowStore<K, E> {
     }
 
     /// Memory of rows and index, used or not.
-    fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let index = match &self.places {
             Places::Hashed(index) => index.bytes(),
             Places::Dense { filled, .. } => filled.bytes(),
@@ -208,7 +225,7 @@ impl<K: Key, E: Element> RowStore<K, E> {
     /// Evicts what was idle for too long, before the next operation.
     fn expire(&mut self) {
         if let Some(evicting) = &mut self.evicting {
-            evicting.next_operation();
+            evicting.next_operation(self.clock);
         }
         while self.evicting.as_ref().is_some_and(Evicting::has_expired) {
             self.evict_oldest();

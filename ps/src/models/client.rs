@@ -151,7 +151,7 @@ where
     }
 
     fn finish(self: Box<Self>, logic: &mut L, ps: &mut ModelClient<'_, L>) -> Result<()> {
-        (self.then)(logic, self.gather.values, ps)
+        (self.then)(logic, self.gather.finish(), ps)
     }
 }
 
@@ -160,6 +160,8 @@ pub(crate) struct Gather<E> {
     values: Vec<E>,
     /// What each answer is.
     pieces: Vec<Piece>,
+    /// The shares that have come, by message. They are added up in that order, in whichever order they came.
+    shares: Vec<Vec<E>>,
 }
 
 /// Where the values of an answer go.
@@ -175,7 +177,7 @@ pub(crate) enum Piece {
 impl<E: Scalar> Gather<E> {
     /// For `n` values.
     pub(crate) fn new(n: usize, pieces: Vec<Piece>) -> Self {
-        Gather { values: vec![E::ZERO; n], pieces }
+        Gather { values: vec![E::ZERO; n], shares: vec![Vec::new(); pieces.len()], pieces }
     }
 
     fn take(&mut self, message: u32, values: &[E]) -> Result<()> {
@@ -191,12 +193,20 @@ impl<E: Scalar> Gather<E> {
                     places.zip(values).for_each(|(place, value)| *place = *value);
                 }
             }
-            Piece::Shares { from } => {
-                let places = self.values.iter_mut().skip(*from as usize);
-                places.zip(values).for_each(|(place, value)| *place = place.plus(*value));
-            }
+            Piece::Shares { .. } => self.shares[message as usize] = values.to_vec(),
         }
         Ok(())
+    }
+
+    /// All values, when all answers are there.
+    fn finish(mut self) -> Vec<E> {
+        for (piece, shares) in self.pieces.iter().zip(self.shares) {
+            if let Piece::Shares { from } = piece {
+                let places = self.values.iter_mut().skip(*from as usize);
+                places.zip(shares).for_each(|(place, share)| *place = place.plus(share));
+            }
+        }
+        self.values
     }
 }
 

@@ -1,5 +1,7 @@
 //! The server of distributed vectors and matrices.
 
+use std::sync::Arc;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 use waterwheel_engine::{Collector, Error, Result};
 
@@ -8,6 +10,7 @@ use crate::models::message::{Ask, ModelKey};
 use crate::models::table::{MakeTable, Table};
 use crate::parameter_server::ParameterServer;
 use crate::server::{ServerContext, ServerLogic};
+use crate::state::{Figures, PsState};
 
 /// What a server has of a row of a matrix: some of its columns, or all.
 ///
@@ -31,11 +34,23 @@ pub(crate) struct ModelServer {
     pub(crate) plans: Vec<Box<dyn MakeTable>>,
     tables: FxHashMap<(u32, u32), Box<dyn Table>>,
     destroyed: FxHashSet<(u32, u32)>,
+    state: Option<PsState>,
+    figures: Option<Arc<Figures>>,
 }
 
 impl ModelServer {
-    pub(crate) fn new(plans: Vec<Box<dyn MakeTable>>) -> Self {
-        ModelServer { plans, tables: FxHashMap::default(), destroyed: FxHashSet::default() }
+    /// With these models; shows its size to `state`.
+    pub(crate) fn new(plans: Vec<Box<dyn MakeTable>>, state: Option<PsState>) -> Self {
+        let (tables, destroyed) = (FxHashMap::default(), FxHashSet::default());
+        ModelServer { plans, tables, destroyed, state, figures: None }
+    }
+
+    fn report(&self) {
+        if let Some(figures) = &self.figures {
+            let sizes = self.tables.values().map(|table| table.size());
+            let (rows, bytes) = sizes.fold((0, 0), |sum, size| (sum.0 + size.0, sum.1 + size.1));
+            figures.write(rows, bytes, 0);
+        }
     }
 
     fn table(&mut self, model: u32, part: u32) -> Result<&mut dyn Table> {
@@ -86,7 +101,8 @@ impl ServerLogic for ModelServer {
     type Push = Values;
     type Out = ModelRow;
 
-    fn open(&mut self, _context: &ServerContext<ModelKey>) -> Result<()> {
+    fn open(&mut self, context: &ServerContext<ModelKey>) -> Result<()> {
+        self.figures = self.state.as_ref().map(|state| state.enter(context.index));
         Ok(())
     }
 
@@ -112,6 +128,7 @@ impl ServerLogic for ModelServer {
             }
         };
         answer.push(values);
+        self.report();
         Ok(())
     }
 

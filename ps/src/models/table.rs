@@ -33,6 +33,8 @@ pub(crate) trait Table {
         right: &Numbers<u64>,
         values: &Values,
     ) -> Result<()>;
+    /// Rows that were used, and the memory of the part in bytes.
+    fn size(&self) -> (usize, usize);
     /// Calls `visit` with every row that was used.
     fn for_each(&self, visit: &mut dyn FnMut(u64, Part, Values));
     fn as_any(&mut self) -> &mut dyn Any;
@@ -174,6 +176,10 @@ impl<E: Scalar> Table for PartTable<E> {
                 self.add_scaled(right, &lefts, factors)
             }
         }
+    }
+
+    fn size(&self) -> (usize, usize) {
+        (self.store.len(), self.store.bytes())
     }
 
     fn for_each(&self, visit: &mut dyn FnMut(u64, Part, Values)) {

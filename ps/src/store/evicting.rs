@@ -31,9 +31,9 @@ impl<K: Key, E: Clone> Evicting<K, E> {
         self.recency.bytes() + self.uses.bytes()
     }
 
-    /// Counts an operation.
-    pub(crate) fn next_operation(&mut self) {
-        self.now.operation += 1;
+    /// Counts an operation at a clock. Time does not go back with a worker that is behind the others.
+    pub(crate) fn next_operation(&mut self, clock: u64) {
+        self.now = Moment { operation: self.now.operation + 1, clock: self.now.clock.max(clock) };
     }
 
     /// Whether a key that has no row and is used now gets one.
@@ -74,9 +74,11 @@ impl<K: Key, E: Clone> Evicting<K, E> {
 
     /// Whether some row was idle for too long.
     pub(crate) fn has_expired(&self) -> bool {
-        let idle = |used: Moment| self.now.operation - used.operation;
-        let limit = self.limits.idle_operations;
-        self.recency.oldest().is_some_and(|(_, used)| limit.is_some_and(|limit| idle(used) > limit))
+        let beyond = |idle: u64, limit: Option<u64>| limit.is_some_and(|limit| idle > limit);
+        self.recency.oldest().is_some_and(|(_, used)| {
+            beyond(self.now.operation - used.operation, self.limits.idle_operations)
+                || beyond(self.now.clock - used.clock, self.limits.idle_clocks)
+        })
     }
 
     /// The key of a row.

@@ -11,7 +11,7 @@ const SEGMENTS: usize = 64;
 
 /// A number for each of many keys.
 pub(crate) struct Index<K> {
-    segments: Vec<HashTable<(K, u32)>>,
+    segments: Box<[HashTable<(K, u32)>; SEGMENTS]>,
     /// Entries that there is memory for.
     capacity: usize,
     len: usize,
@@ -19,7 +19,7 @@ pub(crate) struct Index<K> {
 
 impl<K: Key> Index<K> {
     pub(crate) fn new() -> Self {
-        Index { segments: (0..SEGMENTS).map(|_| HashTable::new()).collect(), capacity: 0, len: 0 }
+        Index { segments: Box::new(std::array::from_fn(|_| HashTable::new())), capacity: 0, len: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -103,9 +103,10 @@ fn figures_follow_rows_and_evictions() {
 #[derive(Default)]
 struct Reference {
     /// Row and last use, by key.
-    rows: BTreeMap<u64, (i64, u64)>,
+    rows: BTreeMap<u64, (i64, (u64, u64))>,
     uses: BTreeMap<u64, u32>,
-    now: u64,
+    /// Operations and clock.
+    now: (u64, u64),
     evicted: Vec<(u64, i64)>,
 }
 
@@ -119,10 +120,13 @@ impl Reference {
     }
 
     /// Adds 1 to the row of a key, if it has one.
-    fn use_key(&mut self, key: u64, limits: &Eviction) {
-        self.now += 1;
+    fn use_key(&mut self, key: u64, clock: u64, limits: &Eviction) {
+        self.now = (self.now.0 + 1, self.now.1.max(clock));
         let idle = limits.idle_operations.unwrap_or(u64::MAX);
-        while self.rows.values().any(|(_, used)| self.now - used > idle) {
+        let idle_clocks = limits.idle_clocks.unwrap_or(u64::MAX);
+        let now = self.now;
+        let expired = |used: &(u64, u64)| now.0 - used.0 > idle || now.1 - used.1 > idle_clocks;
+        while self.rows.values().any(|(_, used)| expired(used)) {
             self.evict_oldest();
         }
         if !self.rows.contains_key(&key) {
@@ -136,7 +140,7 @@ impl Reference {
                 self.evict_oldest();
             }
         }
-        let row = self.rows.entry(key).or_insert((100 * key as i64, 0));
+        let row = self.rows.entry(key).or_insert((100 * key as i64, (0, 0)));
         *row = (row.0 + 1, self.now);
     }
 }
@@ -144,19 +148,23 @@ impl Reference {
 proptest! {
     #[test]
     fn evicting_store_does_what_its_limits_say(
-        keys in prop::collection::vec(0u64..12, 1..200),
+        keys in prop::collection::vec((0u64..12, 0u64..3), 1..200),
         max_rows in prop::option::of(1usize..8),
         idle in prop::option::of(1u64..20),
+        idle_clocks in prop::option::of(1u64..6),
         frequency in prop::option::of(1u32..4),
     ) {
         let limits =
-            Eviction { max_rows, idle_operations: idle, min_frequency: frequency, emit: true };
+            Eviction { max_rows, idle_operations: idle, idle_clocks, min_frequency: frequency, emit: true };
         let (mut store, mut reference) = (RowStore::evicting(2, limits), Reference::default());
-        for key in keys {
+        for (at, (key, behind)) in keys.into_iter().enumerate() {
+            // Clocks move on, and some workers are behind.
+            let clock = (at as u64 / 10).saturating_sub(behind);
+            store.at_clock(clock);
             if let Some(row) = store.row(&key, |row| row.extend([100 * key as i64, 0])).unwrap() {
                 row[0] += 1;
             }
-            reference.use_key(key, &limits);
+            reference.use_key(key, clock, &limits);
             let found: Vec<_> = rows(&store).into_iter().map(|(key, row)| (key, row[0])).collect();
             let expected: Vec<_> = reference.rows.iter().map(|(key, (value, _))| (*key, *value)).collect();
             prop_assert_eq!(found, expected);

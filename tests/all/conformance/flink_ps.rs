@@ -15,6 +15,6 @@ mod parallelism;
 mod policies;
 mod simple_server;
 mod stack;
-mod support;
+pub(super) mod support;
 mod termination;
 mod word_count;
