@@ -145,7 +145,8 @@ impl<E: Scalar> BigMatrix<E> {
             let columns = self.layout.columns_of(piece.part);
             let share = |place: &u32| {
                 let row = &values[*place as usize * width..(*place as usize + 1) * width];
-                row.iter().skip(columns.first as usize).step_by(columns.step as usize).copied()
+                let mine = row.iter().skip(columns.first as usize).step_by(columns.step as usize);
+                mine.take(columns.len as usize).copied()
             };
             let values = piece.places.iter().flat_map(share).collect();
             ps.push(self.model, piece.part, Ask::Rows { rows: taken(rows, piece) }, Values::of(values))?;

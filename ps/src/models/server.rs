@@ -136,7 +136,7 @@ impl ServerLogic for ModelServer {
         let [values] = delta else {
             return Err(Error::internal(format!("a push of {} lists of values, expected 1", delta.len())));
         };
-        match &key.ask {
+        let added = match &key.ask {
             Ask::Cells { rows, columns } => self.table(key.model, key.part)?.add_cells(rows, columns, values),
             Ask::Rows { rows } => self.table(key.model, key.part)?.add_rows(rows, values),
             Ask::Pairs { other, left, right } => {
@@ -145,7 +145,9 @@ impl ServerLogic for ModelServer {
             Ask::SquaredNorms { .. } | Ask::Destroy => {
                 Err(Error::internal(format!("{:?} as a push", key.ask)))
             }
-        }
+        };
+        self.report();
+        added
     }
 
     fn on_load(&mut self, key: &ModelKey, _value: &[Values]) -> Result<()> {

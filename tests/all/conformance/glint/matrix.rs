@@ -270,12 +270,12 @@ fn matrix_comes_out_at_the_end() {
         cells
     };
     crate::cluster::everywhere(test_path!(matrix_comes_out_at_the_end), cells, |cells, shape| {
-        let expected = [(5, 0, 0), (5, 1, 0), (5, 2, 0), (5, 3, 7), (102, 0, 9)];
+        let expected = [(5, 0, 4), (5, 1, 5), (5, 2, 6), (5, 3, 7), (102, 0, 9)];
         assert_eq!(cells, expected, "{shape}");
     });
 }
 
-/// Pushes an element of each model, on worker 0.
+/// Pushes a row of the matrix and an element of the vector, on worker 0.
 struct Push(BigMatrix<i64>, BigVector<f32>);
 
 impl ModelLogic for Push {
@@ -287,6 +287,6 @@ impl ModelLogic for Push {
             return Ok(());
         }
         self.1.push(ps, &[2], &[9.0])?;
-        self.0.push(ps, &[5], &[3], &[7])
+        self.0.push_rows(ps, &[5], &[4, 5, 6, 7])
     }
 }

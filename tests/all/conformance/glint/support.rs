@@ -47,16 +47,27 @@ fn play<O: Record + Clone>(
     Ok(try_run(config, job)?.concat())
 }
 
-/// Plays a script at every shape; its outputs must be `expected`.
+/// Plays a script at every shape; its outputs must be `expected`, in any order: answers to different requests may
+/// overtake each other.
 pub(super) fn assert_plays<O>(path: &str, script: fn(&mut Models) -> Result<Act<O>>, expected: &[O])
 where
     O: Record + Clone + PartialEq + std::fmt::Debug,
 {
-    everywhere(
-        path,
-        |config| play(config, script).unwrap(),
-        |found, shape| assert_eq!(found, expected, "{shape}"),
-    );
+    let sorted = |mut outputs: Vec<O>| {
+        outputs.sort_by_cached_key(|output| format!("{output:?}"));
+        outputs
+    };
+    let play = |config| sorted(play(config, script).unwrap());
+    everywhere(path, play, |found, shape| assert_eq!(found, sorted(expected.to_vec()), "{shape}"));
+}
+
+/// Plays a script at every shape; its outputs must be `expected`, in this order.
+pub(super) fn assert_plays_in_order<O>(path: &str, script: fn(&mut Models) -> Result<Act<O>>, expected: &[O])
+where
+    O: Record + Clone + PartialEq + std::fmt::Debug,
+{
+    let play = |config| play(config, script).unwrap();
+    everywhere(path, play, |found, shape| assert_eq!(found, expected, "{shape}"));
 }
 
 /// Plays a script that fails, at 1, 2 and 4 workers; its error must be `expected`.

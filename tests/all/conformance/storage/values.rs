@@ -8,25 +8,28 @@ use super::support::PushAll;
 use crate::cluster::{everywhere, test_path};
 use crate::conformance::flink_ps::support::{run, sorted};
 
-/// Sums 1 to 100, by key modulo 7, in rows of some type.
-fn sums<E>(
-    config: RuntimeConfig,
-    number: fn(u32) -> E,
-    placement: fn() -> Placement<u32>,
-) -> Vec<(u32, Vec<E>)>
+/// Sums 1 to 100, by key modulo 7, in rows of some type: by hash, and by position.
+fn sums<E>(config: RuntimeConfig, number: fn(u32) -> E) -> [Vec<(u32, Vec<E>)>; 2]
 where
     E: ps::Element + Sync + std::fmt::Debug + PartialOrd,
     ps::Sum: ps::Algebra<E>,
 {
     let models = run(config, move |env| {
-        let data = env.from_iter((1..=100u32).map(move |n| (n % 7, number(n)))).rebalance();
-        let server = SimpleServer::with_update(move |_: &u32, row: &mut Vec<E>| row.push(number(0)), ps::Sum);
-        let config = PsConfig::new().placement(placement());
-        Ok(ps::transform(data, PushAll::new(), server, &config)?.model.collect())
+        let model = |placement| {
+            let data = env.from_iter((1..=100u32).map(move |n| (n % 7, number(n)))).rebalance();
+            let init = move |_: &u32, row: &mut Vec<E>| row.push(number(0));
+            let server = SimpleServer::with_update(init, ps::Sum);
+            let config = PsConfig::new().placement(placement);
+            Ok(ps::transform(data, PushAll::new(), server, &config)?.model.collect())
+        };
+        Ok((model(Placement::Hash)?, model(Placement::Range(7))?))
     });
-    let mut sums = models.concat();
-    sums.sort_by_key(|row| row.0);
-    sums
+    let (hashed, dense): (Vec<_>, Vec<_>) = models.into_iter().unzip();
+    [hashed, dense].map(|rows| {
+        let mut rows = rows.concat();
+        rows.sort_by_key(|row| row.0);
+        rows
+    })
 }
 
 fn assert_number<E>(path: &str, number: fn(u32) -> E)
@@ -34,14 +37,13 @@ where
     E: ps::Element + Sync + std::fmt::Debug + PartialOrd,
     ps::Sum: ps::Algebra<E>,
 {
-    let expected: Vec<_> =
-        (0..7).map(|key| (key, vec![number((1..=100).filter(|n| n % 7 == key).sum())])).collect();
-    let both = |config: RuntimeConfig| {
-        [|| Placement::Hash, || Placement::Range(7)].map(|placement| sums(config.clone(), number, placement))
-    };
-    everywhere(path, both, |found, shape| {
-        found.iter().for_each(|sums| assert_eq!(*sums, expected, "{shape}"))
-    });
+    let sum = |key| vec![number((1..=100).filter(|n| n % 7 == key).sum())];
+    let expected: Vec<_> = (0..7).map(|key| (key, sum(key))).collect();
+    everywhere(
+        path,
+        |config| sums(config, number),
+        |found, shape| found.iter().for_each(|sums| assert_eq!(*sums, expected, "{shape}")),
+    );
 }
 
 #[test]
