@@ -4,10 +4,11 @@
 //! computes, and pushes updates, while the servers' answers flow back through a feedback edge of the same
 //! dataflow. Termination is exact, memory is bounded by credits, and no setting is a time-out.
 //!
-//! Consistency: pulls are answered with what the server has (asynchronous); a pull sees the worker's own
-//! earlier pushes to the key; [`ParameterServerClient::advance_clock`] is a barrier over all workers, which
-//! makes bulk-synchronous training.
+//! [`Consistency`] says what a pull sees: whatever the server has (asynchronous), all but the last few clocks of every
+//! worker (bounded staleness; bulk synchronous with 0), or a key that nobody else changes (serialisable). A
+//! [`WorkerLogic`] handles answers in callbacks, an [`AsyncWorkerLogic`] awaits them.
 
+mod async_worker;
 mod block;
 mod config;
 mod consistency;
@@ -26,11 +27,14 @@ mod worker;
 mod worker_op;
 
 pub use crate::core::policy::SendPolicy;
+pub use async_worker::{AsyncWorker, AsyncWorkerLogic, ClockAdvanced, PsHandle, Pulled, Row};
 pub use config::PsConfig;
 pub use consistency::{Consistency, PushOrder};
 pub use element::Element;
 pub use parameter_server::ParameterServer;
 pub use placement::Placement;
-pub use server::{Combine, Emit, ServerContext, ServerLogic, SimpleServer};
-pub use transform::{Transformed, transform, transform_with_model_load};
+pub use server::{Combiner, Emit, ServerContext, ServerLogic, SimpleServer};
+pub use transform::{
+    LoadModel, Transformed, transform, transform_with_double_model_load, transform_with_model_load,
+};
 pub use worker::{ParameterServerClient, WorkerContext, WorkerLogic};

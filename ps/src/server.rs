@@ -109,7 +109,7 @@ pub trait ServerLogic: 'static {
     /// How two pushes to one key become one, if applying the result is the same as applying both, in whatever
     /// order among other pushes to the key: the algebra of updates is a commutative monoid. Workers then
     /// combine their pushes to equal keys before they send them. Default: `None`, pushes stay as they are.
-    fn combiner(&self) -> Option<Combine<Self::Push>> {
+    fn combiner(&self) -> Option<Combiner<Self::Push>> {
         None
     }
 
@@ -129,7 +129,7 @@ pub trait ServerLogic: 'static {
 }
 
 /// Adds the second row of a push to the first, which both have `push_width` elements.
-pub type Combine<D> = fn(&mut [D], &[D]);
+pub type Combiner<D> = fn(&mut [D], &[D]);
 
 /// When a [`SimpleServer`] outputs parameters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -164,7 +164,7 @@ pub struct SimpleServer<K, E, D, I, U> {
     init: I,
     update: U,
     emit: Emit,
-    combine: Option<Combine<D>>,
+    combine: Option<Combiner<D>>,
     store: RowStore<K, E>,
 }
 
@@ -184,7 +184,7 @@ where
     /// Sums of floating-point numbers pass for such, up to rounding: what a sum comes to then depends on which
     /// pushes met at a sender.
     #[must_use]
-    pub fn combine(mut self, combine: Combine<D>) -> Self {
+    pub fn combine(mut self, combine: Combiner<D>) -> Self {
         self.combine = Some(combine);
         self
     }
@@ -271,7 +271,7 @@ where
         Ok(())
     }
 
-    fn combiner(&self) -> Option<Combine<D>> {
+    fn combiner(&self) -> Option<Combiner<D>> {
         self.combine
     }
 
