@@ -197,9 +197,15 @@ impl<K> PsConfig<K> {
                 "parameter server: whole_clocks with serialisable consistency, where a push must be applied at once",
             ));
         }
+        let counts = self.worker_send.largest_count().saturating_add(self.server_send.largest_count());
+        if self.consistency == Consistency::Serialisable && counts > 0 {
+            return Err(Error::config(
+                "parameter server: a send policy with a count and serialisable consistency: a push that waits for its \
+                 batch would keep others from the key",
+            ));
+        }
         // Batches that wait to be filled hold credit on both sides, and waiting pulls leave in chunks of an
         // eighth of it: twice the batches is enough.
-        let counts = self.worker_send.largest_count().saturating_add(self.server_send.largest_count());
         let needed = counts.saturating_mul(2 * servers);
         if self.credit < needed {
             let credit = self.credit;

@@ -28,7 +28,8 @@ pub enum Consistency {
     /// epoch, gives back the locks that it has.
     ///
     /// A worker that pulls a key while it waits to push to another can block others and itself, as with any
-    /// locks; take keys in one order. [`pull_many`](crate::ParameterServerClient::pull_many) is refused.
+    /// locks; take keys in one order. A push may leave before pulls of the worker that wait for credit. Send policies
+    /// with a count and [`pull_many`](crate::ParameterServerClient::pull_many) are refused.
     Serialisable,
 }
 

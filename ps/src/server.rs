@@ -108,7 +108,7 @@ pub trait ServerLogic: 'static {
     /// How two pushes to one key become one, if applying the result is the same as applying both, in whatever
     /// order among other pushes to the key: the algebra of updates is a commutative monoid. Workers then
     /// combine their pushes to equal keys before they send them. Default: `None`, pushes stay as they are.
-    fn combiner(&self) -> Option<Combine<Self::Push>> {
+    fn combiner(&self) -> Option<Combiner<Self::Push>> {
         None
     }
 
@@ -128,4 +128,4 @@ pub trait ServerLogic: 'static {
 }
 
 /// Adds the second row of a push to the first, which both have `push_width` elements.
-pub type Combine<D> = fn(&mut [D], &[D]);
+pub type Combiner<D> = fn(&mut [D], &[D]);

@@ -142,13 +142,12 @@ impl<S: ServerLogic, T: Clock> Shard<S, T> {
             )));
         }
         match &self.discipline {
-            Discipline::Direct => self.serve_direct(block)?,
-            Discipline::Locked(_) => self.serve_locked(block, worker)?,
+            Discipline::Locked(_) => self.serve_locked(block, worker),
             Discipline::Clocked(clocked) if clocked.whole_clocks.is_some() => {
-                self.serve_whole(block, worker, at)?
+                self.serve_whole(block, worker, at)
             }
-            Discipline::Clocked(_) => self.serve_direct(block)?,
-        }
+            Discipline::Direct | Discipline::Clocked(_) => self.serve_direct(block),
+        }?;
         block.deltas.clear();
         self.ps.end()
     }

@@ -5,7 +5,7 @@ use waterwheel_engine::{Collector, Error, Key, Result};
 use crate::element::{Element, zero};
 use crate::eviction::Eviction;
 use crate::parameter_server::ParameterServer;
-use crate::server::{Combine, ServerContext, ServerLogic};
+use crate::server::{Combiner, ServerContext, ServerLogic};
 use crate::state::PsState;
 use crate::store::RowStore;
 use crate::update::Update;
@@ -46,7 +46,7 @@ pub struct SimpleServer<K, E, D, I, U> {
     init: I,
     update: U,
     emit: Emit,
-    combine: Option<Combine<D>>,
+    combine: Option<Combiner<D>>,
     eviction: Option<Eviction>,
     state: Option<PsState>,
     store: RowStore<K, E>,
@@ -93,7 +93,7 @@ where
     /// Sums of floating-point numbers pass for such, up to rounding: what a sum comes to then depends on which
     /// pushes met at a sender.
     #[must_use]
-    pub fn combine(mut self, combine: Combine<D>) -> Self {
+    pub fn combine(mut self, combine: Combiner<D>) -> Self {
         self.combine = Some(combine);
         self
     }
@@ -240,7 +240,7 @@ where
         Ok(())
     }
 
-    fn combiner(&self) -> Option<Combine<D>> {
+    fn combiner(&self) -> Option<Combiner<D>> {
         self.combine.or_else(|| self.update.combiner())
     }
 

@@ -3,7 +3,7 @@
 use waterwheel_engine::{Error, Result};
 
 use crate::algebra::{Algebra, Max, Min, Sum};
-use crate::server::Combine;
+use crate::server::Combiner;
 
 /// How a [`SimpleServer`](crate::SimpleServer) applies a push: a function of the row and the delta, a declared
 /// algebra ([`Sum`], [`Max`], [`Min`]), or an [optimizer](crate::optimizer).
@@ -43,7 +43,7 @@ pub trait Update<E, D>: 'static {
     fn init_slots(&self, _width: usize, _slots: &mut Vec<E>) {}
 
     /// How two pushes become one, where that is exactly the same as applying both, in any order. `None` by default.
-    fn combiner(&self) -> Option<Combine<D>> {
+    fn combiner(&self) -> Option<Combiner<D>> {
         None
     }
 
@@ -73,7 +73,7 @@ macro_rules! algebras {
                 equal_widths(pull_width, push_width)
             }
 
-            fn combiner(&self) -> Option<Combine<E>> {
+            fn combiner(&self) -> Option<Combiner<E>> {
                 <$algebra>::EXACT.then_some(<$algebra>::combine)
             }
 

@@ -216,6 +216,11 @@ impl<L: WorkerLogic> ParameterServerClient<L> {
     /// The placement does not know the key, or `delta` has another number of elements.
     #[inline]
     pub fn push_pull(&mut self, key: L::Key, delta: impl IntoIterator<Item = L::Push>) -> Result<()> {
+        if self.consistency == Consistency::Serialisable {
+            // Others wait for the push, so it must not wait for the credit of the pull.
+            self.outbox.push(key.clone(), delta)?;
+            return self.outbox.pull(key);
+        }
         self.outbox.push_pull(key, delta)
     }
 

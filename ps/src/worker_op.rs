@@ -27,13 +27,19 @@ const LOCAL_BLOCKS_PER_TURN: usize = 256;
 pub(crate) struct WorkerPorts<L: WorkerLogic, S: ServerLogic, T: Clock> {
     pub(crate) data: Input<Vec<L::In>, LoopTime<T>>,
     pub(crate) answers: Input<Parcel<BlockOf<S>>, LoopTime<T>>,
+    /// Reads the workers' part of a saved model, until all of it is there.
+    pub(crate) saved: Option<ReadSaved<L, T>>,
     pub(crate) requests: Output<Parcel<BlockOf<S>>, LoopTime<T>>,
     pub(crate) out: Output<Vec<L::Out>, LoopTime<T>>,
 }
 
-/// Index of the data input and the answer input.
+/// Hands what has come of a saved model to the logic. Returns whether that was all.
+pub(crate) type ReadSaved<L, T> = Box<dyn FnMut(&mut L, &Frontiers<'_, LoopTime<T>>) -> Result<bool>>;
+
+/// Index of the inputs of data, of answers and of a saved model.
 const DATA: usize = 0;
 const ANSWERS: usize = 1;
+pub(crate) const SAVED: usize = 2;
 
 /// A worker with its logic, its client and the server beside it, if there is one.
 pub(crate) struct WorkerDriver<L, S, T>
@@ -93,9 +99,13 @@ where
         if let Some(context) = self.unopened.take() {
             self.logic.open(&context)?;
         }
+        self.read_records();
+        if !self.load_saved(frontiers)? {
+            self.hold.set(!self.backlog.is_empty());
+            return Ok(());
+        }
         self.read_answers()?;
         self.read_neighbour()?;
-        self.read_records();
         let mut turns = 0;
         loop {
             self.deliver_pulls_of_no_keys()?;
@@ -113,6 +123,16 @@ where
         self.hold.set(!self.backlog.is_empty() && !self.waits_for_others(frontiers));
         self.send_results();
         self.finish(frontiers)
+    }
+
+    /// Loads what has come of a saved model. Returns whether that is done.
+    fn load_saved(&mut self, frontiers: &Frontiers<'_, LoopTime<T>>) -> Result<bool> {
+        let Some(read) = &mut self.ports.saved else { return Ok(true) };
+        let done = read(&mut self.logic, frontiers)?;
+        if done {
+            self.ports.saved = None;
+        }
+        Ok(done)
     }
 
     /// Hands the answers of other workers' servers to the logic.

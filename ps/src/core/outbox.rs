@@ -10,7 +10,7 @@ use waterwheel_engine::{Error, Key, Result};
 use crate::block::{Block, Op, Run};
 use crate::element::Element;
 use crate::placement::Placement;
-use crate::server::Combine;
+use crate::server::Combiner;
 
 /// What an outbox is made of.
 #[derive(Clone, Debug)]
@@ -19,7 +19,9 @@ pub(crate) struct OutboxConfig<K, D> {
     pub(crate) placement: Placement<K>,
     pub(crate) push_width: usize,
     /// How two pushes to one key become one, if they may.
-    pub(crate) combine: Option<Combine<D>>,
+    pub(crate) combine: Option<Combiner<D>>,
+    /// Whether pushes go at once although pulls of their server wait for credit: where others may wait for a push.
+    pub(crate) pushes_overtake: bool,
     /// Unanswered pulls at most.
     pub(crate) credit: usize,
     /// Operations per block at most.
@@ -168,7 +170,7 @@ impl<K: Key, E: Element, D: Element> Outbox<K, E, D> {
     #[inline]
     pub(crate) fn push(&mut self, key: K, delta: impl IntoIterator<Item = D>) -> Result<()> {
         let server = self.server_of(&key)?;
-        let waits = self.waiting_for[server] > 0;
+        let waits = self.waiting_for[server] > 0 && !self.config.pushes_overtake;
         let row = self.add_delta(server, waits, &key, delta)?;
         if self.config.combine.is_some() && !waits && self.combines(server, &key, row) {
             return Ok(());
@@ -389,8 +391,16 @@ mod tests {
 
     fn outbox(servers: usize, credit: usize) -> TestBox {
         let placement = Placement::custom(|key: &u32, servers| *key as usize % servers);
-        let combine = None;
-        TestBox::new(OutboxConfig { servers, placement, push_width: 1, combine, credit, block_len: 8 })
+        let (combine, pushes_overtake) = (None, false);
+        TestBox::new(OutboxConfig {
+            servers,
+            placement,
+            push_width: 1,
+            combine,
+            pushes_overtake,
+            credit,
+            block_len: 8,
+        })
     }
 
     fn sent(outbox: &mut TestBox) -> Vec<(usize, Op, u32)> {
