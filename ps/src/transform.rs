@@ -168,7 +168,7 @@ pub trait LoadModel: WorkerLogic {
 ///     let server = SimpleServer::new(|_: &u64, row: &mut Vec<f64>| row.push(0.0), |_, _: &[f64]| ());
 ///     let config = PsConfig::new();
 ///     let out = waterwheel_ps::transform_with_double_model_load(
-///         (items, users), data, Scores::default(), server, &config,
+///         items, users, data, Scores::default(), server, &config,
 ///     )?;
 ///     Ok(out.output.collect())
 /// })?;
@@ -177,7 +177,8 @@ pub trait LoadModel: WorkerLogic {
 /// ```
 #[track_caller]
 pub fn transform_with_double_model_load<'s, T, L, S>(
-    (model, worker_model): (DataStream<'s, (L::Key, Vec<L::Pull>), T>, DataStream<'s, L::Saved, T>),
+    model: DataStream<'s, (L::Key, Vec<L::Pull>), T>,
+    worker_model: DataStream<'s, L::Saved, T>,
     data: DataStream<'s, L::In, T>,
     worker: L,
     server: S,

@@ -202,10 +202,8 @@ fn assert_both_parts_loaded(path: &str, (items, users, trained): (u64, u64, u64)
                 let data = data.partition_custom(move |(user, _), _| of(*user));
                 let config = PsConfig::new().workers(workers).credit(20);
                 let (worker, server) = (Pairs::default(), SimpleServer::new(zero, add));
-                let model = (items, users);
-                Ok(ps::transform_with_double_model_load(model, data, worker, server, &config)?
-                    .output
-                    .collect())
+                let out = ps::transform_with_double_model_load(items, users, data, worker, server, &config)?;
+                Ok(out.output.collect())
             });
             sorted(outputs)
         },

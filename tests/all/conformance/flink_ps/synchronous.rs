@@ -97,7 +97,7 @@ fn trained(config: RuntimeConfig, ps_config: PsConfig<u64>) -> Vec<(u64, Vec<u32
     let models = run(config, move |env| {
         let data = env.from_splits(4, examples).shuffle(7);
         let init = |key: &u64, row: &mut Vec<f32>| {
-            row.extend((0..WIDTH as u64).map(|i| generate::unit(*key, i) as f32))
+            row.extend((0..WIDTH as u64).map(|i| generate::unit(*key, i) as f32));
         };
         let add = |row: &mut [f32], delta: &[f32]| row.iter_mut().zip(delta).for_each(|(v, d)| *v += d);
         let server = SimpleServer::new(init, add);
