@@ -2,13 +2,10 @@
 
 use std::any::Any;
 
-/// Runs `$then` for each integer type that keys may have; the type tests fold away at compile time.
+/// Calls a macro with the integer types that keys may have; the type tests fold away at compile time.
 macro_rules! each_integer {
-    ($int:ident => $then:expr) => {
-        each_integer!(@each $int, $then; u64 u32 i64 i32 usize isize u16 i16 u8 i8)
-    };
-    (@each $int:ident, $then:expr; $($candidate:ty)*) => {
-        $( { type $int = $candidate; $then } )*
+    ($then:ident) => {
+        $then!(u64 u32 i64 i32 usize isize u16 i16 u8 i8)
     };
 }
 
@@ -16,7 +13,12 @@ macro_rules! each_integer {
 #[inline]
 pub(crate) fn dense_index<K: 'static>(key: &K) -> Option<u64> {
     let key = key as &dyn Any;
-    each_integer!(Int => if let Some(value) = key.downcast_ref::<Int>() { return u64::try_from(*value).ok(); });
+    macro_rules! first_of {
+        ($($int:ty)*) => {
+            $(if let Some(value) = key.downcast_ref::<$int>() { return u64::try_from(*value).ok(); })*
+        };
+    }
+    each_integer!(first_of);
     None
 }
 
@@ -24,7 +26,12 @@ pub(crate) fn dense_index<K: 'static>(key: &K) -> Option<u64> {
 pub(crate) fn dense_key<K: 'static>(index: u64) -> Option<K> {
     let mut key: Option<K> = None;
     let place = &mut key as &mut dyn Any;
-    each_integer!(Int => if let Some(place) = place.downcast_mut::<Option<Int>>() { *place = Int::try_from(index).ok(); });
+    macro_rules! put {
+        ($($int:ty)*) => {
+            $(if let Some(place) = place.downcast_mut::<Option<$int>>() { *place = <$int>::try_from(index).ok(); })*
+        };
+    }
+    each_integer!(put);
     key
 }
 

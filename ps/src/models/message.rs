@@ -129,7 +129,7 @@ mod tests {
             survives(&Values::of(values.iter().map(|n| *n as f32).collect()));
             survives(&Values::of(values.iter().map(|n| *n as f64).collect()));
             survives(&Values::of(values.iter().map(|n| *n as i32).collect()));
-            survives(&Values::of(values.clone()));
+            survives(&Values::of(values));
             survives(&Values::of(rows));
         }
     }

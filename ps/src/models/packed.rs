@@ -29,7 +29,7 @@ impl<'de, N: Pod> Visitor<'de> for Numbers<N> {
     }
 
     fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<N>, E> {
-        if bytes.len() % size_of::<N>() != 0 {
+        if !bytes.len().is_multiple_of(size_of::<N>()) {
             return Err(E::invalid_length(bytes.len(), &self));
         }
         Ok(bytemuck::pod_collect_to_vec(bytes))

@@ -85,10 +85,11 @@ fn all_keys_can_be_drawn_without_replacement_however_unlike_their_weights() {
 }
 
 #[test]
-fn draws_depend_on_seed_and_worker_and_are_golden() {
+fn draws_depend_on_seed_and_worker_alone() {
     let of = |seed, worker| KeySampler::uniform(1_000).unwrap().seed(seed).worker(worker);
     let draws = of(7, 1).draw_many(5);
-    assert_eq!(draws, of(7, 1).draw_many(5));
+    // Computed with another implementation: runs of today must be the same tomorrow.
+    assert_eq!(draws, [369, 626, 724, 768, 229]);
     assert_ne!(draws, of(7, 2).draw_many(5));
     assert_ne!(draws, of(8, 1).draw_many(5));
     let one_by_one: Vec<_> = {

@@ -83,7 +83,9 @@ fn values_of_any_type_are_kept_by_hash() {
 #[test]
 fn memory_of_a_million_rows_is_theirs_and_that_of_their_index() {
     let mut store = RowStore::hashed(4);
-    (0..1_000_000u64).for_each(|key| drop(store.row(&key, |row| row.extend([0.0f32; 4])).unwrap()));
+    for key in 0..1_000_000u64 {
+        store.row(&key, |row| row.extend([0.0f32; 4])).unwrap();
+    }
     let bytes = store.bytes();
     assert!((16_000_000..80_000_000).contains(&bytes), "{bytes}");
 }
@@ -93,7 +95,9 @@ fn figures_follow_rows_and_evictions() {
     let state = crate::PsState::new();
     let mut store = RowStore::evicting(1, Eviction::new().max_rows(2));
     store.report_to(state.enter(3));
-    (0..5u64).for_each(|key| drop(store.row(&key, |row| row.push(0i64)).unwrap()));
+    for key in 0..5u64 {
+        store.row(&key, |row| row.push(0i64)).unwrap();
+    }
     let servers = state.servers();
     assert_eq!((servers[0].index, servers[0].rows, servers[0].evicted), (3, 2, 3));
     assert!(servers[0].bytes > 0);

@@ -5,11 +5,14 @@ use waterwheel::ps::models::Models;
 use super::support::assert_plays;
 use crate::cluster::test_path;
 
+/// The factor of the case.
+const STEP: f64 = 314.0 / 100.0;
+
 /// The cells of a matrix of a thousand rows and columns, and a value for each.
 fn cells() -> (Vec<u64>, Vec<usize>, Vec<f64>) {
     let n = 0..1_000_000u64;
     let (rows, columns) = (n.clone().map(|i| i % 1_000), n.clone().map(|i| (i / 1_000) as usize));
-    (rows.collect(), columns.collect(), n.map(|i| i as f64 * 3.14).collect())
+    (rows.collect(), columns.collect(), n.map(|i| i as f64 * STEP).collect())
 }
 
 #[test]
@@ -27,7 +30,7 @@ fn t_gl_11_million_elements_in_messages_of_ten_thousand() {
                 })?;
                 let all: Vec<u64> = (0..1_000).collect();
                 matrix.pull_rows(ps, &all, |_, found, ps| {
-                    let expected = |at: usize| (at % 1_000 * 1_000 + at / 1_000) as f64 * 3.14;
+                    let expected = |at: usize| (at % 1_000 * 1_000 + at / 1_000) as f64 * STEP;
                     ps.output(found.len() == 1_000_000 && (0..1_000_000).all(|at| found[at] == expected(at)));
                     Ok(())
                 })
