@@ -25,6 +25,7 @@ pub mod operator;
 mod origin;
 mod parcel;
 mod process;
+pub mod random;
 mod record;
 mod rounds;
 mod runtime;

@@ -4,6 +4,7 @@
 //! each with a [`Token`] that allows sending at the batch's time while the batch is handled. To send later it
 //! turns the token into a [`Promise`], which holds the time open until it is dropped.
 
+mod futures;
 mod input;
 mod keyed;
 mod neighbour;
@@ -35,6 +36,7 @@ use crate::process::SpanOf;
 use crate::record::Record;
 use crate::wire::Wired;
 
+pub use futures::Futures;
 pub use input::{Input, Promise, Token};
 pub use keyed::KeyedStates;
 pub(crate) use neighbour::Alarm;
@@ -369,6 +371,14 @@ impl<C: timely::Accountable + 'static> Batch for C {}
 /// The sources that an edge descends from.
 #[derive(Clone, Debug, Default)]
 pub struct SourcesOf(pub(crate) Lineage);
+
+impl SourcesOf {
+    /// These and others.
+    #[must_use]
+    pub fn and(&self, others: &SourcesOf) -> SourcesOf {
+        SourcesOf(flow::both(&self.0, &others.0))
+    }
+}
 
 impl<T: Clock> Frontiers<'_, EventClock<T>> {
     /// The greatest time that is not after anything that may still arrive on any input, in rounds up to `round`
