@@ -140,8 +140,7 @@ impl<'i, D: 'static, U: Clock> EpochStream<'i, D, U> for DataStream<'i, D, (U, R
     where
         F: EpochProcessFunction<D> + 'static,
     {
-        let (op, read) = of_one(self);
-        op.results(Plain(f), read)
+        of_one(self, f).results()
     }
 
     #[track_caller]
@@ -149,8 +148,7 @@ impl<'i, D: 'static, U: Clock> EpochStream<'i, D, U> for DataStream<'i, D, (U, R
     where
         F: EpochProcessFunction<D> + 'static,
     {
-        let (op, read) = of_one(self);
-        op.results_and_side_outputs(Plain(f), read)
+        of_one(self, f).results_and_side_outputs()
     }
 }
 
@@ -162,8 +160,7 @@ impl<'i, A: 'static, B: 'static, U: Clock> EpochConnectedStreams<'i, A, B, U>
     where
         F: EpochCoProcessFunction<A, B> + 'static,
     {
-        let (op, read) = of_two(self);
-        op.results(Plain(f), read)
+        of_two(self, f).results()
     }
 
     #[track_caller]
@@ -171,15 +168,15 @@ impl<'i, A: 'static, B: 'static, U: Clock> EpochConnectedStreams<'i, A, B, U>
     where
         F: EpochCoProcessFunction<A, B> + 'static,
     {
-        let (op, read) = of_two(self);
-        op.results_and_side_outputs(Plain(f), read)
+        of_two(self, f).results_and_side_outputs()
     }
 }
 
 #[track_caller]
 fn of_one<'i, D: 'static, U: Clock, F: EpochProcessFunction<D> + 'static>(
     stream: DataStream<'i, D, (U, Round)>,
-) -> (EpochOperator<'i, U>, impl Read<Plain<F>, U> + use<D, U, F>) {
+    f: F,
+) -> EpochOperator<'i, U, Plain<F>, impl Read<Plain<F>, U> + use<D, U, F>> {
     let edge = stream.into_edge();
     let mut op = OperatorBuilder::new(&edge.place(), "process_epochs");
     let mut input = op.input(edge, WakeOn::Progress);
@@ -187,13 +184,14 @@ fn of_one<'i, D: 'static, U: Clock, F: EpochProcessFunction<D> + 'static>(
     let read = move |Plain(f): &mut Plain<F>, emitter: &mut Emitter<F::Out, U>| {
         emitter.handle(&mut input, &mut waiting, |record, at, out| f.process(record, at, out))
     };
-    (EpochOperator { op, n_inputs: 1 }, read)
+    EpochOperator { op, n_inputs: 1, f: Plain(f), read }
 }
 
 #[track_caller]
 fn of_two<'i, A: 'static, B: 'static, U: Clock, F: EpochCoProcessFunction<A, B> + 'static>(
     streams: ConnectedStreams<'i, A, B, (U, Round)>,
-) -> (EpochOperator<'i, U>, impl Read<Plain<F>, U> + use<A, B, U, F>) {
+    f: F,
+) -> EpochOperator<'i, U, Plain<F>, impl Read<Plain<F>, U> + use<A, B, U, F>> {
     let (first, second) = streams.into_parts();
     let (first, second) = (first.into_edge(), second.into_edge());
     let mut op = OperatorBuilder::new(&first.place(), "co_process_epochs");
@@ -203,7 +201,7 @@ fn of_two<'i, A: 'static, B: 'static, U: Clock, F: EpochCoProcessFunction<A, B> 
         emitter.handle(&mut first, &mut firsts, |record, at, out| f.process1(record, at, out))?;
         emitter.handle(&mut second, &mut seconds, |record, at, out| f.process2(record, at, out))
     };
-    (EpochOperator { op, n_inputs: 2 }, read)
+    EpochOperator { op, n_inputs: 2, f: Plain(f), read }
 }
 
 /// A function without a state of keys.

@@ -51,8 +51,7 @@ impl<'i, A: 'static, B: Record, U: Clock> BroadcastEpochConnectedStreams<'i, A, 
     where
         F: EpochBroadcastProcessFunction<A, B> + 'static,
     {
-        let (op, function, read) = of_plain(self, f);
-        op.results(function, read)
+        of_plain(self, f).results()
     }
 
     #[track_caller]
@@ -60,8 +59,7 @@ impl<'i, A: 'static, B: Record, U: Clock> BroadcastEpochConnectedStreams<'i, A, 
     where
         F: EpochBroadcastProcessFunction<A, B> + 'static,
     {
-        let (op, function, read) = of_plain(self, f);
-        op.results_and_side_outputs(function, read)
+        of_plain(self, f).results_and_side_outputs()
     }
 }
 
@@ -73,8 +71,7 @@ impl<'i, K: Key, A: Record, B: Record, U: Clock> KeyedBroadcastEpochConnectedStr
     where
         F: KeyedEpochBroadcastProcessFunction<K, A, B> + 'static,
     {
-        let (op, function, read) = of_keyed(self, f);
-        op.results(function, read)
+        of_keyed(self, f).results()
     }
 
     #[track_caller]
@@ -82,8 +79,7 @@ impl<'i, K: Key, A: Record, B: Record, U: Clock> KeyedBroadcastEpochConnectedStr
     where
         F: KeyedEpochBroadcastProcessFunction<K, A, B> + 'static,
     {
-        let (op, function, read) = of_keyed(self, f);
-        op.results_and_side_outputs(function, read)
+        of_keyed(self, f).results_and_side_outputs()
     }
 }
 
@@ -91,11 +87,7 @@ impl<'i, K: Key, A: Record, B: Record, U: Clock> KeyedBroadcastEpochConnectedStr
 fn of_plain<'i, A: 'static, B: Record, U: Clock, F: EpochBroadcastProcessFunction<A, B> + 'static>(
     streams: BroadcastConnectedStreams<'i, A, B, (U, Round)>,
     f: F,
-) -> (
-    EpochOperator<'i, U>,
-    Beside<Plain<F>, F::Broadcast>,
-    impl Read<Beside<Plain<F>, F::Broadcast>, U> + use<A, B, U, F>,
-) {
+) -> EpochOperator<'i, U, PlainBeside<F, A, B>, impl Read<PlainBeside<F, A, B>, U> + use<A, B, U, F>> {
     let function = Beside { callbacks: Plain(f), broadcast: F::Broadcast::default() };
     let (main, broadcast) = streams.into_parts();
     let mut op = OperatorBuilder::new(&main.place(), "broadcast_process_epochs");
@@ -109,18 +101,14 @@ fn of_plain<'i, A: 'static, B: Record, U: Clock, F: EpochBroadcastProcessFunctio
         })?;
         emitter.handle(&mut main, &mut firsts, |record, at, out| f.process(broadcast, record, at, out))
     };
-    (EpochOperator { op, n_inputs: 2 }, function, read)
+    EpochOperator { op, n_inputs: 2, f: function, read }
 }
 
 #[track_caller]
 fn of_keyed<'i, K, A, B, U, F>(
     streams: KeyedBroadcastConnectedStreams<'i, K, A, B, (U, Round)>,
     f: F,
-) -> (
-    EpochOperator<'i, U>,
-    Beside<Keyed<K, F>, F::Broadcast>,
-    impl Read<Beside<Keyed<K, F>, F::Broadcast>, U> + use<K, A, B, U, F>,
-)
+) -> EpochOperator<'i, U, KeyedBeside<F, K, A, B>, impl Read<KeyedBeside<F, K, A, B>, U> + use<K, A, B, U, F>>
 where
     K: Key,
     A: Record,
@@ -143,11 +131,15 @@ where
         })?;
         emitter.handle(&mut main, &mut firsts, |record, at, out| {
             let key = key(&record);
-            states.with(&key, |state| f.process(&key, state, broadcast, record, at, out))
+            states.with(&key, |state| f.process(&key, (state, broadcast), record, at, out))
         })
     };
-    (EpochOperator { op, n_inputs: 2 }, function, read)
+    EpochOperator { op, n_inputs: 2, f: function, read }
 }
+
+type PlainBeside<F, A, B> = Beside<Plain<F>, <F as EpochBroadcastProcessFunction<A, B>>::Broadcast>;
+type KeyedBeside<F, K, A, B> =
+    Beside<Keyed<K, F>, <F as KeyedEpochBroadcastProcessFunction<K, A, B>>::Broadcast>;
 
 /// A function with a broadcast state beside it.
 struct Beside<C, S> {

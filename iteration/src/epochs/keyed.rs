@@ -103,8 +103,7 @@ impl<'i, K: Key, D: Record, U: Clock> KeyedEpochStream<'i, K, D, U> for KeyedStr
     where
         F: KeyedEpochProcessFunction<K, D> + 'static,
     {
-        let (op, function, read) = of_one(self, f);
-        op.results(function, read)
+        of_one(self, f).results()
     }
 
     #[track_caller]
@@ -112,8 +111,7 @@ impl<'i, K: Key, D: Record, U: Clock> KeyedEpochStream<'i, K, D, U> for KeyedStr
     where
         F: KeyedEpochProcessFunction<K, D> + 'static,
     {
-        let (op, function, read) = of_one(self, f);
-        op.results_and_side_outputs(function, read)
+        of_one(self, f).results_and_side_outputs()
     }
 }
 
@@ -125,8 +123,7 @@ impl<'i, K: Key, A: Record, B: Record, U: Clock> KeyedEpochConnectedStreams<'i, 
     where
         F: KeyedEpochCoProcessFunction<K, A, B> + 'static,
     {
-        let (op, function, read) = of_two(self, f);
-        op.results(function, read)
+        of_two(self, f).results()
     }
 
     #[track_caller]
@@ -134,8 +131,7 @@ impl<'i, K: Key, A: Record, B: Record, U: Clock> KeyedEpochConnectedStreams<'i, 
     where
         F: KeyedEpochCoProcessFunction<K, A, B> + 'static,
     {
-        let (op, function, read) = of_two(self, f);
-        op.results_and_side_outputs(function, read)
+        of_two(self, f).results_and_side_outputs()
     }
 }
 
@@ -143,7 +139,7 @@ impl<'i, K: Key, A: Record, B: Record, U: Clock> KeyedEpochConnectedStreams<'i, 
 fn of_one<'i, K: Key, D: Record, U: Clock, F: KeyedEpochProcessFunction<K, D> + 'static>(
     keyed: KeyedStream<'i, K, D, (U, Round)>,
     f: F,
-) -> (EpochOperator<'i, U>, Keyed<K, F>, impl Read<Keyed<K, F>, U> + use<K, D, U, F>) {
+) -> EpochOperator<'i, U, Keyed<K, F>, impl Read<Keyed<K, F>, U> + use<K, D, U, F>> {
     let mut op = OperatorBuilder::new(&keyed.place(), "keyed_process_epochs");
     let function = Keyed { f, states: keyed.states() };
     let n = keyed.parallelism();
@@ -155,14 +151,14 @@ fn of_one<'i, K: Key, D: Record, U: Clock, F: KeyedEpochProcessFunction<K, D> + 
             states.with(&key, |state| f.process(&key, state, record, at, out))
         })
     };
-    (EpochOperator { op, n_inputs: 1 }, function, read)
+    EpochOperator { op, n_inputs: 1, f: function, read }
 }
 
 #[track_caller]
 fn of_two<'i, K: Key, A: Record, B: Record, U: Clock, F: KeyedEpochCoProcessFunction<K, A, B> + 'static>(
     streams: KeyedConnectedStreams<'i, K, A, B, (U, Round)>,
     f: F,
-) -> (EpochOperator<'i, U>, Keyed<K, F>, impl Read<Keyed<K, F>, U> + use<K, A, B, U, F>) {
+) -> EpochOperator<'i, U, Keyed<K, F>, impl Read<Keyed<K, F>, U> + use<K, A, B, U, F>> {
     let function = Keyed { f, states: streams.states() };
     let (first, second) = streams.into_parts();
     let mut op = OperatorBuilder::new(&first.place(), "keyed_co_process_epochs");
@@ -180,7 +176,7 @@ fn of_two<'i, K: Key, A: Record, B: Record, U: Clock, F: KeyedEpochCoProcessFunc
             states.with(&key, |state| f.process2(&key, state, record, at, out))
         })
     };
-    (EpochOperator { op, n_inputs: 2 }, function, read)
+    EpochOperator { op, n_inputs: 2, f: function, read }
 }
 
 /// A function and the states of this worker's keys.

@@ -41,15 +41,14 @@ pub trait KeyedEpochBroadcastProcessFunction<K, A, B>: KeyedIterationListener<K>
     /// The broadcast state; made by `Default` on every worker.
     type Broadcast: Default + 'static;
 
-    /// Handles one record of the main stream.
+    /// Handles one record of the main stream, with the state of its key and the broadcast state.
     ///
     /// # Errors
     /// Ends the run, naming this operator.
     fn process(
         &mut self,
         key: &K,
-        state: &mut Self::State,
-        broadcast: &Self::Broadcast,
+        states: (&mut Self::State, &Self::Broadcast),
         record: A,
         context: &mut EpochContext,
         out: &mut Collector<Self::Out>,

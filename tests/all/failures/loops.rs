@@ -296,8 +296,7 @@ impl KeyedEpochBroadcastProcessFunction<u64, Numbered, Numbered> for Listening {
     fn process(
         &mut self,
         _: &u64,
-        _: &mut u64,
-        _: &u64,
+        _: (&mut u64, &u64),
         record: Numbered,
         _: &mut EpochContext,
         _: &mut Collector<()>,

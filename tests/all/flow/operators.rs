@@ -122,9 +122,9 @@ impl BroadcastProcessFunction<u64, u64> for AwaitSum {
 
     fn process(&mut self, sum: &u64, record: u64, out: &mut Collector<u64>) -> Result<()> {
         if self.is_complete {
-            out.emit(mapped(record ^ sum))
+            out.emit(mapped(record ^ sum));
         } else {
-            self.waiting.push(record)
+            self.waiting.push(record);
         }
         Ok(())
     }

@@ -26,12 +26,12 @@ fn seconds() -> impl Iterator<Item = u64> {
 
 /// What of the first stream comes in the next epoch.
 fn next_first(x: u64) -> Option<u64> {
-    (x % 4 > 0).then_some(x + 1)
+    (!x.is_multiple_of(4)).then_some(x + 1)
 }
 
 /// The same, of the second one.
 fn next_second(y: u64) -> Option<u64> {
-    (y % 3 > 0).then_some(y + 2)
+    (!y.is_multiple_of(3)).then_some(y + 2)
 }
 
 /// Tells the sums of each key, and of the broadcast records that this worker has applied.
@@ -150,8 +150,7 @@ impl KeyedEpochBroadcastProcessFunction<u64, u64, u64> for Tally {
     fn process(
         &mut self,
         _: &u64,
-        sums: &mut (u64, u64),
-        broadcast: &u64,
+        (sums, broadcast): (&mut (u64, u64), &u64),
         record: u64,
         _: &mut EpochContext,
         _: &mut Collector<Told>,

@@ -126,8 +126,7 @@ impl<K, A, B> KeyedEpochBroadcastProcessFunction<K, A, B> for Log {
     fn process(
         &mut self,
         _: &K,
-        (): &mut (),
-        (): &(),
+        _: (&mut (), &()),
         _: A,
         _: &mut EpochContext,
         _: &mut Collector<Call>,

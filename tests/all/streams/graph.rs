@@ -99,7 +99,7 @@ fn uid_of_a_sink_of_side_outputs_and_of_a_collection_is_refused_when_it_is_taken
             ("the sink", |_env, numbers| drop(numbers.sink(|_| Ok(())).name("the sink").uid("taken"))),
             ("the records", |_env, numbers| drop(numbers.collect().name("the records").uid("taken"))),
             ("the local records", |_env, numbers| {
-                drop(numbers.collect_local().name("the local records").uid("taken"))
+                drop(numbers.collect_local().name("the local records").uid("taken"));
             }),
             ("the sides", |_env, numbers| {
                 let divided = numbers.process_with_side_outputs(|x, out, side| {

@@ -130,7 +130,11 @@ fn timers_are_called_when_they_are_due_and_in_order_and_deleted_ones_never() {
     };
     let path = test_path!(timers_are_called_when_they_are_due_and_in_order_and_deleted_ones_never);
     everywhere(path, job, |calls, shape| {
-        assert!(calls.len() as u64 % (N - N / 5) == 0 && !calls.is_empty(), "{shape}: {}", calls.len());
+        assert!(
+            (calls.len() as u64).is_multiple_of(N - N / 5) && !calls.is_empty(),
+            "{shape}: {}",
+            calls.len()
+        );
         assert!(calls.iter().all(Option::is_none), "{shape}: {calls:?}");
     });
 }
