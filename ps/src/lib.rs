@@ -45,7 +45,7 @@ pub use eviction::Eviction;
 pub use parameter_server::ParameterServer;
 pub use partition::Partitioning;
 pub use placement::Placement;
-pub use sampling::KeySampler;
+pub use sampling::{Draw, KeySampler};
 pub use server::{Combiner, ServerContext, ServerLogic};
 pub use simple_server::{Emit, SimpleServer};
 pub use state::{PsState, ServerState};

@@ -202,5 +202,22 @@ impl KeySampler {
     }
 }
 
+/// How many rows a server is to draw among those that it has; see
+/// [`SimpleServer::draw_on`](crate::SimpleServer::draw_on).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Draw {
+    /// Number of rows, with replacement.
+    pub rows: usize,
+    /// What is drawn is a function of the seed and of the rows that are there.
+    pub seed: u64,
+}
+
+impl Draw {
+    /// The random numbers of the draws.
+    pub(crate) fn numbers(self) -> impl Iterator<Item = u64> {
+        (0..self.rows as u64).map(move |n| sm(mixed(self.seed), n))
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use waterwheel_engine::{Collector, Error, Key, Result};
 use crate::element::{Element, zero};
 use crate::eviction::Eviction;
 use crate::parameter_server::ParameterServer;
+use crate::sampling::Draw;
 use crate::server::{Combiner, ServerContext, ServerLogic};
 use crate::state::PsState;
 use crate::store::RowStore;
@@ -48,6 +49,7 @@ pub struct SimpleServer<K, E, D, I, U> {
     emit: Emit,
     combine: Option<Combiner<D>>,
     eviction: Option<Eviction>,
+    draws: Option<fn(&K) -> Option<Draw>>,
     state: Option<PsState>,
     store: RowStore<K, E>,
     /// Elements of a row; its slots are behind them.
@@ -80,6 +82,7 @@ where
             emit: Emit::AtClose,
             combine: None,
             eviction: None,
+            draws: None,
             state: None,
             store: RowStore::hashed(0),
             width: 0,
@@ -112,6 +115,37 @@ where
         self
     }
 
+    /// Lets workers draw rows from what a server has: a pull of a key for which `draws` says how many is answered with
+    /// rows drawn at random, with replacement and all with the same chance, each under its own key in a call of
+    /// [`on_pull_recv`](crate::WorkerLogic::on_pull_recv) of its own. A server without rows answers nothing.
+    ///
+    /// For keys of which nobody knows the whole set; of keys `0..n` a [`KeySampler`](crate::KeySampler) draws without
+    /// a message, and by weight. The keys that ask must have a [placement](crate::Placement) of yours, which says
+    /// which server draws. Rows are then found by hash, under any placement. Which rows are there, and in which order,
+    /// depends on the order in which operations reach the server.
+    ///
+    /// # Examples
+    /// ```
+    /// use serde::{Deserialize, Serialize};
+    /// use waterwheel_ps::{Draw, SimpleServer, Sum};
+    ///
+    /// #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    /// enum Key {
+    ///     Word(String),
+    ///     Draw { server: usize, rows: usize, seed: u64 },
+    /// }
+    /// let server = SimpleServer::with_update(|_: &Key, row: &mut Vec<f32>| row.push(0.0), Sum).draw_on(|key| match key {
+    ///     Key::Word(_) => None,
+    ///     Key::Draw { rows, seed, .. } => Some(Draw { rows: *rows, seed: *seed }),
+    /// });
+    /// # let _ = server;
+    /// ```
+    #[must_use]
+    pub fn draw_on(mut self, draws: fn(&K) -> Option<Draw>) -> Self {
+        self.draws = Some(draws);
+        self
+    }
+
     /// Shows there how many rows it holds, and how large they are.
     #[must_use]
     pub fn state(mut self, state: &PsState) -> Self {
@@ -124,7 +158,11 @@ where
         let width = context.pull_width;
         if let Some(eviction) = self.eviction {
             eviction.check()?;
-            return Ok(RowStore::evicting(width, eviction));
+            let store = RowStore::evicting(width, eviction);
+            return Ok(if self.draws.is_some() { store.with_keys() } else { store });
+        }
+        if self.draws.is_some() {
+            return Ok(RowStore::hashed(width).with_keys());
         }
         let part = context.placement.part(context.index, context.parallelism);
         Ok(match part.zip(zero()) {
@@ -140,6 +178,20 @@ where
         let (row, slots) = row.split_at_mut(self.width);
         self.update.apply(row, slots, delta).map_err(|error| in_push(key, error))?;
         Ok(Some(row))
+    }
+
+    /// Answers a pull with rows that are drawn.
+    fn answer_draw(
+        &self,
+        key: &K,
+        draw: Draw,
+        worker: usize,
+        ps: &mut ParameterServer<K, E, (K, Vec<E>)>,
+    ) -> Result<()> {
+        for (key, row) in draw.numbers().filter_map(|number| self.store.drawn(number)) {
+            ps.add_row(worker, key, &row[..self.width])?;
+        }
+        ps.dismiss_pull(worker, key)
     }
 
     /// Outputs rows that the last operation has evicted.
@@ -192,10 +244,13 @@ where
     fn on_pull(
         &mut self,
         key: &K,
-        _worker: usize,
+        worker: usize,
         answer: &mut Vec<E>,
         ps: &mut ParameterServer<K, E, Self::Out>,
     ) -> Result<()> {
+        if let Some(draw) = self.draws.and_then(|draws| draws(key)) {
+            return self.answer_draw(key, draw, worker, ps);
+        }
         self.store.at_clock(ps.clock());
         match self.store.row(key, |row| (self.init)(key, row))? {
             Some(row) => answer.extend_from_slice(&row[..self.width]),

@@ -7,6 +7,7 @@ mod slab;
 
 use std::sync::Arc;
 
+use waterwheel_engine::random::below;
 use waterwheel_engine::{Error, Key, Result};
 
 use crate::dense::{dense_index, dense_key};
@@ -26,6 +27,8 @@ pub(crate) struct RowStore<K, E> {
     /// The first slots of each row.
     slots: Vec<E>,
     places: Places<K, E>,
+    /// The key of each row, where rows are drawn.
+    keys: Option<Slab<K>>,
     evicting: Option<Evicting<K, E>>,
     /// Clock of the worker whose operations come.
     clock: u64,
@@ -70,6 +73,12 @@ impl<K: Key, E: Element> RowStore<K, E> {
         RowStore { evicting: Some(Evicting::new(limits)), ..Self::hashed(width) }
     }
 
+    /// Remembers the keys of rows, so that they can be drawn; of rows that are found by hash, of which there are none
+    /// yet.
+    pub(crate) fn with_keys(self) -> Self {
+        RowStore { keys: Some(Slab::new(1)), ..self }
+    }
+
     fn with_places(width: usize, places: Places<K, E>) -> Self {
         let rows = Slab::new(width);
         RowStore {
@@ -77,6 +86,7 @@ impl<K: Key, E: Element> RowStore<K, E> {
             width,
             slots: Vec::new(),
             places,
+            keys: None,
             evicting: None,
             clock: 0,
             figures: None,
@@ -115,7 +125,8 @@ impl<K: Key, E: Element> RowStore<K, E> {
             Places::Hashed(index) => index.bytes(),
             Places::Dense { filled, .. } => filled.bytes(),
         };
-        self.rows.bytes() + index + self.evicting.as_ref().map_or(0, Evicting::bytes)
+        let keys = self.keys.as_ref().map_or(0, Slab::bytes);
+        self.rows.bytes() + index + keys + self.evicting.as_ref().map_or(0, Evicting::bytes)
     }
 
     fn report(&self) {
@@ -201,6 +212,9 @@ impl<K: Key, E: Element> RowStore<K, E> {
                 if let Some(evicting) = &mut self.evicting {
                     evicting.push(key.clone());
                 }
+                if let Some(keys) = &mut self.keys {
+                    keys.push([key.clone()]);
+                }
                 self.rows.push(self.fresh.drain(..))
             }
             Places::Dense { part, filled, made, blank } => {
@@ -240,12 +254,23 @@ impl<K: Key, E: Element> RowStore<K, E> {
         let Some((key, place)) = evicting.pop_oldest(&self.rows) else { return };
         index.remove(&key);
         self.rows.swap_remove(place as usize);
+        if let Some(keys) = &mut self.keys {
+            keys.swap_remove(place as usize);
+        }
         if place != last
             && let Some(moved) = evicting.key(place)
             && let Some(number) = index.get_mut(moved)
         {
             *number = place;
         }
+    }
+
+    /// A row that is chosen by the number `draw`, all with the same chance, and its key; `None` if there are none, or
+    /// keys are not remembered.
+    pub(crate) fn drawn(&self, draw: u64) -> Option<(&K, &[E])> {
+        let keys = self.keys.as_ref().filter(|keys| keys.len() > 0)?;
+        let place = below(keys.len() as u64, draw) as usize;
+        keys.get(place)?.first().zip(self.rows.get(place))
     }
 
     /// Takes what was evicted and is to be output.

@@ -89,7 +89,8 @@ impl<E: Scalar> BigMatrix<E> {
     }
 
     /// Adds each of `values` to the element at its row and column. There is no answer: it is in effect before anything
-    /// that this worker asks later.
+    /// that this worker asks later, or, where pushes wait for [whole clocks](crate::PsConfig::whole_clocks), at the end
+    /// of its clock.
     ///
     /// # Errors
     /// A row or column is out of range, or there are not as many of all three.
@@ -216,7 +217,7 @@ impl<E: Scalar> BigMatrix<E> {
     }
 
     /// Frees the memory of the matrix on all servers, and calls `then` when that is done. Whoever uses it afterwards
-    /// ends the run with an error. It does nothing to what was pulled before.
+    /// ends the run with an error; where pushes wait for whole clocks, so do pushes of the same clock.
     ///
     /// # Errors
     /// The request can not be sent.

@@ -12,14 +12,14 @@ const SEGMENTS: usize = 64;
 /// A number for each of many keys.
 pub(crate) struct Index<K> {
     segments: Box<[HashTable<(K, u32)>; SEGMENTS]>,
-    /// Entries that there is memory for.
-    capacity: usize,
+    /// Memory of the segments in bytes.
+    bytes: usize,
     len: usize,
 }
 
 impl<K: Key> Index<K> {
     pub(crate) fn new() -> Self {
-        Index { segments: Box::new(std::array::from_fn(|_| HashTable::new())), capacity: 0, len: 0 }
+        Index { segments: Box::new(std::array::from_fn(|_| HashTable::new())), bytes: 0, len: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -28,8 +28,7 @@ impl<K: Key> Index<K> {
 
     /// Memory of the table, used or not, in bytes. What keys own elsewhere is not counted.
     pub(crate) fn bytes(&self) -> usize {
-        // A control byte for each entry, and one entry in eight stays empty.
-        self.capacity / 7 * 8 * (size_of::<(K, u32)>() + 1)
+        self.bytes
     }
 
     #[inline]
@@ -50,9 +49,9 @@ impl<K: Key> Index<K> {
     pub(crate) fn insert(&mut self, key: K, number: u32) {
         let hash = hash(&key);
         let segment = &mut self.segments[segment(hash)];
-        let before = segment.capacity();
+        let before = segment.allocation_size();
         segment.insert_unique(hash, (key, number), |(key, _)| self::hash(key));
-        self.capacity += segment.capacity() - before;
+        self.bytes += segment.allocation_size() - before;
         self.len += 1;
     }
 

@@ -103,6 +103,39 @@ fn figures_follow_rows_and_evictions() {
     assert!(servers[0].bytes > 0);
 }
 
+/// Removing and adding a row must not add up to memory that is not there.
+#[test]
+fn memory_stays_the_same_while_rows_come_and_go() {
+    let mut store = RowStore::evicting(1, Eviction::new().max_rows(1_000));
+    let mut use_keys = |keys: std::ops::Range<u64>| {
+        for key in keys {
+            store.row(&key, |row| row.push(0i64)).unwrap();
+        }
+        store.bytes()
+    };
+    let early = use_keys(0..10_000);
+    let late = use_keys(10_000..300_000);
+    assert!(late < 2 * early, "{early} {late}");
+}
+
+#[test]
+fn drawn_rows_are_all_those_that_are_there_with_the_same_chance() {
+    let mut store = RowStore::evicting(1, Eviction::new().max_rows(5)).with_keys();
+    for key in 0..8u64 {
+        store.row(&key, |row| row.push(10 * key)).unwrap();
+    }
+    let mut counts = BTreeMap::new();
+    let draw = crate::Draw { rows: 50_000, seed: 3 };
+    for (key, row) in draw.numbers().filter_map(|number| store.drawn(number)) {
+        assert_eq!(*row, [10 * key]);
+        *counts.entry(*key).or_insert(0) += 1;
+    }
+    assert_eq!(counts.keys().copied().collect::<Vec<_>>(), [3, 4, 5, 6, 7]);
+    // Four standard deviations of a binomial distribution are 358.
+    assert!(counts.values().all(|n| (9_642..10_358).contains(n)), "{counts:?}");
+    assert!(RowStore::<u64, u64>::hashed(1).with_keys().drawn(7).is_none());
+}
+
 /// What the limits mean, written down without any of the structures of the store.
 #[derive(Default)]
 struct Reference {
