@@ -101,5 +101,5 @@ fn eviction_without_rows_is_refused() {
         (error.kind(), error.message()),
         (ErrorKind::Config, "eviction: max_rows is 0, expected 1 or more")
     );
-    assert_eq!(error.site().unwrap().operator, "ps server");
+    assert_eq!(error.site().unwrap().operator, "parameter server/ps server");
 }

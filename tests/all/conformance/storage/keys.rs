@@ -96,7 +96,7 @@ fn t_gl_13_key_out_of_range_ends_the_run_with_its_name() {
             });
             let error = done.unwrap_err();
             assert_eq!(error.message(), "key -2 is outside the range 0..105 of the placement");
-            assert_eq!(error.site().unwrap().operator, "ps worker");
+            assert_eq!(error.site().unwrap().operator, "parameter server/ps worker");
         }
     }
 }
