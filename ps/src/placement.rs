@@ -84,6 +84,38 @@ impl<K: Key> Placement<K> {
     }
 }
 
+/// A placement on a number of servers that stays: the way of every operation, so there is no division where few servers
+/// have ranges.
+pub(crate) struct Router<K> {
+    placement: Placement<K>,
+    servers: usize,
+    /// First keys of all servers but the first, if they have ranges and are few.
+    firsts: Vec<u64>,
+}
+
+/// Servers whose ranges are compared one by one at most.
+const FEW: usize = 16;
+
+impl<K: Key> Router<K> {
+    pub(crate) fn new(placement: Placement<K>, servers: usize) -> Self {
+        let has_few_ranges = matches!(placement, Placement::Range(_)) && servers <= FEW;
+        let parts = (1..servers).filter(|_| has_few_ranges).filter_map(|server| placement.part(server, servers));
+        let firsts = parts.map(|part| part.first).collect();
+        Router { placement, servers, firsts }
+    }
+
+    /// As [`Placement::server_of`].
+    #[inline]
+    pub(crate) fn server_of(&self, key: &K) -> Result<usize> {
+        match (&self.placement, dense_index(key)) {
+            (Placement::Range(n), Some(index)) if index < *n && !self.firsts.is_empty() => {
+                Ok(self.firsts.iter().map(|first| usize::from(index >= *first)).sum())
+            }
+            _ => self.placement.server_of(key, self.servers),
+        }
+    }
+}
+
 #[inline]
 fn numbered<K: Key>(scheme: Partitioning, key: &K, n: u64, servers: usize) -> Result<usize> {
     match dense_index(key) {
@@ -132,6 +164,19 @@ mod tests {
                 assert!(place.server_of(&(u64::MAX - 1), servers).unwrap() < servers);
                 assert_eq!(place.server_of(&0, servers).unwrap(), 0);
                 assert!(place.server_of(&u64::MAX, servers).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn router_agrees_with_its_placement() {
+        for (servers, n) in [(1, 10), (2, 7), (3, 9), (5, 3), (16, 100), (17, 100)] {
+            for place in [Placement::Range(n), Placement::Cyclic(n), Placement::Hash] {
+                let router = Router::new(place.clone(), servers);
+                for key in 0..n + 2 {
+                    let (found, expected) = (router.server_of(&key), place.server_of(&key, servers));
+                    assert_eq!(found.ok(), expected.ok(), "{key} of {place:?} on {servers}");
+                }
             }
         }
     }

@@ -9,7 +9,7 @@ use waterwheel_engine::{Error, Key, Result};
 
 use crate::block::{Block, Op, Run};
 use crate::element::Element;
-use crate::placement::Placement;
+use crate::placement::{Placement, Router};
 use crate::server::Combiner;
 
 /// What an outbox is made of.
@@ -35,6 +35,7 @@ pub(crate) struct OutboxConfig<K, D> {
 /// not yet applied count when the worker asks for new work.
 pub(crate) struct Outbox<K, E, D> {
     config: OutboxConfig<K, D>,
+    router: Router<K>,
     /// The block that is being filled, per server.
     open: Vec<Block<K, E, D>>,
     /// Where the push to a key stands in the open block, per server: for pushes that may be combined with it.
@@ -64,6 +65,7 @@ impl<K: Key, E: Element, D: Element> Outbox<K, E, D> {
     pub(crate) fn new(config: OutboxConfig<K, D>) -> Self {
         let blocks = |n| (0..n).map(Block::for_server).collect();
         Outbox {
+            router: Router::new(config.placement.clone(), config.servers),
             open: blocks(config.servers),
             pushed: vec![FxHashMap::default(); config.servers],
             full: VecDeque::new(),
@@ -107,7 +109,7 @@ impl<K: Key, E: Element, D: Element> Outbox<K, E, D> {
     /// The server that holds a key.
     #[inline]
     pub(crate) fn server_of(&self, key: &K) -> Result<usize> {
-        self.config.placement.server_of(key, self.config.servers)
+        self.router.server_of(key)
     }
 
     /// Issues a pull.
