@@ -126,8 +126,10 @@ jobs_that_fail! {
 }
 
 /// What a job that has no placement to ask returns, so that it fails like the others.
+#[track_caller]
 fn boom_of_one_server() -> Error {
-    let site = Site { operator: "ps worker".into(), location: "here".into(), worker: 0 };
+    let location = std::panic::Location::caller().to_string();
+    let site = Site { operator: "ps worker".into(), location, worker: 0 };
     Error::operator("boom").at(site)
 }
 
