@@ -190,7 +190,7 @@ where
         };
         let the_loop = Loop { place: &place, head: &head };
         let (variables, open) = V::open(init, &the_loop);
-        let data = data.bring(&place);
+        let data = data.bring(&place, location);
         let it = Iteration { inner: place.clone(), outer: outer.clone() };
         let IterationBodyResult { feedback, outputs, go } = body(&it, variables, data);
         let max_rounds = config.max_rounds.unwrap_or(END_EPOCH);

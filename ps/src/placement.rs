@@ -99,7 +99,8 @@ const FEW: usize = 16;
 impl<K: Key> Router<K> {
     pub(crate) fn new(placement: Placement<K>, servers: usize) -> Self {
         let has_few_ranges = matches!(placement, Placement::Range(_)) && servers <= FEW;
-        let parts = (1..servers).filter(|_| has_few_ranges).filter_map(|server| placement.part(server, servers));
+        let parts =
+            (1..servers).filter(|_| has_few_ranges).filter_map(|server| placement.part(server, servers));
         let firsts = parts.map(|part| part.first).collect();
         Router { placement, servers, firsts }
     }
