@@ -1,16 +1,14 @@
 //! What becomes of records on which an operator fails, and how many there were.
 
-use std::cell::OnceCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use crate::clock::AnyClock;
 use crate::error::{Error, Result};
 use crate::operator::OperatorBuilder;
 use crate::origin::Origin;
-use crate::runtime::state::lock;
+use crate::record_count::{Counter, RecordCount, RecordCounts, WatchedCounts};
+use crate::runtime::state::RunState;
 
 /// What to do with a record that can not be read, or on which a user function fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,21 +45,7 @@ pub enum BadRecordPolicy {
 /// # Ok::<(), Error>(())
 /// ```
 #[derive(Clone, Default)]
-pub struct BadRecordState {
-    shared: Arc<Mutex<Option<Arc<BadRecordCounts>>>>,
-}
-
-/// The bad records of one operator on the workers of this process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct BadRecordCount {
-    /// Path of the operator, as in errors.
-    pub operator: String,
-    /// Source line where the operator was made, as `file:line:column`.
-    pub location: String,
-    /// Records that it has skipped or sent to its dead letters.
-    pub records: u64,
-}
+pub struct BadRecordState(WatchedCounts);
 
 impl BadRecordState {
     /// A handle that sees nothing yet.
@@ -70,13 +54,12 @@ impl BadRecordState {
     }
 
     /// All operators that have had a bad record, in the order in which they were built.
-    pub fn operators(&self) -> Vec<BadRecordCount> {
-        let counts = lock(&self.shared).clone();
-        counts.map(|counts| counts.all()).unwrap_or_default()
+    pub fn operators(&self) -> Vec<RecordCount> {
+        self.0.operators()
     }
 
-    pub(crate) fn watch(&self, counts: &Arc<BadRecordCounts>) {
-        *lock(&self.shared) = Some(Arc::clone(counts));
+    pub(crate) fn watch(&self, counts: &Arc<RecordCounts>) {
+        self.0.watch(counts);
     }
 }
 
@@ -86,51 +69,16 @@ impl std::fmt::Debug for BadRecordState {
     }
 }
 
-/// The counts of one run in one process, by number of the operator, which is the same on all workers.
-#[derive(Default)]
-pub(crate) struct BadRecordCounts {
-    operators: Mutex<BTreeMap<usize, Counted>>,
-}
-
-struct Counted {
-    operator: String,
-    location: String,
-    records: Arc<AtomicU64>,
-}
-
-impl BadRecordCounts {
-    fn all(&self) -> Vec<BadRecordCount> {
-        let count = |counted: &Counted| BadRecordCount {
-            operator: counted.operator.clone(),
-            location: counted.location.clone(),
-            records: counted.records.load(Ordering::Relaxed),
-        };
-        lock(&self.operators).values().map(count).collect()
-    }
-
-    fn cell(&self, id: usize, origin: &Origin) -> Arc<AtomicU64> {
-        let mut operators = lock(&self.operators);
-        let make = || {
-            let site = origin.site();
-            Counted { operator: site.operator, location: site.location, records: Arc::default() }
-        };
-        Arc::clone(&operators.entry(id).or_insert_with(make).records)
-    }
-}
-
 /// Does what the policy of an operator says, and counts.
 pub(crate) struct Judge {
     policy: BadRecordPolicy,
-    origin: Rc<Origin>,
-    id: usize,
-    /// Found at the first bad record, when the operator has got its last name.
-    count: OnceCell<Arc<AtomicU64>>,
+    counter: Counter,
 }
 
 impl Judge {
     /// The judge of what `origin` has failed on, known by the number of its operator, or of one beside it.
     pub(crate) fn new(policy: BadRecordPolicy, origin: Rc<Origin>, id: usize) -> Self {
-        Judge { policy, origin, id, count: OnceCell::new() }
+        Judge { policy, counter: Counter::new(RunState::bad_records, origin, id) }
     }
 
     /// The error again, if the record is to go to the dead letters.
@@ -148,8 +96,7 @@ impl Judge {
 
     /// Notes one bad record.
     pub(crate) fn count(&self) {
-        let find = || self.origin.run().bad_records().cell(self.id, &self.origin);
-        self.count.get_or_init(find).fetch_add(1, Ordering::Relaxed);
+        self.counter.add(1);
     }
 }
 

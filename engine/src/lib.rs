@@ -27,6 +27,7 @@ mod parcel;
 mod process;
 pub mod random;
 mod record;
+mod record_count;
 mod rounds;
 mod runtime;
 mod side_output;
@@ -36,7 +37,7 @@ mod stream;
 mod wire;
 
 pub use async_map::AsyncOptions;
-pub use bad_record::{BadRecordCount, BadRecordPolicy, BadRecordState};
+pub use bad_record::{BadRecordPolicy, BadRecordState};
 pub use cache::{CachePosition, CacheReader, CacheShare, DataCache, SegmentFile};
 pub use clock::{AnyClock, Clock, ClockHop, Epoch, EventTime, LoopCounter, Round};
 pub use collect::{Collected, DataStreamSink, Outcome};
@@ -55,9 +56,9 @@ pub use env::Env;
 pub use error::{Error, ErrorKind, Result, Site};
 pub use event::{
     ContinuousTrigger, CountTrigger, EventCollector, EventProcessFunction, EventStream, EventTimeTrigger,
-    IntervalJoin, IntervalJoined, JoinedStreams, KeyedEventStream, PurgingTrigger, TimeWindow, Timed, Timer,
-    TimerContext, Trigger, TriggerContext, TriggerResult, WatermarkStrategy, WindowJoin, WindowResult,
-    WindowedResults, WindowedStream, Windows,
+    IntervalJoin, JoinedResults, JoinedStreams, KeyedEventStream, LateRecordState, PurgingTrigger,
+    TimeWindow, Timed, Timer, TimerContext, Trigger, TriggerContext, TriggerResult, WatermarkStrategy,
+    WindowJoin, WindowResult, WindowedResults, WindowedStream, Windows,
 };
 pub use feedback::{BegunRounds, FeedbackEdge, LoopFlow, LoopState, Mark, RoundFlow};
 pub use flow::{ExchangeFlow, FlowState, SourceHold};
@@ -68,6 +69,7 @@ pub use keyed::{
 pub use parcel::{Packet, Parcel};
 pub use process::{Collector, ForRound, ProcessFunction};
 pub use record::Record;
+pub use record_count::RecordCount;
 pub use rounds::LoopHead;
 pub use runtime::{ByteSize, Meeting, RuntimeConfig, StopHandle, execute, started_as};
 pub use side_output::{OutputTag, SideOutputStream, SideOutputs, SidePort, SideReaders};

@@ -87,6 +87,7 @@ where
     run.set_threads(config.threads);
     config.flow_state.watch(run.ledger());
     config.bad_record_state.watch(run.bad_records());
+    config.late_record_state.watch(run.late_records());
     run.set_loop_gauges(config.loop_state.as_ref().map(LoopState::watch));
     config.stop.watch(&run);
     if config.processes == 1 {

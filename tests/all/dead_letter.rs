@@ -86,7 +86,7 @@ type Pair = (Vec<u64>, Vec<u64>);
 
 /// Runs every operator that has a policy on the numbers below `n`. Results are told by their operator, and those of the
 /// keyed one count the records of their key.
-fn all_operators(config: RuntimeConfig, policy: BadRecordPolicy, n: u64) -> (Vec<Pair>, Vec<BadRecordCount>) {
+fn all_operators(config: RuntimeConfig, policy: BadRecordPolicy, n: u64) -> (Vec<Pair>, Vec<RecordCount>) {
     let bad = BadRecordState::new();
     let workers = execute(config.bad_record_state(bad.clone()), move |env| {
         let numbers =

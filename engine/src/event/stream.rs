@@ -78,12 +78,14 @@ impl<'s, D: 'static, T: Clock> EventStream<'s, D, T> {
 
     /// The records without their timestamps: back to a plain stream.
     #[must_use]
+    #[track_caller]
     pub fn into_stream(self) -> DataStream<'s, D, T> {
         self.into_timed_stream().map(|timed| timed.value)
     }
 
     /// The records with their timestamps, as a plain stream.
     #[must_use]
+    #[track_caller]
     pub fn into_timed_stream(self) -> DataStream<'s, Timed<D>, T> {
         DataStream::from_edge(self.around.leave_event_time(self.inner.into_edge()))
     }
@@ -134,6 +136,7 @@ impl<'s, D: 'static, T: Clock> EventStream<'s, D, T> {
 
     /// All records of both streams. The watermark is the lower of theirs.
     #[must_use]
+    #[track_caller]
     pub fn union(self, other: Self) -> Self {
         EventStream { inner: self.inner.union(other.inner), around: self.around }
     }

@@ -12,6 +12,7 @@ pub use size::ByteSize;
 
 use crate::bad_record::BadRecordState;
 use crate::error::{Error, Result};
+use crate::event::LateRecordState;
 use crate::feedback::LoopState;
 use crate::flow::FlowState;
 use crate::runtime::handshake::{MAX_JOB_NAME_BYTES, MAX_VERSION_BYTES, Terms};
@@ -69,6 +70,7 @@ pub struct RuntimeConfig {
     pub(crate) cache_memory_bytes: u64,
     pub(crate) cache_dir: Option<PathBuf>,
     pub(crate) bad_record_state: BadRecordState,
+    pub(crate) late_record_state: LateRecordState,
 }
 
 /// Upper limit of threads and of processes.
@@ -98,6 +100,7 @@ impl Default for RuntimeConfig {
             cache_memory_bytes: RuntimeConfig::DEFAULT_CACHE_MEMORY_BYTES,
             cache_dir: None,
             bad_record_state: BadRecordState::default(),
+            late_record_state: LateRecordState::default(),
         }
     }
 }
@@ -254,6 +257,13 @@ impl RuntimeConfig {
     #[must_use]
     pub fn bad_record_state(mut self, state: BadRecordState) -> Self {
         self.bad_record_state = state;
+        self
+    }
+
+    /// Sets where to show how many records came too late at operators with event time.
+    #[must_use]
+    pub fn late_record_state(mut self, state: LateRecordState) -> Self {
+        self.late_record_state = state;
         self
     }
 

@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
-use crate::bad_record::BadRecordCounts;
 use crate::cache::CacheSpace;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Board, Part};
 use crate::feedback::LoopGauges;
 use crate::flow::{Gate, Ledger};
 use crate::machine;
+use crate::record_count::RecordCounts;
 use crate::runtime::graph::{Agreement, Graph};
 use crate::runtime::link::{Links, Notice, PeerName};
 
@@ -38,7 +38,8 @@ pub(crate) struct RunState {
     agreement: Agreement,
     loop_gauges: Mutex<Option<Arc<LoopGauges>>>,
     cache_space: Arc<CacheSpace>,
-    bad_records: Arc<BadRecordCounts>,
+    bad_records: Arc<RecordCounts>,
+    late_records: Arc<RecordCounts>,
     /// Names of loops by their address in the graph, which is the same on every worker.
     loops: Mutex<BTreeMap<Vec<usize>, String>>,
 }
@@ -69,8 +70,13 @@ impl RunState {
     }
 
     /// How many bad records there were.
-    pub(crate) fn bad_records(&self) -> &Arc<BadRecordCounts> {
+    pub(crate) fn bad_records(&self) -> &Arc<RecordCounts> {
         &self.bad_records
+    }
+
+    /// How many records came too late at operators with event time.
+    pub(crate) fn late_records(&self) -> &Arc<RecordCounts> {
+        &self.late_records
     }
 
     /// Tells the other processes how many records this one has sent into an exchange more than it has read.
