@@ -14,6 +14,7 @@ mod interval_join;
 mod keyed;
 mod late;
 mod panes;
+mod partition;
 mod process;
 mod rounds;
 mod sessions;

@@ -87,7 +87,7 @@ impl Counter {
 
     /// Counts so many more.
     pub(crate) fn add(&self, records: u64) {
-        let find = || (self.of)(&self.origin.run()).cell(self.id, &self.origin);
+        let find = || (self.of)(self.origin.run()).cell(self.id, &self.origin);
         self.cell.get_or_init(find).fetch_add(records, Ordering::Relaxed);
     }
 }

@@ -76,6 +76,15 @@ impl<'s, D: 'static, T: Clock> EventStream<'s, D, T> {
         (self.inner.into_edge(), self.around)
     }
 
+    /// The stream in its scope, and where that is.
+    pub(crate) fn into_inner(self) -> (DataStream<'s, Timed<D>, EventClock<T>>, Place<'s, T>) {
+        (self.inner, self.around)
+    }
+
+    pub(crate) fn of(inner: DataStream<'s, Timed<D>, EventClock<T>>, around: Place<'s, T>) -> Self {
+        EventStream { inner, around }
+    }
+
     /// The records without their timestamps: back to a plain stream.
     #[must_use]
     #[track_caller]
@@ -139,24 +148,6 @@ impl<'s, D: 'static, T: Clock> EventStream<'s, D, T> {
     #[track_caller]
     pub fn union(self, other: Self) -> Self {
         EventStream { inner: self.inner.union(other.inner), around: self.around }
-    }
-
-    /// Spreads the records evenly over all workers, in turn.
-    #[track_caller]
-    pub fn rebalance(self) -> Self
-    where
-        D: Record,
-    {
-        EventStream { inner: self.inner.rebalance(), around: self.around }
-    }
-
-    /// Gives every worker a copy of each record.
-    #[track_caller]
-    pub fn broadcast(self) -> Self
-    where
-        D: Record,
-    {
-        EventStream { inner: self.inner.broadcast(), around: self.around }
     }
 
     /// Partitions the stream by key: all records of one key are handled by the worker that owns the key.

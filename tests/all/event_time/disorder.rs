@@ -10,6 +10,9 @@ use crate::cluster::{everywhere, test_path};
 
 const N: u64 = 20_000;
 
+/// Clicks of a worker in the test of joins.
+const M: u64 = 2_000;
+
 /// Length of the windows.
 const SIZE: i64 = 100;
 
@@ -155,7 +158,6 @@ fn count_triggers_fire_at_every_nth_record_of_a_key() {
 #[test]
 fn joins_and_sliding_windows_that_fire_while_data_come_have_every_pair_once() {
     let path = test_path!(joins_and_sliding_windows_that_fire_while_data_come_have_every_pair_once);
-    const M: u64 = 2_000;
     let job = |config| {
         let found = execute(config, |env| {
             let side = |seed| live_clicks(env, seed, M).key_by(|click| click.user);
