@@ -9,6 +9,7 @@ mod collectives;
 mod eight;
 mod event_time;
 mod fixture;
+mod graphs;
 mod inspector;
 mod listeners;
 mod log;

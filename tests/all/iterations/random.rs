@@ -21,9 +21,15 @@ type Found = BTreeMap<(Round, usize), Vec<u64>>;
 const PER_JOB: usize = 50;
 
 /// Random programs that are small enough to interpret, with what the rules say of each.
+///
+/// Runs of an inner loop overlap where the outer round does not wait for them, so a function of its body that keeps
+/// something over all of its rounds meets them in any order: such programs have no one result.
 fn programs(seeds: std::ops::Range<u64>) -> Vec<(u64, Program, Found)> {
     let program = |seed| {
         let program = Program::random(seed);
+        if program.keeps_state_over_runs() {
+            return None;
+        }
         let expected = interpret(&program)?;
         Some((seed, program, expected))
     };
@@ -39,7 +45,7 @@ fn check(programs: &[(u64, Program, Found)], found: &[Found], shape: &str) {
 
 #[test]
 fn random_loops_are_what_the_epoch_rules_say_at_any_number_of_workers() {
-    let programs = programs(0..4_000);
+    let programs = programs(0..5_000);
     let mut n_rounds = [0usize; 8];
     for (_, _, expected) in &programs {
         n_rounds[expected.keys().map(|(epoch, _)| *epoch).max().unwrap_or(0) as usize] += 1;
@@ -54,7 +60,7 @@ fn random_loops_are_what_the_epoch_rules_say_at_any_number_of_workers() {
         }
     }
     println!("{} programs; by last round with a record: {n_rounds:?}", programs.len());
-    assert!(programs.len() > 3_000 && n_rounds[1..].iter().sum::<usize>() > 1_000, "{n_rounds:?}");
+    assert!(programs.len() > 2_000 && n_rounds[1..].iter().sum::<usize>() > 1_000, "{n_rounds:?}");
 }
 
 #[test]
