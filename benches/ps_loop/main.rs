@@ -35,6 +35,18 @@ fn main() {
     if let [side, rest @ ..] = args.as_slice() {
         return child(side, rest);
     }
+    if let Ok(only) = std::env::var("PS_ONE") {
+        let (name, shape) = only.split_once('@').unwrap();
+        let shape = SHAPES[shape.parse::<usize>().unwrap()];
+        for work in cases(4_000_000).into_iter().filter(|work| work.name().starts_with(name)) {
+            let mut t: Vec<f64> = (0..5).map(|_| ours::run(&work, shape)).collect();
+            t.sort_by(f64::total_cmp);
+            let mut f: Vec<f64> = (0..3).map(|_| floors::array(&work)).collect();
+            f.sort_by(f64::total_cmp);
+            println!("{} {:?} min {:.1} med {:.1} floor {:.1}", work.name(), shape, t[0], t[2], f[0]);
+        }
+        return;
+    }
     let bench = Bench::from_args("ps_loop");
     let (keys, runs) = if bench.quick { (500_000, 1) } else { (4_000_000, 5) };
     for work in cases(keys) {

@@ -195,7 +195,10 @@ impl<S: ServerLogic, T: Clock> Shard<S, T> {
                     block.note_rows(&keys[noted..], run.group);
                 }
                 Op::Push => self.apply_pushes(keys, &deltas[pushed..end])?,
-                Op::PushPull => self.push_and_pull(keys, &deltas[pushed..end], block)?,
+                Op::PushPull => {
+                    let noted = self.push_and_pull(keys, &deltas[pushed..end], run.group, block)?;
+                    block.note_rows(&keys[noted..], run.group);
+                }
             }
             start += keys.len();
             block.applied += if run.op.pushes() { keys.len() as u64 } else { 0 };
@@ -209,15 +212,17 @@ impl<S: ServerLogic, T: Clock> Shard<S, T> {
     /// Appends the rows of `keys`. Returns how many of the keys are noted in the block already: up to the last
     /// one that was not answered at once.
     fn answer_pulls(&mut self, keys: &[S::Key], group: u32, block: &mut BlockOf<S>) -> Result<usize> {
+        let (worker, start, mut noted) = (self.ps.serving(), block.values.len(), 0);
         block.values.reserve(keys.len() * self.pull_width);
-        let (worker, mut noted) = (self.ps.serving(), 0);
-        for (chunk, announced) in keys.chunks(PREFETCHED).enumerate() {
+        let many = self.logic.on_pull_many(keys, worker, &mut block.values, &mut self.ps)?;
+        let others = self.behind(many, keys, block.values.len() - start)?;
+        for (chunk, announced) in others.chunks(PREFETCHED).enumerate() {
             self.logic.prefetch(announced);
             for (i, key) in announced.iter().enumerate() {
                 let before = block.values.len();
                 self.logic.on_pull(key, worker, &mut block.values, &mut self.ps)?;
                 if block.values.len() - before != self.pull_width {
-                    let at = chunk * PREFETCHED + i;
+                    let at = many + chunk * PREFETCHED + i;
                     block.note_rows(&keys[noted..at], group);
                     self.leave_open(key, group, before, block)?;
                     noted = at + 1;
@@ -225,6 +230,14 @@ impl<S: ServerLogic, T: Clock> Shard<S, T> {
             }
         }
         Ok(noted)
+    }
+
+    /// The keys behind the `many` that the logic says it has answered in one go, with `found` elements.
+    fn behind<'a>(&self, many: usize, keys: &'a [S::Key], found: usize) -> Result<&'a [S::Key]> {
+        match keys.get(many..) {
+            Some(others) if found == many * self.pull_width => Ok(others),
+            _ => Err(wrong_answers(many, keys.len(), found, self.pull_width)),
+        }
     }
 
     /// Notes that a pull was not answered, if that is what the logic meant.
@@ -240,8 +253,10 @@ impl<S: ServerLogic, T: Clock> Shard<S, T> {
 
     /// Applies the pushes of `keys`, whose rows are `deltas`.
     fn apply_pushes(&mut self, keys: &[S::Key], deltas: &[S::Push]) -> Result<()> {
-        let mut rows = deltas.chunks_exact(self.push_width);
-        for keys in keys.chunks(PREFETCHED) {
+        let many = self.logic.on_push_many(keys, deltas, &mut self.ps)?;
+        let Some(others) = keys.get(many..) else { return Err(too_many(many, keys.len())) };
+        let mut rows = deltas[many * self.push_width..].chunks_exact(self.push_width);
+        for keys in others.chunks(PREFETCHED) {
             self.logic.prefetch(keys);
             for key in keys {
                 let delta = rows.next().unwrap_or_default();
@@ -251,21 +266,34 @@ impl<S: ServerLogic, T: Clock> Shard<S, T> {
         Ok(())
     }
 
-    fn push_and_pull(&mut self, keys: &[S::Key], deltas: &[S::Push], block: &mut BlockOf<S>) -> Result<()> {
-        let (worker, mut rows) = (self.ps.serving(), deltas.chunks_exact(self.push_width));
-        for keys in keys.chunks(PREFETCHED) {
-            self.logic.prefetch(keys);
-            for key in keys {
+    /// Applies the pushes of `keys` and appends the rows after them. Returns as [`answer_pulls`](Self::answer_pulls).
+    fn push_and_pull(
+        &mut self,
+        keys: &[S::Key],
+        deltas: &[S::Push],
+        group: u32,
+        block: &mut BlockOf<S>,
+    ) -> Result<usize> {
+        let (worker, start, mut noted) = (self.ps.serving(), block.values.len(), 0);
+        block.values.reserve(keys.len() * self.pull_width);
+        let many =
+            self.logic.on_push_pull_many(keys, deltas, worker, &mut block.values, &mut self.ps)?;
+        let others = self.behind(many, keys, block.values.len() - start)?;
+        let mut rows = deltas[many * self.push_width..].chunks_exact(self.push_width);
+        for (chunk, announced) in others.chunks(PREFETCHED).enumerate() {
+            self.logic.prefetch(announced);
+            for (i, key) in announced.iter().enumerate() {
                 let (before, delta) = (block.values.len(), rows.next().unwrap_or_default());
                 self.logic.on_push_pull(key, delta, worker, &mut block.values, &mut self.ps)?;
-                if block.values.len() - before == self.pull_width {
-                    block.note_rows(std::slice::from_ref(key), 0);
-                } else {
-                    self.leave_open(key, 0, before, block)?;
+                if block.values.len() - before != self.pull_width {
+                    let at = many + chunk * PREFETCHED + i;
+                    block.note_rows(&keys[noted..at], group);
+                    self.leave_open(key, group, before, block)?;
+                    noted = at + 1;
                 }
             }
         }
-        Ok(())
+        Ok(noted)
     }
 
     /// Notes that a worker has ended or finished an epoch.
@@ -282,6 +310,19 @@ impl<S: ServerLogic, T: Clock> Shard<S, T> {
         self.open()?;
         self.logic.close(&mut self.ps.out)
     }
+}
+
+#[cold]
+fn wrong_answers(many: usize, keys: usize, found: usize, width: usize) -> Error {
+    Error::operator(format!(
+        "answers to {many} of {keys} pulls in one go have {found} elements, expected {width} for each of the first so \
+         many"
+    ))
+}
+
+#[cold]
+fn too_many(many: usize, keys: usize) -> Error {
+    Error::operator(format!("{many} pushes were applied in one go, expected {keys} at most"))
 }
 
 #[cfg(test)]

@@ -180,6 +180,12 @@ where
         Ok(Some(row))
     }
 
+    /// Whether operations on many keys may go through the store together: nothing happens between two of them.
+    #[inline]
+    fn takes_many(&self) -> bool {
+        self.eviction.is_none() && self.emit != Emit::EveryPush
+    }
+
     /// Answers a pull with rows that are drawn.
     fn answer_draw(
         &self,
@@ -295,6 +301,64 @@ where
         Ok(())
     }
 
+    #[inline]
+    fn on_pull_many(
+        &mut self,
+        keys: &[K],
+        _worker: usize,
+        answer: &mut Vec<E>,
+        _ps: &mut ParameterServer<K, E, Self::Out>,
+    ) -> Result<usize> {
+        if !self.takes_many() || self.draws.is_some() {
+            return Ok(0);
+        }
+        self.store.each_row(keys, &self.init, |_key, row, _slots| {
+            answer.extend_from_slice(row);
+            Ok(())
+        })?;
+        Ok(keys.len())
+    }
+
+    #[inline]
+    fn on_push_many(
+        &mut self,
+        keys: &[K],
+        deltas: &[D],
+        _ps: &mut ParameterServer<K, E, Self::Out>,
+    ) -> Result<usize> {
+        if !self.takes_many() {
+            return Ok(0);
+        }
+        let (update, mut deltas) = (&self.update, rows_of(keys, deltas));
+        self.store.each_row(keys, &self.init, |key, row, slots| {
+            let delta = deltas.next().unwrap_or_default();
+            update.apply(row, slots, delta).map_err(|error| in_push(key, error))
+        })?;
+        Ok(keys.len())
+    }
+
+    #[inline]
+    fn on_push_pull_many(
+        &mut self,
+        keys: &[K],
+        deltas: &[D],
+        _worker: usize,
+        answer: &mut Vec<E>,
+        _ps: &mut ParameterServer<K, E, Self::Out>,
+    ) -> Result<usize> {
+        if !self.takes_many() {
+            return Ok(0);
+        }
+        let (update, mut deltas) = (&self.update, rows_of(keys, deltas));
+        self.store.each_row(keys, &self.init, |key, row, slots| {
+            let delta = deltas.next().unwrap_or_default();
+            update.apply(row, slots, delta).map_err(|error| in_push(key, error))?;
+            answer.extend_from_slice(row);
+            Ok(())
+        })?;
+        Ok(keys.len())
+    }
+
     fn combiner(&self) -> Option<Combiner<D>> {
         self.combine.or_else(|| self.update.combiner())
     }
@@ -313,6 +377,12 @@ where
         }
         Ok(())
     }
+}
+
+/// The rows of equal width that stand in `deltas`, one for each key.
+#[inline]
+fn rows_of<'a, K, D>(keys: &[K], deltas: &'a [D]) -> std::slice::ChunksExact<'a, D> {
+    deltas.chunks_exact((deltas.len() / keys.len().max(1)).max(1))
 }
 
 #[cold]
