@@ -29,16 +29,10 @@ impl WorkerLogic for Requests {
         match self.work.op {
             Op::Pull if keys.len() == 1 => ps.pull(keys[0])?,
             Op::Pull => ps.pull_many(keys)?,
-            Op::Push => {
-                for (key, delta) in keys.iter().zip(self.deltas.chunks_exact(self.work.width)) {
-                    ps.push(*key, delta.iter().copied())?;
-                }
-            }
-            Op::PushPull => {
-                for (key, delta) in keys.iter().zip(self.deltas.chunks_exact(self.work.width)) {
-                    ps.push_pull(*key, delta.iter().copied())?;
-                }
-            }
+            Op::Push if keys.len() == 1 => ps.push(keys[0], self.deltas.iter().copied())?,
+            Op::Push => ps.push_many(keys, &self.deltas)?,
+            Op::PushPull if keys.len() == 1 => ps.push_pull(keys[0], self.deltas.iter().copied())?,
+            Op::PushPull => ps.push_pull_many(keys, &self.deltas)?,
         }
         self.since_clock += 1;
         if self.work.model != Model::Asynchronous && self.since_clock == self.work.per_clock() {
