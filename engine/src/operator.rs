@@ -4,7 +4,10 @@
 //! each with a [`Token`] that allows sending at the batch's time while the batch is handled. To send later it
 //! turns the token into a [`Promise`], which holds the time open until it is dropped.
 
+mod futures;
 mod input;
+mod keyed;
+mod neighbour;
 pub(crate) mod output;
 mod route;
 
@@ -14,26 +17,30 @@ use std::rc::Rc;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::{DistributorPact, Pipeline};
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder as TimelyBuilder;
+use timely::order::Product;
+use timely::progress::Antichain;
 use timely::progress::frontier::MutableAntichain;
 use timely::progress::operate::FrontierInterest;
-use timely::scheduling::Activator;
 use timely::scheduling::activate::SyncActivator;
 
-use crate::clock::{AnyClock, Clock, EventClock};
+use crate::cache::CacheShare;
+use crate::clock::{AnyClock, Clock, EventClock, WatermarkPath};
 use crate::edge::{Edge, Place};
 use crate::error::{Error, Result};
 use crate::exchange::{Channel, Counted};
 use crate::feedback::Mark;
 use crate::flow::{self, Lineage, SourceHold};
-use crate::hash::Key;
-use crate::keyed::KeyedStream;
 use crate::origin::Origin;
 use crate::parcel::{ByDestination, Packet, Parcel};
 use crate::process::SpanOf;
 use crate::record::Record;
 use crate::wire::Wired;
 
+pub use futures::Futures;
 pub use input::{Input, Promise, Token};
+pub use keyed::KeyedStates;
+pub(crate) use neighbour::Alarm;
+pub use neighbour::{Activation, OnBehalf};
 pub use output::Output;
 use output::RecordOutput;
 use route::ByRoute;
@@ -75,8 +82,10 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         Self::made_at(place, name, Location::caller())
     }
 
-    pub(crate) fn made_at(place: &Place<'s, T>, name: &str, location: &'static Location<'static>) -> Self {
-        let origin = Origin::new(name, location, place.worker_index(), place.run());
+    /// As [`new`](Self::new), for an operator that was made at `location`: where it is built inside of a closure, the
+    /// caller is not the one that asked for it.
+    pub fn made_at(place: &Place<'s, T>, name: &str, location: &'static Location<'static>) -> Self {
+        let origin = Origin::new(place, name, location);
         let builder = TimelyBuilder::new(name.to_string(), place.scope());
         let (place, lineage) = (place.clone(), Lineage::default());
         OperatorBuilder { builder, place, origin, lineage, may_wait: false, inputs: 0 }
@@ -153,6 +162,12 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         Some((input, head.in_order()))
     }
 
+    /// As [`input_ticks`](Self::input_ticks), for an operator with event time, which may as well be outside loops.
+    pub(crate) fn input_event_ticks(&mut self) -> Option<Input<Vec<Mark>, T>> {
+        self.place.head()?;
+        self.input_ticks().map(|(ticks, _in_order)| ticks)
+    }
+
     /// Where operators begin anew in each round, adds what such an operator needs: the ticks of its loop, and the
     /// spans. All inputs wake it from now on.
     pub(crate) fn input_spans(&mut self) -> Option<(SpanOf<T>, Input<Vec<Mark>, T>)> {
@@ -182,21 +197,6 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
             "this operator keeps a state that it can not begin anew in each round: \
              implement for_next_round, or let it keep its state with all_rounds",
         ));
-    }
-
-    /// Adds an input that brings each record to the worker that owns its key, and what reads the key.
-    pub fn input_keyed<K: Key, D: Record>(
-        &mut self,
-        keyed: KeyedStream<'s, K, D, T>,
-        wake: WakeOn,
-    ) -> (Input<Vec<D>, T>, impl Fn(&D) -> K + use<K, D, T>)
-    where
-        T: Clock,
-    {
-        let (n, key) = (keyed.parallelism(), Rc::clone(&keyed.key));
-        let input = keyed.routed_input(self, wake, n);
-        self.origin.set_parallelism(n);
-        (input, move |record: &D| key.key(record))
     }
 
     /// An operator has records wherever one of its inputs has; called before the input is counted.
@@ -296,6 +296,11 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         SourceHold::new(self.place.run(), &held.0, &spared.0)
     }
 
+    /// Where this operator was made.
+    pub(crate) fn origin(&self) -> Rc<Origin> {
+        Rc::clone(&self.origin)
+    }
+
     /// Number of this operator, the same on all workers.
     pub(crate) fn id(&self) -> usize {
         self.builder.operator_info().global_id
@@ -304,12 +309,18 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
     /// Wakes this operator, from another one on the same worker.
     pub fn activation(&self) -> Activation {
         let info = self.builder.operator_info();
-        Activation { activator: self.place.scope().activator_for(info.address) }
+        Activation::new(self.place.scope().activator_for(info.address))
+    }
+
+    /// The share of this operator of the process's memory and directory for data caches, for all caches that it will
+    /// have. To be asked for once.
+    pub fn cache_share(&self) -> CacheShare {
+        CacheShare::of(self.place.run().cache_space())
     }
 
     /// What lets another operator on the same worker run functions of this one.
     pub fn on_behalf(&self) -> OnBehalf {
-        OnBehalf(Rc::clone(&self.origin))
+        OnBehalf::new(Rc::clone(&self.origin))
     }
 
     /// Finishes the operator. `constructor` gets one promise per output for the first time of all, and
@@ -330,6 +341,23 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
     }
 }
 
+impl<'s, T: AnyClock> OperatorBuilder<'s, EventClock<T>> {
+    /// Adds an output whose watermark is the word of this operator: what may still arrive on input `silent` holds
+    /// back the outer time behind the output, but says nothing about event time; what may arrive on input `told`
+    /// holds back both.
+    pub(crate) fn watermark_output<C: Default + Batch>(
+        &mut self,
+        silent: usize,
+        told: usize,
+    ) -> (Output<C, EventClock<T>>, Edge<'s, C, EventClock<T>>) {
+        let silenced = Product::new(Default::default(), WatermarkPath::Silences);
+        let connection =
+            [(silent, Antichain::from_elem(silenced)), (told, Antichain::from_elem(Default::default()))];
+        let (output, stream) = self.builder.new_output_connection::<C, _>(connection);
+        (Output::new(output), self.edge_of(stream))
+    }
+}
+
 impl<T: AnyClock> std::fmt::Debug for OperatorBuilder<'_, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("OperatorBuilder").field("name", &self.origin.site().operator).finish_non_exhaustive()
@@ -344,60 +372,37 @@ impl<C: timely::Accountable + 'static> Batch for C {}
 #[derive(Clone, Debug, Default)]
 pub struct SourcesOf(pub(crate) Lineage);
 
-/// Runs functions of one operator inside another: their errors and panics name the one they belong to.
-#[derive(Clone)]
-pub struct OnBehalf(Rc<Origin>);
-
-impl OnBehalf {
-    /// Runs `f`.
-    ///
-    /// # Errors
-    /// Those of `f`, with the operator and the worker.
-    #[inline]
-    pub fn call<R>(&self, f: impl FnOnce() -> Result<R>) -> Result<R> {
-        self.0.blamed(f).map_err(|error| error.at(self.0.site()))
-    }
-}
-
-impl std::fmt::Debug for OnBehalf {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("OnBehalf").field(&self.0.site().operator).finish()
-    }
-}
-
-/// Wakes an operator from itself or from others on the same worker.
-#[derive(Clone)]
-pub struct Activation {
-    activator: Activator,
-}
-
-impl Activation {
-    /// Runs the operator again soon.
-    pub fn wake(&self) {
-        self.activator.activate();
-    }
-
-    /// Runs the operator again after `delay`.
-    pub fn wake_after(&self, delay: std::time::Duration) {
-        self.activator.activate_after(delay);
-    }
-}
-
-impl std::fmt::Debug for Activation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Activation")
+impl SourcesOf {
+    /// These and others.
+    #[must_use]
+    pub fn and(&self, others: &SourcesOf) -> SourcesOf {
+        SourcesOf(flow::both(&self.0, &others.0))
     }
 }
 
 impl<T: Clock> Frontiers<'_, EventClock<T>> {
-    /// The greatest time that is not after anything that may still arrive on input `port`; `None` when
-    /// nothing will. Its event time is the watermark: the exact minimum over all partitions and workers.
-    pub(crate) fn meet(&self, port: usize) -> Option<EventClock<T>> {
-        let times = self.0[port].frontier();
-        let outer = times.iter().map(|time| &time.outer).min()?;
-        let inner = times.iter().map(|time| time.inner).min()?;
-        Some(EventClock { outer: outer.clone(), inner })
+    /// The greatest time that is not after anything that may still arrive on any input, in rounds up to `round`
+    /// where one is given; `None` when nothing will. Its event time is the watermark: the exact minimum over all
+    /// partitions and workers.
+    pub(crate) fn meet(&self, round: Option<&T>) -> Option<EventClock<T>> {
+        self.0.iter().filter_map(|input| meet(input, round)).reduce(|a, b| {
+            let (outer, inner) = (a.outer.min(b.outer), a.inner.min(b.inner));
+            EventClock { outer, inner }
+        })
     }
+
+    /// The least outer time that may still arrive on input `port`, if any.
+    pub(crate) fn next_outer(&self, port: usize) -> Option<T> {
+        meet(&self.0[port], None).map(|time| time.outer)
+    }
+}
+
+fn meet<T: Clock>(input: &MutableAntichain<EventClock<T>>, round: Option<&T>) -> Option<EventClock<T>> {
+    let times = input.frontier();
+    let times = || times.iter().filter(|time| round.is_none_or(|round| time.outer <= *round));
+    let outer = times().map(|time| &time.outer).min()?;
+    let inner = times().map(|time| time.inner).min()?;
+    Some(EventClock { outer: outer.clone(), inner })
 }
 
 /// The frontiers of an operator's inputs: what may still arrive.

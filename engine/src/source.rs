@@ -17,7 +17,7 @@ use crate::flow::Gate;
 use crate::operator::OperatorBuilder;
 use crate::stream::DataStream;
 
-pub use self::csv::{BadRecord, BadRecordPolicy, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header};
+pub use self::csv::{BadRecord, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header};
 pub(crate) use self::splits::{SplitReader, sooner};
 
 /// What a source has to say after it was asked for records.

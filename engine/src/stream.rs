@@ -6,12 +6,11 @@ use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use timely::dataflow::operators::Concat;
 
 use crate::clock::{AnyClock, Clock, Epoch};
-use crate::collect::Collected;
+use crate::collect::{Collected, DataStreamSink};
 use crate::edge::{Edge, Place};
 use crate::error::Result;
 use crate::flow;
@@ -71,6 +70,18 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
     ///
     /// An empty uid, or one that another operator of the job has, ends the run with an
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) error that names the source lines.
+    ///
+    /// # Examples
+    /// ```
+    /// # use waterwheel_engine::{execute, ErrorKind, RuntimeConfig};
+    /// let taken = execute(RuntimeConfig::threads(1), |env| {
+    ///     let words = env.from_iter(["a", "b", "a"].map(String::from)).uid("words");
+    ///     Ok(words.key_by(String::clone).count().uid("words").collect())
+    /// });
+    /// let error = taken.unwrap_err();
+    /// assert_eq!((error.kind(), error.site().unwrap().operator.as_str()), (ErrorKind::Config, "count"));
+    /// assert!(error.message().starts_with("uid \"words\" is used twice"));
+    /// ```
     #[must_use]
     pub fn uid(self, uid: &str) -> Self {
         self.edge.origin.set_uid(uid);
@@ -154,7 +165,7 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
     #[track_caller]
     pub fn union(self, other: Self) -> Self {
         let (first, second) = (&self.edge.origin, &other.edge.origin);
-        let origin = Origin::new("union", Location::caller(), first.worker(), Arc::clone(first.run()));
+        let origin = Origin::new(&self.edge.place, "union", Location::caller());
         origin.set_parallelism(first.parallelism().max(second.parallelism()));
         let lineage = flow::both(&self.edge.lineage, &other.edge.lineage);
         let stream = self.edge.stream.concat(other.edge.stream);
@@ -162,11 +173,39 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
     }
 
     /// Hands each record to `write`, for its effect; an error ends the run.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::{Arc, Mutex};
+    /// # use waterwheel_engine::{execute, RuntimeConfig};
+    /// let written = Arc::new(Mutex::new(Vec::new()));
+    /// let target = Arc::clone(&written);
+    /// execute(RuntimeConfig::threads(1), move |env| {
+    ///     let target = Arc::clone(&target);
+    ///     let write = move |x| {
+    ///         target.lock().unwrap().push(x);
+    ///         Ok(())
+    ///     };
+    ///     env.from_iter([1, 2, 3]).sink(write).name("numbers").uid("numbers-v1");
+    ///     Ok(())
+    /// })?;
+    /// assert_eq!(*written.lock().unwrap(), [1, 2, 3]);
+    /// # Ok::<(), waterwheel_engine::Error>(())
+    /// ```
     #[track_caller]
-    pub fn sink(self, mut write: impl FnMut(D) -> Result<()> + 'static) {
-        let _: DataStream<'s, (), T> = self.unary("sink", Location::caller(), move |_token, batch, _out| {
-            batch.drain(..).try_for_each(&mut write)
-        });
+    pub fn sink(self, write: impl FnMut(D) -> Result<()> + 'static) -> DataStreamSink {
+        self.sink_called("sink", Location::caller(), write)
+    }
+
+    fn sink_called(
+        self,
+        name: &str,
+        location: &'static Location<'static>,
+        mut write: impl FnMut(D) -> Result<()> + 'static,
+    ) -> DataStreamSink {
+        let written: DataStream<'s, (), T> =
+            self.unary(name, location, move |_token, batch, _out| batch.drain(..).try_for_each(&mut write));
+        DataStreamSink::new(written.edge.origin)
     }
 
     /// Gathers all records on worker 0; the job's caller gets them when the run has ended.
@@ -177,27 +216,27 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
     where
         D: Record,
     {
-        let records = Rc::new(RefCell::new(Vec::new()));
-        let kept = Rc::clone(&records);
         let n = self.parallelism();
         let gathered = self.exchange("collect", Location::caller(), n, |_record| 0);
-        gathered.sink(move |record| {
-            kept.borrow_mut().push(record);
-            Ok(())
-        });
-        Collected { records }
+        // The one that moves the records is the one to name.
+        let sink = DataStreamSink::new(Rc::clone(&gathered.edge.origin));
+        Collected { sink, ..gathered.kept("collected", Location::caller()) }
     }
 
     /// Keeps the records where they are; each worker gets its own.
     #[track_caller]
     pub fn collect_local(self) -> Collected<D> {
+        self.kept("collect_local", Location::caller())
+    }
+
+    fn kept(self, name: &str, location: &'static Location<'static>) -> Collected<D> {
         let records = Rc::new(RefCell::new(Vec::new()));
         let kept = Rc::clone(&records);
-        self.sink(move |record| {
+        let sink = self.sink_called(name, location, move |record| {
             kept.borrow_mut().push(record);
             Ok(())
         });
-        Collected { records }
+        Collected { records, sink }
     }
 
     /// A one-input operator on records that stay where they are.

@@ -2,6 +2,7 @@
 
 mod data;
 mod fixture;
+mod generate;
 mod interrupt;
 mod lost_peer;
 mod model;

@@ -1,8 +1,9 @@
 //! Event time: windows, joins, timers and watermarks against naive evaluations.
 
-mod data;
+pub(crate) mod data;
+mod disorder;
 mod joins;
 mod late;
 mod timers;
 mod watermarks;
-mod windows;
+pub(crate) mod windows;

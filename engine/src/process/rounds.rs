@@ -89,6 +89,11 @@ impl<T: Clock, S> Spans<T, S> {
         })
     }
 
+    /// The spans that are open, in order.
+    pub(crate) fn open_spans(&mut self) -> impl Iterator<Item = (&[Promise<T>], &mut S)> {
+        self.open.values_mut().map(|(promises, state)| (&promises[..], state))
+    }
+
     /// The state of the batch at hand.
     pub(crate) fn state_of(
         &mut self,
@@ -125,7 +130,8 @@ fn open_span<'a, T: Clock, S>(
     Ok(&mut span.1)
 }
 
-fn state<S>(fresh: ForRound<S>) -> Result<S> {
+/// The state of a function that is known to have one.
+pub(crate) fn state<S>(fresh: ForRound<S>) -> Result<S> {
     match fresh {
         ForRound::Fresh(state) => Ok(state),
         _ => Err(Error::internal("an operator that can not begin anew is in a round of its own")),

@@ -1,11 +1,18 @@
 //! How many threads and processes a job runs on.
 
+mod cache;
 mod flags;
 mod hosts;
+mod size;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+pub use size::ByteSize;
+
+use crate::bad_record::BadRecordState;
 use crate::error::{Error, Result};
+use crate::event::LateRecordState;
 use crate::feedback::LoopState;
 use crate::flow::FlowState;
 use crate::runtime::handshake::{MAX_JOB_NAME_BYTES, MAX_VERSION_BYTES, Terms};
@@ -28,6 +35,8 @@ use crate::runtime::stop::StopHandle;
 /// | version of the program | | | empty | up to 32 bytes |
 /// | number of the attempt | `--attempt` | `WATERWHEEL_ATTEMPT` | 1 | any |
 /// | records in flight on one exchange | `--max-in-flight` | `WATERWHEEL_MAX_IN_FLIGHT` | 262144 | 0 (no limit) or more |
+/// | memory for data caches per process, bytes | `--cache-memory` | `WATERWHEEL_CACHE_MEMORY` | 1G | 0 (all on disk) or more; K, M, G and T are allowed |
+/// | directory of data caches | `--cache-dir` | `WATERWHEEL_CACHE_DIR` | the system's for temporary files | a path |
 ///
 /// All processes must agree on the numbers of processes and threads, job name, program version, attempt and
 /// secret; one that does not is refused. They must also build the same graph: one that does not ends the run.
@@ -58,6 +67,10 @@ pub struct RuntimeConfig {
     pub(crate) max_in_flight_records: usize,
     pub(crate) flow_state: FlowState,
     pub(crate) loop_state: Option<LoopState>,
+    pub(crate) cache_memory_bytes: u64,
+    pub(crate) cache_dir: Option<PathBuf>,
+    pub(crate) bad_record_state: BadRecordState,
+    pub(crate) late_record_state: LateRecordState,
 }
 
 /// Upper limit of threads and of processes.
@@ -84,6 +97,10 @@ impl Default for RuntimeConfig {
             max_in_flight_records: RuntimeConfig::DEFAULT_MAX_IN_FLIGHT_RECORDS,
             flow_state: FlowState::default(),
             loop_state: None,
+            cache_memory_bytes: RuntimeConfig::DEFAULT_CACHE_MEMORY_BYTES,
+            cache_dir: None,
+            bad_record_state: BadRecordState::default(),
+            late_record_state: LateRecordState::default(),
         }
     }
 }
@@ -101,7 +118,9 @@ impl RuntimeConfig {
       --attempt N              number of this attempt at the job [env: WATERWHEEL_ATTEMPT] [default: 1]
       --connect-timeout SECS   time to wait for the other processes at the start [default: 30]
       --heartbeat-timeout SECS silence after which a process counts as hung; 0: never [default: 10]
-      --max-in-flight N  records in flight on one exchange, 0 for no limit [env: WATERWHEEL_MAX_IN_FLIGHT] [default: 262144]";
+      --max-in-flight N  records in flight on one exchange, 0 for no limit [env: WATERWHEEL_MAX_IN_FLIGHT] [default: 262144]
+      --cache-memory SIZE  memory for data caches per process, 0 for none [env: WATERWHEEL_CACHE_MEMORY] [default: 1G]
+      --cache-dir DIR      where data caches put what does not fit [env: WATERWHEEL_CACHE_DIR] [default: temporary files]";
 
     /// Default of [`max_in_flight_records`](Self::max_in_flight_records): enough to keep all readers of an
     /// exchange busy, little enough to be forgotten.
@@ -223,9 +242,28 @@ impl RuntimeConfig {
     ///
     /// Sources read in turns, so there may be a few thousand records more for each worker. Below a few
     /// thousand records the job works in small steps, and slower.
+    ///
+    /// Records are counted, not their bytes: an exchange may hold this many times the size of a record. The default
+    /// is a few megabytes of numbers, but 256 GB of records of one megabyte. For large records, divide the memory that
+    /// one exchange may take by the size of a record: 1,024 for records of one megabyte in one gigabyte. Every exchange
+    /// and feedback edge of the job has this limit for itself; [`FlowState`] shows what is in flight on each.
     #[must_use]
     pub fn max_in_flight_records(mut self, records: usize) -> Self {
         self.max_in_flight_records = records;
+        self
+    }
+
+    /// Shows the number of bad records of each operator to `state`. Default: nobody looks.
+    #[must_use]
+    pub fn bad_record_state(mut self, state: BadRecordState) -> Self {
+        self.bad_record_state = state;
+        self
+    }
+
+    /// Sets where to show how many records came too late at operators with event time.
+    #[must_use]
+    pub fn late_record_state(mut self, state: LateRecordState) -> Self {
+        self.late_record_state = state;
         self
     }
 

@@ -1,6 +1,7 @@
 //! What all worker threads of one process share while a job runs: the first failure, the threads to wake,
 //! the gates of the sources, and the links to the other processes.
 
+use std::collections::BTreeMap;
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,11 +10,13 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
+use crate::cache::CacheSpace;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Board, Part};
 use crate::feedback::LoopGauges;
 use crate::flow::{Gate, Ledger};
 use crate::machine;
+use crate::record_count::RecordCounts;
 use crate::runtime::graph::{Agreement, Graph};
 use crate::runtime::link::{Links, Notice, PeerName};
 
@@ -34,6 +37,11 @@ pub(crate) struct RunState {
     uids: Mutex<FxHashMap<(usize, String), &'static Location<'static>>>,
     agreement: Agreement,
     loop_gauges: Mutex<Option<Arc<LoopGauges>>>,
+    cache_space: Arc<CacheSpace>,
+    bad_records: Arc<RecordCounts>,
+    late_records: Arc<RecordCounts>,
+    /// Names of loops by their address in the graph, which is the same on every worker.
+    loops: Mutex<BTreeMap<Vec<usize>, String>>,
 }
 
 /// Locks even when another thread panicked: every critical section here leaves its data whole.
@@ -46,9 +54,29 @@ impl RunState {
         RunState { ledger: Arc::new(ledger), ..Self::default() }
     }
 
+    /// The same, with memory and files for data caches.
+    pub(crate) fn with_cache_space(self, cache_space: CacheSpace) -> Self {
+        RunState { cache_space: Arc::new(cache_space), ..self }
+    }
+
+    /// Memory and files for data caches.
+    pub(crate) fn cache_space(&self) -> &Arc<CacheSpace> {
+        &self.cache_space
+    }
+
     /// What is in flight on the exchanges.
     pub(crate) fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
+    }
+
+    /// How many bad records there were.
+    pub(crate) fn bad_records(&self) -> &Arc<RecordCounts> {
+        &self.bad_records
+    }
+
+    /// How many records came too late at operators with event time.
+    pub(crate) fn late_records(&self) -> &Arc<RecordCounts> {
+        &self.late_records
     }
 
     /// Tells the other processes how many records this one has sent into an exchange more than it has read.
@@ -164,6 +192,17 @@ impl RunState {
         lock(&self.loop_gauges).clone()
     }
 
+    /// Notes that the scope at `address` is the body of a loop.
+    pub(crate) fn note_loop(&self, address: &[usize], name: &str) {
+        lock(&self.loops).insert(address.to_vec(), name.to_string());
+    }
+
+    /// Names of the loops around the scope at `address`, from the outermost; its own is the last.
+    pub(crate) fn loops_around(&self, address: &[usize]) -> Vec<String> {
+        let loops = lock(&self.loops);
+        (1..=address.len()).filter_map(|depth| loops.get(&address[..depth]).cloned()).collect()
+    }
+
     /// The watermarks of the parts of a stream with event time.
     pub(crate) fn board(&self, stream: usize) -> Arc<Board> {
         Arc::clone(lock(&self.boards).entry(stream).or_default())
@@ -171,9 +210,9 @@ impl RunState {
 
     /// Tells the other processes how far a worker's part of a stream is.
     pub(crate) fn tell_watermark(&self, stream: usize, worker: usize, part: Part) {
-        let Part { watermark, is_active } = part;
+        let Part { round, watermark, is_active } = part;
         if let Some(links) = lock(&self.links).as_ref() {
-            links.send(&Notice::Watermark { stream, worker, watermark, is_active });
+            links.send(&Notice::Watermark { stream, worker, round, watermark, is_active });
         }
     }
 

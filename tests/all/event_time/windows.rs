@@ -8,7 +8,7 @@ use super::data::{Click, all_clicks, clicks, clicks_of, live_clicks, millis};
 use crate::cluster::{everywhere, test_path};
 
 /// Key, window and result, in order.
-type Rows = Vec<(u32, i64, i64, u64)>;
+pub(crate) type Rows = Vec<(u32, i64, i64, u64)>;
 
 const N: u64 = 1500;
 
@@ -20,7 +20,7 @@ fn rows<R: Into<u64>>(results: Vec<WindowResult<u32, R>>) -> Rows {
 }
 
 /// Every window that holds a record, by definition: all starts that are multiples of the slide.
-fn naive_sliding(clicks: &[Click], size: i64, slide: i64, value: impl Fn(&Click) -> u64) -> Rows {
+pub(crate) fn naive_sliding(clicks: &[Click], size: i64, slide: i64, value: impl Fn(&Click) -> u64) -> Rows {
     let mut windows: BTreeMap<(u32, i64), u64> = BTreeMap::new();
     for click in clicks {
         for start in (click.at - size + 1..=click.at).filter(|start| start.rem_euclid(slide) == 0) {
@@ -31,7 +31,7 @@ fn naive_sliding(clicks: &[Click], size: i64, slide: i64, value: impl Fn(&Click)
 }
 
 /// Sessions by definition: sort a key's times and cut where two are more than the gap apart.
-fn naive_sessions(clicks: &[Click], gap: i64) -> Rows {
+pub(crate) fn naive_sessions(clicks: &[Click], gap: i64) -> Rows {
     let mut times: BTreeMap<u32, Vec<i64>> = BTreeMap::new();
     clicks.iter().for_each(|click| times.entry(click.user).or_default().push(click.at));
     let mut rows = Vec::new();
@@ -277,6 +277,31 @@ fn windows_of_windows_add_up() {
             let (large, late): (Vec<_>, Vec<_>) = workers.into_iter().unzip();
             assert!(late.concat().is_empty(), "{shape}");
             assert_eq!(rows(large.concat()), naive_sliding(&all, 400, 400, |_| 1), "{shape}");
+        },
+    );
+}
+
+/// Records keep their timestamps wherever they are moved, and the watermark does not overtake them.
+#[test]
+fn windows_of_records_that_are_moved_are_those_of_the_definition() {
+    everywhere(
+        test_path!(windows_of_records_that_are_moved_are_those_of_the_definition),
+        |config| {
+            execute(config, |env| {
+                let moved = live_clicks(env, 9, 2000).uid("clicks").rescale().shuffle(3);
+                let moved = moved.partition_custom(|click, n| click.id as usize % n).global().rebalance();
+                let moved = moved.set_parallelism(1).rebalance().key_by(|click| click.user);
+                let counts = moved.window(Windows::tumbling(millis(70))?).count();
+                Ok((counts.results.collect(), counts.late.collect()))
+            })
+            .unwrap()
+        },
+        |workers, shape| {
+            let n_workers = shape.split(' ').next().unwrap().parse::<u64>().unwrap();
+            let all: Vec<_> = (0..n_workers).flat_map(|split| clicks_of(9, split, 2000)).collect();
+            let (counts, late): (Vec<_>, Vec<_>) = workers.into_iter().unzip();
+            assert!(late.concat().is_empty(), "{shape}");
+            assert_eq!(rows(counts.concat()), naive_sliding(&all, 70, 70, |_| 1), "{shape}");
         },
     );
 }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use waterwheel::prelude::*;
 
-use super::fixture::{Numbered, Trap, boom, data, jobs_that_fail, key_of};
+use super::fixture::{Numbered, Trap, boom, by_worker, data, jobs_that_fail, key_of};
 use super::process::within_limit;
 
 jobs_that_fail! {
@@ -210,12 +210,6 @@ impl<'de, const WRITING: bool> serde::Deserialize<'de> for Odd<WRITING> {
     }
 }
 
-/// The records by their worker, so that each is handled where it was made.
-fn by_worker<'s>(env: &Env<'s>) -> KeyedStream<'s, u64, Numbered> {
-    let workers = env.workers();
-    data(env).key_by(move |record| key_of(record.0, workers))
-}
-
 /// Where a process function makes its mistake.
 #[derive(Clone, Copy, PartialEq)]
 enum At {
@@ -273,7 +267,14 @@ impl KeyedProcessFunction<u64, Numbered> for Faulty {
     type State = u64;
     type Out = Numbered;
 
-    fn process(&mut self, _: &u64, n: &mut u64, record: Numbered, _: &mut Collector<Numbered>) -> Result<()> {
+    fn process(
+        &mut self,
+        _: &u64,
+        n: &mut u64,
+        record: Numbered,
+        _: &mut KeyedContext,
+        _: &mut Collector<Numbered>,
+    ) -> Result<()> {
         *n += 1;
         self.record(&record)
     }
