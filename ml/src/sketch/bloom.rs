@@ -178,10 +178,10 @@ mod tests {
     fn t_fps_22_bloom_estimates_are_the_spec_numbers() {
         let shape = BloomShape { bits: 20, hashes: 3 };
         let close = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-14, "{found} {expected}");
-        close(shape.cardinality(4), 1.487_623_675_428_065_038_44);
+        close(shape.cardinality(4), 1.487_623_675_428_065);
         let (a, b) = (with_bits(20, &[1, 4, 10, 19]), with_bits(20, &[1, 5, 10, 14]));
-        close(a.estimate(), 1.487_623_675_428_065_038_44);
-        close(a.estimate_union(&b).unwrap(), 2.377_832_959_591_549_19);
+        close(a.estimate(), 1.487_623_675_428_065);
+        close(a.estimate_union(&b).unwrap(), 2.377_832_959_591_549);
         close(a.estimate_intersection(&b).unwrap(), 0.597_414_391_264_580_9);
     }
 
