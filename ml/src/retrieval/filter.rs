@@ -30,7 +30,12 @@ pub(super) enum Filter {
 
 impl Filter {
     /// `None`: no vector of the bucket, and none shorter, can have a score of `theta`. Without one all can.
-    pub(super) fn new(pruning: Pruning, bucket: &Bucket, query: &Query<'_>, theta: Option<f32>) -> Option<Self> {
+    pub(super) fn new(
+        pruning: Pruning,
+        bucket: &Bucket,
+        query: &Query<'_>,
+        theta: Option<f32>,
+    ) -> Option<Self> {
         let Some(needed) = theta.and_then(|theta| query.needed(theta)) else { return Some(Filter::All) };
         let (greatest, least) = (bucket.greatest(), bucket.least());
         if needed > f64::from(greatest) * (1.0 + query.slack()) {
@@ -56,7 +61,7 @@ impl Filter {
     /// A good vector has at most an angle b to the query, and the query the angle a to the axis of its largest
     /// coordinate. So the vector's angle to the axis is from a - b to a + b, as far as these are from 0 to π.
     fn coordinate(needed: f64, bucket: &Bucket, query: &Query<'_>) -> Self {
-        let [(at, cos_a), ..] = *query.focus() else { return Filter::All };
+        let (at, cos_a) = query.largest();
         let (greatest, least) = (f64::from(bucket.greatest()), f64::from(bucket.least()));
         let needed = needed - query.slack() * greatest;
         // The widest angle that one in the bucket may have: the longest one's, but if even a product below zero is
@@ -80,9 +85,7 @@ impl Filter {
             Filter::Length { least } => count(|lane| lengths[lane] >= least),
             Filter::Coordinate { at, low, high } => {
                 let column = &tile.columns[at];
-                count(|lane| {
-                    (low * lengths[lane] <= column[lane]) & (column[lane] <= high * lengths[lane])
-                })
+                count(|lane| (low * lengths[lane] <= column[lane]) & (column[lane] <= high * lengths[lane]))
             }
             Filter::Partial { needed } => {
                 let bounds = partial_bounds(tile, query);
@@ -99,7 +102,7 @@ impl Filter {
 fn partial_bounds(tile: Tile<'_>, query: &Query<'_>) -> Column {
     let (mut products, mut squares) = ([0.0f32; LANES], [0.0f32; LANES]);
     for (at, q) in query.focus() {
-        let (column, q) = (&tile.columns[*at], *q as f32);
+        let column = &tile.columns[*at];
         for lane in 0..LANES {
             products[lane] += q * column[lane];
             squares[lane] += column[lane] * column[lane];

@@ -76,7 +76,7 @@ struct Place {
 
 impl InnerProductIndex {
     /// Vectors of a bucket, at most, where nothing else is said.
-    pub const BUCKET_SIZE: usize = 256;
+    pub const BUCKET_SIZE: usize = 1_024;
 
     /// An empty index of vectors with so many coordinates, 1 to 65,536.
     ///
@@ -224,9 +224,8 @@ impl InnerProductIndex {
     fn split(&mut self, position: usize) {
         let slot = self.order[position].slot;
         let full = std::mem::replace(&mut self.buckets[slot as usize], Bucket::new(self.dim));
-        let mut ranks: Vec<(Rank, usize)> = (0..full.rows())
-            .map(|row| (Rank { length: full.length(row), id: full.id(row) }, row))
-            .collect();
+        let mut ranks: Vec<(Rank, usize)> =
+            (0..full.rows()).map(|row| (Rank { length: full.length(row), id: full.id(row) }, row)).collect();
         ranks.sort_unstable_by(|(a, _), (b, _)| a.order(b));
         let half = ranks.len() / 2;
         let right = self.slot();
@@ -239,7 +238,8 @@ impl InnerProductIndex {
     /// Moves all vectors of a bucket and of its neighbour into one, if that leaves room for more.
     fn join(&mut self, position: usize) {
         let left = position.min(self.order.len().saturating_sub(2));
-        let Some(&[Range { slot: to, .. }, Range { slot: from, .. }]) = self.order[left..].first_chunk::<2>() else {
+        let Some(&[Range { slot: to, .. }, Range { slot: from, .. }]) = self.order[left..].first_chunk::<2>()
+        else {
             return;
         };
         let [to_rows, from_rows] = [to, from].map(|slot| self.buckets[slot as usize].rows());

@@ -16,8 +16,9 @@ use waterwheel_engine::{Error, Result};
 /// | `Li(n, t)` | `li:n:t` | the same with `Incr(n)` |
 ///
 /// `n` is 1 or more, and counts as all coordinates where there are not as many; `t` is finite and 1 or more. The
-/// default is `Li(5, 2.5)`, as in Flink Parameter Server. With more than ten coordinates a third to a half of them is a
-/// better `n`.
+/// default is `Length`, which costs next to nothing: a vectorised score of a few dozen coordinates is hardly dearer than a
+/// bound on it, so the others pay for long vectors, or where lengths are alike and few vectors are good. (Flink Parameter
+/// Server takes `Li(5, 2.5)`.) With more than ten coordinates a third to a half of them is a good `n`.
 ///
 /// # Examples
 /// ```
@@ -27,9 +28,10 @@ use waterwheel_engine::{Error, Result};
 /// assert_eq!(pruning.to_string(), "li:8:2.5");
 /// # Ok::<(), waterwheel_engine::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Pruning {
     /// By length.
+    #[default]
     Length,
     /// By the query's largest coordinate.
     Coord,
@@ -39,12 +41,6 @@ pub enum Pruning {
     Lc(f32),
     /// By length where lengths differ by this factor, else by so many of the largest coordinates.
     Li(usize, f32),
-}
-
-impl Default for Pruning {
-    fn default() -> Self {
-        Pruning::Li(5, 2.5)
-    }
 }
 
 impl Pruning {
@@ -77,11 +73,10 @@ impl Pruning {
         }
     }
 
-    /// How many coordinates of the query it looks at.
+    /// How many of the query's largest coordinates it adds up.
     pub(super) fn focus(self) -> usize {
         match self {
-            Pruning::Length => 0,
-            Pruning::Coord | Pruning::Lc(_) => 1,
+            Pruning::Length | Pruning::Coord | Pruning::Lc(_) => 0,
             Pruning::Incr(n) | Pruning::Li(n, _) => n,
         }
     }

@@ -7,8 +7,10 @@ use super::bucket::{Column, LANES};
 pub(super) struct Query<'q> {
     vector: &'q [f32],
     length: f64,
-    /// The largest coordinates of its direction, and where they are.
-    focus: Vec<(usize, f64)>,
+    /// Where the largest coordinate of its direction is, and that coordinate; the first of equal ones.
+    largest: (usize, f64),
+    /// The largest coordinates of its direction by place, so that a filter goes through memory in one direction.
+    focus: Vec<(usize, f32)>,
     /// Length of its direction in all other coordinates.
     rest: f64,
     /// By how much a computed score, or a bound from partial sums, can be off, per length of the vector and the query.
@@ -21,19 +23,20 @@ impl<'q> Query<'q> {
     /// Of finite coordinates. `focus` coordinates will be looked at first.
     pub(super) fn new(vector: &'q [f32], focus: usize) -> Self {
         let dim = vector.len();
-        let squares = |x: &[(usize, f64)]| x.iter().map(|(_, x)| x * x).sum::<f64>();
-        let mut direction: Vec<_> = vector.iter().map(|x| f64::from(*x)).enumerate().collect();
-        let length = squares(&direction).sqrt();
-        if length > 0.0 {
-            direction.iter_mut().for_each(|(_, x)| *x /= length);
+        let length = vector.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
+        let share = |x: f32| if length > 0.0 { f64::from(x) / length } else { 0.0 };
+        let mut largest = (0, 0.0f32);
+        for (at, x) in vector.iter().enumerate() {
+            if x.abs() > largest.1.abs() {
+                largest = (at, *x);
+            }
         }
-        direction.sort_by(|(i, a), (j, b)| b.abs().total_cmp(&a.abs()).then(i.cmp(j)));
-        let rest = squares(&direction[focus.min(dim)..]).sqrt();
-        direction.truncate(focus);
+        let (focus, rest) = focus_of(vector, focus.min(dim), share);
         Query {
             vector,
             length,
-            focus: direction,
+            largest: (largest.0, share(largest.1)),
+            focus,
             rest,
             // A sum of n products of f32 is off by at most n 2^-24 |p| |q| (Higham, Accuracy and Stability of Numerical
             // Algorithms, 3.1, with n 2^-24 below 2^-8 here). Twice that pays for a score and a partial sum at once, the
@@ -53,7 +56,11 @@ impl<'q> Query<'q> {
         self.slack
     }
 
-    pub(super) fn focus(&self) -> &[(usize, f64)] {
+    pub(super) fn largest(&self) -> (usize, f64) {
+        self.largest
+    }
+
+    pub(super) fn focus(&self) -> &[(usize, f32)] {
         &self.focus
     }
 
@@ -72,4 +79,19 @@ impl<'q> Query<'q> {
         }
         sums
     }
+}
+
+/// The `n` largest coordinates of a vector by place, each as its share of the length, and the length of all others in
+/// the same measure. No coordinate is looked at if `n` is 0.
+fn focus_of(vector: &[f32], n: usize, share: impl Fn(f32) -> f64) -> (Vec<(usize, f32)>, f64) {
+    if n == 0 {
+        return (Vec::new(), 1.0);
+    }
+    let mut places: Vec<usize> = (0..vector.len()).collect();
+    let by_size = |i: &usize, j: &usize| vector[*j].abs().total_cmp(&vector[*i].abs()).then(i.cmp(j));
+    places.select_nth_unstable_by(n - 1, by_size);
+    let rest = places[n..].iter().map(|at| share(vector[*at]).powi(2)).sum::<f64>().sqrt();
+    places.truncate(n);
+    places.sort_unstable();
+    (places.into_iter().map(|at| (at, share(vector[at]) as f32)).collect(), rest)
 }

@@ -10,6 +10,9 @@ use super::{InnerProductIndex, Pruning, Scored, TopK};
 /// Queries that go through the buckets together: few enough that what they need stays in the cache beside a bucket.
 const BATCH: usize = 128;
 
+/// Tiles that one filter is for.
+const TILES: usize = 16;
+
 /// The answer to a query, and what it took.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Retrieved {
@@ -105,17 +108,25 @@ impl<'q> Search<'q> {
         if self.k == 0 {
             return false;
         }
-        // The threshold rises within the bucket; the filter of the first one keeps more than it must.
-        let Some(filter) = Filter::new(pruning, bucket, &self.query, self.top.threshold()) else { return false };
-        for tile in bucket.tiles() {
-            let kept = filter.kept(tile, &self.query);
-            if kept > 0 {
-                self.kept += kept;
-                self.scored += tile.ids.len();
-                self.score(tile, skip);
+        // The threshold rises within the bucket, most of all in the first one, so the filter is made anew now and then.
+        let mut tiles = bucket.tiles();
+        loop {
+            let theta = self.top.threshold();
+            let Some(filter) = Filter::new(pruning, bucket, &self.query, theta) else { return false };
+            let mut any = false;
+            for tile in tiles.by_ref().take(TILES) {
+                any = true;
+                let kept = filter.kept(tile, &self.query);
+                if kept > 0 {
+                    self.kept += kept;
+                    self.scored += tile.ids.len();
+                    self.score(tile, skip);
+                }
+            }
+            if !any {
+                return true;
             }
         }
-        true
     }
 
     fn score(&mut self, tile: Tile<'_>, skip: &impl Fn(u64) -> bool) {

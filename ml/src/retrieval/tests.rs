@@ -83,7 +83,12 @@ fn case() -> impl Strategy<Value = Case> {
     (1usize..12).prop_flat_map(|dim| {
         let changes = prop::collection::vec(change(dim), 0..300);
         let queries = prop::collection::vec(vector(dim), 1..4);
-        (changes, queries, 0usize..40).prop_map(move |(changes, queries, k)| Case { dim, changes, queries, k })
+        (changes, queries, 0usize..40).prop_map(move |(changes, queries, k)| Case {
+            dim,
+            changes,
+            queries,
+            k,
+        })
     })
 }
 
@@ -131,9 +136,9 @@ proptest! {
     }
 }
 
-/// A larger index with buckets of the usual size. Numbers as of `generate`.
+/// A larger index with buckets of 256. Numbers as of `generate`.
 fn random(n: u64, dim: usize, scale: impl Fn(u64) -> f32) -> (InnerProductIndex, BTreeMap<u64, Vec<f32>>) {
-    let mut index = InnerProductIndex::new(dim).unwrap();
+    let mut index = InnerProductIndex::with_bucket_size(dim, 256).unwrap();
     let mut vectors = BTreeMap::new();
     for id in 0..n {
         let vector = normal(id, dim).iter().map(|x| x * scale(id)).collect();
@@ -234,10 +239,7 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
     let mut message = |vector: &[f32]| index.insert(1, vector).unwrap_err().message().to_string();
     assert_eq!(message(&[1.0]), "vector 1: found 1 coordinates, expected 2");
     assert_eq!(message(&[1.0, f32::NAN]), "vector 1: coordinate 1 is NaN, expected a finite number");
-    assert_eq!(
-        message(&[f32::INFINITY, 0.0]),
-        "vector 1: coordinate 0 is inf, expected a finite number"
-    );
+    assert_eq!(message(&[f32::INFINITY, 0.0]), "vector 1: coordinate 0 is inf, expected a finite number");
     assert!(message(&[2e18, 0.0]).ends_with("expected at most 1e18"));
     assert_eq!(index.get(1), Some(vec![1.0, 0.0]));
     let error = index.top_k(&[f32::NAN, 0.0], 1, Pruning::Length, |_| false).unwrap_err();

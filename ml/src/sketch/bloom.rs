@@ -177,7 +177,8 @@ mod tests {
     #[test]
     fn t_fps_22_bloom_estimates_are_the_spec_numbers() {
         let shape = BloomShape { bits: 20, hashes: 3 };
-        let close = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-14, "{found} {expected}");
+        let close =
+            |found: f64, expected: f64| assert!((found - expected).abs() < 1e-14, "{found} {expected}");
         close(shape.cardinality(4), 1.487_623_675_428_065);
         let (a, b) = (with_bits(20, &[1, 4, 10, 19]), with_bits(20, &[1, 5, 10, 14]));
         close(a.estimate(), 1.487_623_675_428_065);
@@ -217,7 +218,8 @@ mod tests {
 
     #[test]
     fn shapes_that_mean_nothing_are_refused() {
-        let message = |bits, hashes| Bloom::new(BloomShape { bits, hashes }, 0).unwrap_err().message().to_string();
+        let message =
+            |bits, hashes| Bloom::new(BloomShape { bits, hashes }, 0).unwrap_err().message().to_string();
         assert_eq!(message(0, 3), "bloom filter: bits: found 0, expected 1 to 68719476736");
         assert_eq!(message(3, 0), "bloom filter: hashes: found 0, expected 1 to 64");
         assert_eq!(message(3, 1 << 16), "bloom filter: hashes: found 65536, expected 1 to 64");

@@ -9,7 +9,7 @@ use super::{Sketch, check_range, check_same};
 /// Size of a count-min sketch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CountMinShape {
-    /// Counters of a row, 1 to 2³².
+    /// Counters of a row, 1 or more; at most 2³² in all rows together.
     pub width: usize,
     /// Rows, each with a hash function of its own, 1 to 64.
     pub depth: usize,
@@ -82,8 +82,10 @@ impl TryFrom<Parts> for CountMin {
 }
 
 fn check_shape(shape: CountMinShape) -> Result<()> {
-    check_range("count-min", "width", shape.width, 1..=1 << 32)?;
-    check_range("count-min", "depth", shape.depth, 1..=64)
+    /// In all rows.
+    const MOST: usize = 1 << 32;
+    check_range("count-min", "depth", shape.depth, 1..=64)?;
+    check_range("count-min", "width", shape.width, 1..=MOST / shape.depth)
 }
 
 impl CountMin {
@@ -177,7 +179,8 @@ mod tests {
             let shape = CountMinShape { width, depth };
             CountMin::new(shape, 0).unwrap_err().message().to_string()
         };
-        assert_eq!(message(0, 4), "count-min: width: found 0, expected 1 to 4294967296");
+        assert_eq!(message(0, 4), "count-min: width: found 0, expected 1 to 1073741824");
+        assert_eq!(message((1 << 30) + 1, 4), "count-min: width: found 1073741825, expected 1 to 1073741824");
         assert_eq!(message(4, 1_000), "count-min: depth: found 1000, expected 1 to 64");
         assert!(CountMinShape::within(0.0, 0.1).is_err() && CountMinShape::within(0.1, f64::NAN).is_err());
         assert!(CountMinShape::within(1e-300, 0.1).is_err());

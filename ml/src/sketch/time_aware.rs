@@ -46,7 +46,9 @@ impl<S: Sketch + Clone> TimeAware<S> {
     /// The window is not 1 or more.
     pub fn new(empty: S, origin: i64, window: i64) -> Result<Self> {
         if window < 1 {
-            return Err(Error::config(format!("time-aware sketch: window: found {window}, expected 1 or more")));
+            return Err(Error::config(format!(
+                "time-aware sketch: window: found {window}, expected 1 or more"
+            )));
         }
         Ok(TimeAware { origin, window, empty, slots: BTreeMap::new() })
     }

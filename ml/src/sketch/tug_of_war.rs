@@ -50,7 +50,8 @@ impl TugOfWar {
             let signs = function(hash, word);
             for (bit, counter) in counters.iter_mut().enumerate() {
                 // Around the ends, so that sums do not depend on their order.
-                *counter = counter.wrapping_add(if signs >> bit & 1 == 1 { count } else { count.wrapping_neg() });
+                *counter =
+                    counter.wrapping_add(if signs >> bit & 1 == 1 { count } else { count.wrapping_neg() });
             }
         }
     }
@@ -145,10 +146,7 @@ mod tests {
         }
         let sketch = TugOfWar::new(10, 1).unwrap();
         let error = sketch.second_moment(4).unwrap_err();
-        assert_eq!(
-            error.message(),
-            "tug-of-war: means: found 4, expected a divisor of the 10 counters"
-        );
+        assert_eq!(error.message(), "tug-of-war: means: found 4, expected a divisor of the 10 counters");
     }
 
     #[test]
