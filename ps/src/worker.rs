@@ -187,7 +187,7 @@ impl<L: WorkerLogic> ParameterServerClient<L> {
             ));
         }
         let keys = keys.as_ref();
-        if let Some(group) = self.begin_group(keys)? {
+        if let Some(group) = self.begin_group(keys, true)? {
             self.outbox.pull_snapshot(keys, &self.route, group);
         }
         Ok(())
@@ -204,17 +204,17 @@ impl<L: WorkerLogic> ParameterServerClient<L> {
     }
 
     /// Routes these keys and begins a group of them; `None` if they are none, whose callback is due then.
-    fn begin_group(&mut self, keys: &[L::Key]) -> Result<Option<u32>> {
+    fn begin_group(&mut self, keys: &[L::Key], snapshot: bool) -> Result<Option<u32>> {
         if keys.is_empty() {
             self.of_no_keys += 1;
             return Ok(None);
         }
         self.outbox.route(keys, &mut self.route)?;
-        Ok(Some(self.groups.begin(keys, &self.route, self.outbox.servers())))
+        Ok(Some(self.groups.begin(keys, &self.route, self.outbox.servers(), snapshot)))
     }
 
     fn issue_group(&mut self, op: Op, keys: &[L::Key], deltas: &[L::Push]) -> Result<()> {
-        match self.begin_group(keys)? {
+        match self.begin_group(keys, false)? {
             Some(group) => self.outbox.issue_many(Many { op, keys, deltas, group }, &self.route),
             None => Ok(()),
         }

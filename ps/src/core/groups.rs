@@ -9,12 +9,16 @@ pub(crate) struct Groups<K, E> {
     width: usize,
     groups: Vec<Group<K, E>>,
     free: Vec<u32>,
+    /// Groups under way whose rows are all of one version.
+    snapshots: usize,
 }
 
 /// One pull of many keys.
 #[derive(Debug)]
 pub(crate) struct Group<K, E> {
     pub(crate) keys: Vec<K>,
+    /// Whether all its rows are of one version.
+    snapshot: bool,
     /// Rows in the order of the keys: as many as have come so far, or all, where the missing ones are not yet theirs.
     pub(crate) rows: Vec<E>,
     /// The keys of each server that are not answered yet.
@@ -31,18 +35,23 @@ struct Missing {
 
 impl<K, E> Default for Group<K, E> {
     fn default() -> Self {
-        Group { keys: Vec::new(), rows: Vec::new(), missing: Vec::new(), n_missing: 0 }
+        Group { keys: Vec::new(), snapshot: false, rows: Vec::new(), missing: Vec::new(), n_missing: 0 }
     }
 }
 
 impl<K: Key, E: Clone> Groups<K, E> {
     /// For rows of `width` elements.
     pub(crate) fn new(width: usize) -> Self {
-        Groups { width, groups: Vec::new(), free: Vec::new() }
+        Groups { width, groups: Vec::new(), free: Vec::new(), snapshots: 0 }
+    }
+
+    /// Whether snapshots are under way.
+    pub(crate) fn has_snapshots(&self) -> bool {
+        self.snapshots > 0
     }
 
     /// Begins a group of these keys, which go that way to `servers` servers, and returns its number.
-    pub(crate) fn begin(&mut self, keys: &[K], route: &Route, servers: usize) -> u32 {
+    pub(crate) fn begin(&mut self, keys: &[K], route: &Route, servers: usize, snapshot: bool) -> u32 {
         let number = self.free.pop().unwrap_or_else(|| {
             self.groups.push(Group::default());
             self.groups.len() as u32
@@ -58,6 +67,8 @@ impl<K: Key, E: Clone> Groups<K, E> {
         }
         group.n_missing = keys.len();
         group.keys.extend_from_slice(keys);
+        group.snapshot = snapshot;
+        self.snapshots += usize::from(snapshot);
         number
     }
 
@@ -87,7 +98,9 @@ impl<K: Key, E: Clone> Groups<K, E> {
 
     /// Takes a complete group out.
     pub(crate) fn finish(&mut self, number: u32) -> Group<K, E> {
-        std::mem::take(&mut self.groups[number as usize - 1])
+        let group = std::mem::take(&mut self.groups[number as usize - 1]);
+        self.snapshots -= usize::from(group.snapshot);
+        group
     }
 
     /// Takes a group back that has served, for its memory.
@@ -169,7 +182,7 @@ mod tests {
                 1 => Route::One(0),
                 _ => Route::Each(keys.iter().map(|key| server_of(*key) as u32).collect()),
             };
-            let number = groups.begin(&keys, &route, servers);
+            let number = groups.begin(&keys, &route, servers, true);
             let mut answers = keys.clone();
             if in_order {
                 // By server alone, so that each answers in the order in which it was asked.
@@ -187,12 +200,14 @@ mod tests {
                 prop_assert_eq!(groups.take(number, server, now, &rows).unwrap(), later.is_empty());
                 rest = later;
             }
+            prop_assert!(groups.has_snapshots());
             let group = groups.finish(number);
+            prop_assert!(!groups.has_snapshots());
             let rows: Vec<_> = keys.iter().flat_map(|key| [*key, key + 1]).collect();
             prop_assert_eq!((&group.keys, &group.rows), (&keys, &rows));
             prop_assert!(groups.take(number, 0, &keys[..1], &[0, 0]).is_err());
             groups.recycle(number, group);
-            prop_assert_eq!(groups.begin(&[7], &Route::One(0), servers), number);
+            prop_assert_eq!(groups.begin(&[7], &Route::One(0), servers, false), number);
             prop_assert!(groups.take(number, 0, &[8], &[0, 0]).is_err());
             prop_assert!(groups.take(number, servers, &[7], &[0, 0]).is_err());
             prop_assert!(groups.take(number, 0, &[7], &[7, 8]).unwrap());
