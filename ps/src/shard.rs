@@ -276,8 +276,7 @@ impl<S: ServerLogic, T: Clock> Shard<S, T> {
     ) -> Result<usize> {
         let (worker, start, mut noted) = (self.ps.serving(), block.values.len(), 0);
         block.values.reserve(keys.len() * self.pull_width);
-        let many =
-            self.logic.on_push_pull_many(keys, deltas, worker, &mut block.values, &mut self.ps)?;
+        let many = self.logic.on_push_pull_many(keys, deltas, worker, &mut block.values, &mut self.ps)?;
         let others = self.behind(many, keys, block.values.len() - start)?;
         let mut rows = deltas[many * self.push_width..].chunks_exact(self.push_width);
         for (chunk, announced) in others.chunks(PREFETCHED).enumerate() {

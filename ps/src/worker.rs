@@ -292,3 +292,6 @@ impl<L: WorkerLogic> std::fmt::Debug for ParameterServerClient<L> {
         f.debug_struct("ParameterServerClient").field("clock", &self.clock).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -132,9 +132,7 @@ impl<K: Key, E: Element, D: Element> Outbox<K, E, D> {
     fn waits(&self, server: usize, op: Op) -> bool {
         match op {
             Op::Push => self.waiting_for[server] > 0 && !self.config.pushes_overtake,
-            Op::Pull | Op::PushPull => {
-                self.waiting_for[server] > 0 || self.unanswered >= self.config.credit
-            }
+            Op::Pull | Op::PushPull => self.waiting_for[server] > 0 || self.unanswered >= self.config.credit,
         }
     }
 

@@ -1,3 +1,5 @@
+mod many;
+
 use waterwheel_engine::{Collector, Epoch};
 
 use super::*;
