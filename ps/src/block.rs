@@ -131,12 +131,6 @@ impl<K, E, D> Block<K, E, D> {
             && !self.finished
     }
 
-    /// Counts one more operation at the end.
-    #[inline]
-    pub(crate) fn note(&mut self, op: Op) {
-        Run::note(&mut self.runs, op, 0);
-    }
-
     /// Notes in an answer that the rows of these keys, pulls of `group`, have been appended.
     #[inline]
     pub(crate) fn note_rows(&mut self, keys: &[K], group: u32)

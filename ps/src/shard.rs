@@ -170,7 +170,7 @@ impl<S: ServerLogic, T: Clock> Shard<S, T> {
     fn serve_pulls(&mut self, block: &mut BlockOf<S>) -> Result<()> {
         let keys = std::mem::take(&mut block.keys);
         block.runs.clear();
-        match self.answer_pulls(&keys, 0, block)? {
+        match self.answer_keys(&keys, None, 0, block)? {
             0 => {
                 block.answered = keys.len() as u64;
                 block.keys = keys;
@@ -190,13 +190,10 @@ impl<S: ServerLogic, T: Clock> Shard<S, T> {
             let keys = &keys[start..start + run.n as usize];
             let end = pushed + if run.op.pushes() { keys.len() * self.push_width } else { 0 };
             match run.op {
-                Op::Pull => {
-                    let noted = self.answer_pulls(keys, run.group, block)?;
-                    block.note_rows(&keys[noted..], run.group);
-                }
                 Op::Push => self.apply_pushes(keys, &deltas[pushed..end])?,
-                Op::PushPull => {
-                    let noted = self.push_and_pull(keys, &deltas[pushed..end], run.group, block)?;
+                Op::Pull | Op::PushPull => {
+                    let pushes = run.op.pushes().then(|| &deltas[pushed..end]);
+                    let noted = self.answer_keys(keys, pushes, run.group, block)?;
                     block.note_rows(&keys[noted..], run.group);
                 }
             }
@@ -209,18 +206,33 @@ impl<S: ServerLogic, T: Clock> Shard<S, T> {
         Ok(())
     }
 
-    /// Appends the rows of `keys`. Returns how many of the keys are noted in the block already: up to the last
-    /// one that was not answered at once.
-    fn answer_pulls(&mut self, keys: &[S::Key], group: u32, block: &mut BlockOf<S>) -> Result<usize> {
+    /// Appends the rows of `keys`, after the pushes of `deltas` if there are some. Returns how many of the keys are noted
+    /// in the block already: up to the last one that was not answered at once.
+    fn answer_keys(
+        &mut self,
+        keys: &[S::Key],
+        deltas: Option<&[S::Push]>,
+        group: u32,
+        block: &mut BlockOf<S>,
+    ) -> Result<usize> {
         let (worker, start, mut noted) = (self.ps.serving(), block.values.len(), 0);
         block.values.reserve(keys.len() * self.pull_width);
-        let many = self.logic.on_pull_many(keys, worker, &mut block.values, &mut self.ps)?;
+        let (answer, ps) = (&mut block.values, &mut self.ps);
+        let many = match deltas {
+            None => self.logic.on_pull_many(keys, worker, answer, ps),
+            Some(deltas) => self.logic.on_push_pull_many(keys, deltas, worker, answer, ps),
+        }?;
         let others = self.behind(many, keys, block.values.len() - start)?;
+        let mut rows = deltas.map(|deltas| deltas[many * self.push_width..].chunks_exact(self.push_width));
         for (chunk, announced) in others.chunks(PREFETCHED).enumerate() {
             self.logic.prefetch(announced);
             for (i, key) in announced.iter().enumerate() {
                 let before = block.values.len();
-                self.logic.on_pull(key, worker, &mut block.values, &mut self.ps)?;
+                let (answer, ps) = (&mut block.values, &mut self.ps);
+                match rows.as_mut().map(|rows| rows.next().unwrap_or_default()) {
+                    None => self.logic.on_pull(key, worker, answer, ps),
+                    Some(delta) => self.logic.on_push_pull(key, delta, worker, answer, ps),
+                }?;
                 if block.values.len() - before != self.pull_width {
                     let at = many + chunk * PREFETCHED + i;
                     block.note_rows(&keys[noted..at], group);
@@ -264,35 +276,6 @@ impl<S: ServerLogic, T: Clock> Shard<S, T> {
             }
         }
         Ok(())
-    }
-
-    /// Applies the pushes of `keys` and appends the rows after them. Returns as [`answer_pulls`](Self::answer_pulls).
-    fn push_and_pull(
-        &mut self,
-        keys: &[S::Key],
-        deltas: &[S::Push],
-        group: u32,
-        block: &mut BlockOf<S>,
-    ) -> Result<usize> {
-        let (worker, start, mut noted) = (self.ps.serving(), block.values.len(), 0);
-        block.values.reserve(keys.len() * self.pull_width);
-        let many = self.logic.on_push_pull_many(keys, deltas, worker, &mut block.values, &mut self.ps)?;
-        let others = self.behind(many, keys, block.values.len() - start)?;
-        let mut rows = deltas[many * self.push_width..].chunks_exact(self.push_width);
-        for (chunk, announced) in others.chunks(PREFETCHED).enumerate() {
-            self.logic.prefetch(announced);
-            for (i, key) in announced.iter().enumerate() {
-                let (before, delta) = (block.values.len(), rows.next().unwrap_or_default());
-                self.logic.on_push_pull(key, delta, worker, &mut block.values, &mut self.ps)?;
-                if block.values.len() - before != self.pull_width {
-                    let at = many + chunk * PREFETCHED + i;
-                    block.note_rows(&keys[noted..at], group);
-                    self.leave_open(key, group, before, block)?;
-                    noted = at + 1;
-                }
-            }
-        }
-        Ok(noted)
     }
 
     /// Notes that a worker has ended or finished an epoch.
