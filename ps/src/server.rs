@@ -46,7 +46,7 @@ pub trait ServerLogic: 'static {
         Ok(())
     }
 
-    /// Called with keys that are pulled or pushed next, for a logic that can bring their rows near: a hint,
+    /// Called with keys that are pulled or pushed next, one by one, for a logic that can bring their rows near: a hint,
     /// which changes nothing.
     fn prefetch(&mut self, _keys: &[Self::Key]) {}
 
