@@ -4,6 +4,7 @@
 //! worker thread of every process. No timely type appears in what a program sees.
 
 mod async_map;
+pub mod checkpoint;
 mod clock;
 mod collect;
 mod connect;

@@ -48,6 +48,8 @@ impl Notice {
             ErrorKind::Peer => 3,
             ErrorKind::Interrupted => 4,
             ErrorKind::Internal => 5,
+            ErrorKind::Storage => 6,
+            ErrorKind::Fenced => 7,
         };
         let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
         let mut message = format!("{}{cause}", error.message());
@@ -70,6 +72,9 @@ impl Notice {
             ErrorKind::Operator,
             ErrorKind::Peer,
             ErrorKind::Interrupted,
+            ErrorKind::Internal,
+            ErrorKind::Storage,
+            ErrorKind::Fenced,
         ];
         let kind = kinds.get(usize::from(kind)).copied().unwrap_or(ErrorKind::Internal);
         let error = Error::new(kind, message);

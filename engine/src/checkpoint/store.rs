@@ -1,0 +1,305 @@
+//! Where checkpoints are kept: parts and manifests in a directory or an object store.
+//!
+//! Knows nothing of running jobs. Every call waits for the storage, so none belongs on a worker thread.
+
+mod checkpoint;
+mod hex;
+mod layout;
+mod location;
+mod manifest;
+mod object;
+mod part;
+mod reader;
+mod section;
+mod storage;
+mod table;
+mod verify;
+mod writer;
+
+use std::sync::Arc;
+
+pub use checkpoint::{Checkpoint, Section, Sections};
+pub use manifest::CheckpointMeta;
+pub use part::{PartInfo, PartRef};
+pub use section::SectionKey;
+pub use storage::{CHUNK, Listing, ObjectInfo, Storage, StorageError, Trouble, Upload};
+pub use table::SectionTable;
+pub use writer::PartWriter;
+
+use crate::error::{Error, ErrorKind, Result};
+use layout::Layout;
+use manifest::Manifest;
+
+/// The checkpoints of one job.
+///
+/// A checkpoint is one part of each worker, written by [`writer`](Self::writer), and a manifest that
+/// [`commit`](Self::commit) writes last: it is there whole or not at all. Handles are cheap to clone, and may be in many
+/// threads and processes at once. The bytes are described in `docs/formats/checkpoint.md`.
+///
+/// # Examples
+/// ```
+/// use waterwheel_engine::checkpoint::{CheckpointMeta, CheckpointStore, Newest, SectionKey};
+///
+/// let directory = tempfile::tempdir().map_err(|e| waterwheel_engine::Error::config("tempdir").caused_by(e))?;
+/// let store = CheckpointStore::open(&directory.path().to_string_lossy(), "words")?;
+/// assert!(matches!(store.newest()?, Newest::Never));
+///
+/// let attempt = store.claim_attempt(0)?;
+/// let mut part = store.writer(attempt, 1, 0);
+/// part.put(&SectionKey::new("lines", "position"), None, b"4711")?;
+/// let (info, _table) = part.finish()?;
+/// store.commit(1, &[info], CheckpointMeta { attempt, ..Default::default() })?;
+///
+/// let Newest::Found { checkpoint, .. } = store.newest()? else { panic!("it was committed") };
+/// assert_eq!(checkpoint.epoch(), 1);
+/// # Ok::<(), waterwheel_engine::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct CheckpointStore {
+    storage: Arc<dyn Storage>,
+    layout: Layout,
+}
+
+/// What there is to restore from.
+#[derive(Debug)]
+pub enum Newest {
+    /// No checkpoint of this job was ever committed here: a clean start is right.
+    Never,
+    /// There were checkpoints, and none can be restored. The error says what is wrong with each; a clean start would
+    /// lose what they held.
+    Lost(Error),
+    /// There is one, whole and with every checksum right.
+    Found {
+        /// The newest such checkpoint.
+        checkpoint: Checkpoint,
+        /// Newer ones that are damaged, newest first; each was named in a warning.
+        passed_over: Vec<Error>,
+    },
+}
+
+impl CheckpointStore {
+    /// Opens the checkpoints of a job.
+    ///
+    /// `location` is a directory, which is made if it is not there, or a URL such as `s3://bucket/below`, in a build with
+    /// the feature `s3`, `gcs` or `azure`; credentials then come from the environment, under the names that the tools of
+    /// the cloud use.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`]: the directory can not be used, the scheme is not known, or the name of the job is not 1 to
+    /// 128 letters of ASCII, digits, `.`, `_` and `-`.
+    pub fn open(location: &str, job: &str) -> Result<Self> {
+        let layout = Layout::new(job)?;
+        Ok(CheckpointStore { storage: Arc::new(location::open(location)?), layout })
+    }
+
+    /// Opens checkpoints to look at them: a directory that is not there is not made.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and if the directory is not there.
+    pub fn open_existing(location: &str, job: &str) -> Result<Self> {
+        let layout = Layout::new(job)?;
+        Ok(CheckpointStore { storage: Arc::new(location::open_existing(location)?), layout })
+    }
+
+    /// A store in memory, gone with its last handle: for tests.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), for the name of the job.
+    pub fn in_memory(job: &str) -> Result<Self> {
+        Self::on(Arc::new(location::memory()?), job)
+    }
+
+    /// A store on a place of your own.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), for the name of the job.
+    pub fn on(storage: Arc<dyn Storage>, job: &str) -> Result<Self> {
+        Ok(CheckpointStore { storage, layout: Layout::new(job)? })
+    }
+
+    /// The name of the job.
+    pub fn job(&self) -> &str {
+        self.layout.job()
+    }
+
+    /// Takes a number for an attempt at the job: above all that were taken before, and `at_least` this one. From then on
+    /// earlier attempts can not commit any more. One process calls it, before it reads [`newest`](Self::newest), and
+    /// tells the others.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Storage`].
+    pub fn claim_attempt(&self, at_least: u64) -> Result<u64> {
+        loop {
+            let attempt = self.newest_attempt()?.map_or(0, |taken| taken.saturating_add(1)).max(at_least);
+            match self.storage.create(&self.layout.attempt(attempt), Vec::new()) {
+                // Another process was faster.
+                Err(error) if error.trouble() == Trouble::AlreadyExists => {}
+                done => return Ok(done.map(|()| attempt)?),
+            }
+        }
+    }
+
+    /// The newest attempt that was begun.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Storage`].
+    pub fn newest_attempt(&self) -> Result<Option<u64>> {
+        let taken = self.storage.list(&self.layout.attempts())?.objects;
+        Ok(taken.iter().filter_map(|object| layout::number(&object.name)).max())
+    }
+
+    /// Begins the part of a worker for an epoch.
+    pub fn writer(&self, attempt: u64, epoch: u64, worker: u32) -> PartWriter {
+        PartWriter::new(self.clone(), attempt, epoch, worker)
+    }
+
+    /// Makes a checkpoint of the parts of all workers: writes the manifest, unless there is one of this epoch. To commit
+    /// the same once more does nothing.
+    ///
+    /// # Errors
+    /// * [`ErrorKind::Fenced`]: a later attempt has begun, or another one has committed this epoch. The caller must end.
+    /// * [`ErrorKind::Storage`]: it can not be written, and this checkpoint has failed. After a time-out it may be there
+    ///   nevertheless.
+    /// * [`ErrorKind::Data`]: a part that it needs is not there.
+    /// * [`ErrorKind::Internal`]: the parts are not of this epoch and attempt, or not one of each worker.
+    pub fn commit(&self, epoch: u64, parts: &[PartInfo], meta: CheckpointMeta) -> Result<()> {
+        let manifest = Manifest::new(self.job(), epoch, parts, meta)?;
+        let attempt = manifest.attempt;
+        if let Some(later) = self.newest_attempt()?.filter(|newest| *newest > attempt) {
+            return Err(self.fenced(epoch, attempt, later));
+        }
+        manifest.all_parts().try_for_each(|part| reader::check_length(&*self.storage, &self.layout, part))?;
+        let bytes = manifest.encode()?;
+        match self.storage.create(&self.layout.manifest(epoch), bytes) {
+            Err(error) if error.trouble() == Trouble::AlreadyExists => self.check_same(&manifest)?,
+            done => done?,
+        }
+        self.note_committed();
+        Ok(())
+    }
+
+    /// The newest checkpoint of which every byte was read and found right. Damaged ones are named in a warning and passed
+    /// over.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Storage`]: something can not be read now, which is no reason to go back to an older one.
+    /// [`ErrorKind::Config`]: one was written in a later version of the format.
+    pub fn newest(&self) -> Result<Newest> {
+        let mut passed_over = Vec::new();
+        for epoch in self.epochs()?.into_iter().rev() {
+            match self.verify(epoch) {
+                Ok(checkpoint) => return Ok(Newest::Found { checkpoint, passed_over }),
+                Err(error) if error.kind() == ErrorKind::Data => {
+                    tracing::warn!(job = self.job(), epoch, "damaged checkpoint: {}", error.full_message());
+                    passed_over.push(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let committed = self.storage.head(&self.layout.committed());
+        match committed.map_err(|error| (error.trouble(), error)) {
+            Err((Trouble::NotFound, _)) if passed_over.is_empty() => Ok(Newest::Never),
+            Err((trouble, error)) if trouble != Trouble::NotFound => Err(error.into()),
+            _ => Ok(Newest::Lost(self.lost(&passed_over))),
+        }
+    }
+
+    /// The checkpoint of an epoch, of which only manifest and offset tables are read now. Sections are checked when they
+    /// are read.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Data`]: it is damaged or not there. Else as [`newest`](Self::newest).
+    pub fn checkpoint(&self, epoch: u64) -> Result<Checkpoint> {
+        Checkpoint::open(self.clone(), self.manifest(epoch)?)
+    }
+
+    /// The checkpoint of an epoch, after every byte that it stands on was read and found right.
+    ///
+    /// # Errors
+    /// As [`checkpoint`](Self::checkpoint).
+    pub fn verify(&self, epoch: u64) -> Result<Checkpoint> {
+        let manifest = self.manifest(epoch)?;
+        verify::verify(self, &manifest)?;
+        Checkpoint::open(self.clone(), manifest)
+    }
+
+    /// The epochs of all manifests, damaged ones too, ascending.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Storage`].
+    pub fn epochs(&self) -> Result<Vec<u64>> {
+        let manifests = self.storage.list(&self.layout.manifests())?.objects;
+        Ok(manifests.iter().filter_map(|object| layout::manifest_epoch(&object.name)).collect())
+    }
+
+    /// The first epoch above all manifests, damaged ones too: where an attempt must go on, because an epoch is committed
+    /// once.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Storage`].
+    pub fn next_epoch(&self) -> Result<u64> {
+        Ok(self.epochs()?.last().map_or(0, |epoch| epoch.saturating_add(1)))
+    }
+
+    fn storage(&self) -> &dyn Storage {
+        &*self.storage
+    }
+
+    fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    fn manifest(&self, epoch: u64) -> Result<Manifest> {
+        let name = self.layout.manifest(epoch);
+        // An empty range is none to some places.
+        let read = self.storage.head(&name).and_then(|info| match info.length {
+            0 => Ok(Vec::new()),
+            length => self.storage.read(&name, 0..length),
+        });
+        match read {
+            Ok(bytes) => Manifest::decode(&bytes, &name, self.job(), epoch),
+            Err(error) if error.trouble() == Trouble::NotFound => {
+                Err(Error::data(format!("{name}: it is missing")))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Checks that the manifest that is there is this one.
+    fn check_same(&self, manifest: &Manifest) -> Result<()> {
+        let found = self.manifest(manifest.epoch)?;
+        if found == *manifest {
+            Ok(())
+        } else {
+            Err(self.fenced(manifest.epoch, manifest.attempt, found.attempt))
+        }
+    }
+
+    fn fenced(&self, epoch: u64, attempt: u64, other: u64) -> Error {
+        let job = self.job();
+        let what = if other > attempt { "has taken over" } else { "has committed it" };
+        Error::fenced(format!(
+            "attempt {attempt} can not commit epoch {epoch} of job {job}: attempt {other} {what}"
+        ))
+    }
+
+    /// Leaves a mark that there was a checkpoint, for the day on which none is left.
+    fn note_committed(&self) {
+        match self.storage.create(&self.layout.committed(), Vec::new()) {
+            Err(error) if error.trouble() != Trouble::AlreadyExists => {
+                tracing::warn!(
+                    "a mark beside the checkpoint is missing: {}",
+                    Error::from(error).full_message()
+                );
+            }
+            _ => {}
+        }
+    }
+
+    fn lost(&self, passed_over: &[Error]) -> Error {
+        let job = self.job();
+        let each: Vec<_> = passed_over.iter().map(Error::full_message).collect();
+        let what = if each.is_empty() { "all were removed".into() } else { each.join("; ") };
+        Error::data(format!("job {job} had checkpoints here, and none can be restored: {what}"))
+    }
+}
