@@ -1,5 +1,6 @@
 //! Sub-commands, exit codes and Ctrl-C of the `waterwheel` command.
 
+mod ckpt;
 mod generate;
 mod ratings;
 mod recommend;
@@ -36,6 +37,9 @@ enum Command {
     Generate(generate::GenerateArgs),
     /// Start the processes of a program that was built with Waterwheel.
     Run(run::RunArgs),
+    /// Look at checkpoints, verify them, and remove what nobody needs.
+    #[command(subcommand)]
+    Ckpt(ckpt::CkptCommand),
 }
 
 /// Runs the command line and reports its error.
@@ -49,6 +53,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Recommend(args) => recommend::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Generate(args) => generate::run(args).map(|()| ExitCode::SUCCESS),
         Command::Run(args) => run::run(&args),
+        Command::Ckpt(args) => ckpt::run(&args),
     };
     match done {
         Ok(code) => code,

@@ -3,6 +3,7 @@
 mod store;
 
 pub use store::{
-    CHUNK, Checkpoint, CheckpointMeta, CheckpointStore, Listing, Newest, ObjectInfo, PartInfo, PartRef,
-    PartWriter, Section, SectionKey, SectionTable, Sections, Storage, StorageError, Trouble, Upload,
+    CHUNK, Checkpoint, CheckpointMeta, CheckpointStore, FaultyStorage, Garbage, GarbageScope, Listing,
+    Newest, ObjectInfo, PartInfo, PartRef, PartWriter, Section, SectionKey, SectionSummary, SectionTable,
+    Sections, Storage, StorageError, StorageFault, Trouble, Upload,
 };

@@ -1,5 +1,6 @@
 //! The `waterwheel` command as a user sees it: arguments, files, streams, signals and processes.
 
+mod ckpt;
 mod data;
 mod fixture;
 mod interrupt;

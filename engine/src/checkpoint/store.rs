@@ -3,6 +3,7 @@
 //! Knows nothing of running jobs. Every call waits for the storage, so none belongs on a worker thread.
 
 mod checkpoint;
+mod faults;
 mod hex;
 mod layout;
 mod location;
@@ -10,6 +11,7 @@ mod manifest;
 mod object;
 mod part;
 mod reader;
+mod retention;
 mod section;
 mod storage;
 mod table;
@@ -19,11 +21,13 @@ mod writer;
 use std::sync::Arc;
 
 pub use checkpoint::{Checkpoint, Section, Sections};
+pub use faults::{FaultyStorage, StorageFault};
 pub use manifest::CheckpointMeta;
 pub use part::{PartInfo, PartRef};
+pub use retention::{Garbage, GarbageScope};
 pub use section::SectionKey;
 pub use storage::{CHUNK, Listing, ObjectInfo, Storage, StorageError, Trouble, Upload};
-pub use table::SectionTable;
+pub use table::{SectionSummary, SectionTable};
 pub use writer::PartWriter;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -117,6 +121,23 @@ impl CheckpointStore {
         Ok(CheckpointStore { storage, layout: Layout::new(job)? })
     }
 
+    /// The jobs that have checkpoints, or attempts at one, at a location that is there; in order of name.
+    ///
+    /// # Errors
+    /// As [`open_existing`](Self::open_existing), and [`ErrorKind::Storage`].
+    pub fn jobs(location: &str) -> Result<Vec<String>> {
+        let storage = location::open_existing(location)?;
+        let mut jobs = Vec::new();
+        for directory in storage.list("")?.directories {
+            let Ok(layout) = Layout::new(&directory) else { continue };
+            let inside = storage.list(layout.job())?.directories;
+            if inside.iter().any(|name| layout::DIRECTORIES.contains(&name.as_str())) {
+                jobs.push(directory);
+            }
+        }
+        Ok(jobs)
+    }
+
     /// The name of the job.
     pub fn job(&self) -> &str {
         self.layout.job()
@@ -196,11 +217,21 @@ impl CheckpointStore {
                 Err(error) => return Err(error),
             }
         }
-        let committed = self.storage.head(&self.layout.committed());
-        match committed.map_err(|error| (error.trouble(), error)) {
-            Err((Trouble::NotFound, _)) if passed_over.is_empty() => Ok(Newest::Never),
-            Err((trouble, error)) if trouble != Trouble::NotFound => Err(error.into()),
-            _ => Ok(Newest::Lost(self.lost(&passed_over))),
+        if passed_over.is_empty() && !self.has_committed()? {
+            return Ok(Newest::Never);
+        }
+        Ok(Newest::Lost(self.lost(&passed_over)))
+    }
+
+    /// Whether a checkpoint was ever committed here, even if none is left.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Storage`].
+    pub fn has_committed(&self) -> Result<bool> {
+        match self.storage.head(&self.layout.committed()) {
+            Ok(_) => Ok(true),
+            Err(error) if error.trouble() == Trouble::NotFound => Ok(!self.epochs()?.is_empty()),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -210,7 +241,8 @@ impl CheckpointStore {
     /// # Errors
     /// [`ErrorKind::Data`]: it is damaged or not there. Else as [`newest`](Self::newest).
     pub fn checkpoint(&self, epoch: u64) -> Result<Checkpoint> {
-        Checkpoint::open(self.clone(), self.manifest(epoch)?)
+        let (manifest, written) = self.manifest(epoch)?;
+        Checkpoint::open(self.clone(), manifest, written)
     }
 
     /// The checkpoint of an epoch, after every byte that it stands on was read and found right.
@@ -218,9 +250,9 @@ impl CheckpointStore {
     /// # Errors
     /// As [`checkpoint`](Self::checkpoint).
     pub fn verify(&self, epoch: u64) -> Result<Checkpoint> {
-        let manifest = self.manifest(epoch)?;
+        let (manifest, written) = self.manifest(epoch)?;
         verify::verify(self, &manifest)?;
-        Checkpoint::open(self.clone(), manifest)
+        Checkpoint::open(self.clone(), manifest, written)
     }
 
     /// The epochs of all manifests, damaged ones too, ascending.
@@ -241,6 +273,11 @@ impl CheckpointStore {
         Ok(self.epochs()?.last().map_or(0, |epoch| epoch.saturating_add(1)))
     }
 
+    /// The place itself, for a store of another job or with [`FaultyStorage`] between.
+    pub fn shared_storage(&self) -> Arc<dyn Storage> {
+        Arc::clone(&self.storage)
+    }
+
     fn storage(&self) -> &dyn Storage {
         &*self.storage
     }
@@ -249,15 +286,16 @@ impl CheckpointStore {
         &self.layout
     }
 
-    fn manifest(&self, epoch: u64) -> Result<Manifest> {
+    /// A manifest, and when it was written.
+    fn manifest(&self, epoch: u64) -> Result<(Manifest, String)> {
         let name = self.layout.manifest(epoch);
-        // An empty range is none to some places.
         let read = self.storage.head(&name).and_then(|info| match info.length {
-            0 => Ok(Vec::new()),
-            length => self.storage.read(&name, 0..length),
+            // An empty range is none to some places.
+            0 => Ok((Vec::new(), info.written)),
+            length => Ok((self.storage.read(&name, 0..length)?, info.written)),
         });
         match read {
-            Ok(bytes) => Manifest::decode(&bytes, &name, self.job(), epoch),
+            Ok((bytes, written)) => Ok((Manifest::decode(&bytes, &name, self.job(), epoch)?, written)),
             Err(error) if error.trouble() == Trouble::NotFound => {
                 Err(Error::data(format!("{name}: it is missing")))
             }
@@ -267,7 +305,7 @@ impl CheckpointStore {
 
     /// Checks that the manifest that is there is this one.
     fn check_same(&self, manifest: &Manifest) -> Result<()> {
-        let found = self.manifest(manifest.epoch)?;
+        let (found, _) = self.manifest(manifest.epoch)?;
         if found == *manifest {
             Ok(())
         } else {
@@ -303,3 +341,6 @@ impl CheckpointStore {
         Error::data(format!("job {job} had checkpoints here, and none can be restored: {what}"))
     }
 }
+
+#[cfg(test)]
+mod tests;

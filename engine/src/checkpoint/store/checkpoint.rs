@@ -17,6 +17,7 @@ use crate::error::Result;
 pub struct Checkpoint {
     store: CheckpointStore,
     manifest: Manifest,
+    written: String,
     /// The sections of each worker.
     tables: Vec<SectionTable>,
 }
@@ -34,14 +35,14 @@ pub struct Section {
 
 impl Checkpoint {
     /// Reads the offset tables.
-    pub(super) fn open(store: CheckpointStore, manifest: Manifest) -> Result<Self> {
+    pub(super) fn open(store: CheckpointStore, manifest: Manifest, written: String) -> Result<Self> {
         let mut tables = Vec::with_capacity(manifest.parts.len());
         for part in &manifest.parts {
             let (footer, _) = read_footer(store.storage(), store.layout(), part)?;
             let table = footer.into_table(*part);
             tables.push(table.map_err(|what| super::reader::damaged(store.layout(), part, what))?);
         }
-        Ok(Checkpoint { store, manifest, tables })
+        Ok(Checkpoint { store, manifest, written, tables })
     }
 
     /// The epoch: the state is that of all input up to its end.
@@ -72,6 +73,11 @@ impl Checkpoint {
     /// The version of Waterwheel that wrote it.
     pub fn created_by(&self) -> &str {
         &self.manifest.created_by
+    }
+
+    /// When it was committed, as the storage has it: RFC 3339, to the second and in UTC.
+    pub fn written(&self) -> &str {
+        &self.written
     }
 
     /// The name of the savepoint, where it is one.

@@ -11,6 +11,9 @@
 
 use crate::error::{Error, Result};
 
+/// The directories of a job.
+pub(super) const DIRECTORIES: [&str; 3] = ["attempts", "manifests", "parts"];
+
 /// The objects of one job.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {

@@ -113,9 +113,12 @@ impl Manifest {
         if found != *xxh3 || serde_json::to_vec(&envelope).ok().as_deref() != Some(first) {
             return Err(damaged(format!("its checksum is {found:016x}, its first line says {xxh3:016x}")));
         }
-        if (format.as_str(), *version) != (FORMAT, VERSION) {
+        if format != FORMAT {
+            return Err(damaged(format!("found \"{format}\", expected \"{FORMAT}\"")));
+        }
+        if *version != VERSION {
             return Err(Error::config(format!(
-                "{name}: found {format} version {version}, this build reads {FORMAT} version {VERSION}"
+                "{name}: found {format} version {version}, this build reads version {VERSION}"
             )));
         }
         let manifest: Manifest = serde_json::from_slice(body)

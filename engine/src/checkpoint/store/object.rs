@@ -254,3 +254,50 @@ fn as_storage_error(error: object_store::Error, message: String) -> StorageError
     };
     StorageError::new(trouble, message).caused_by(error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn describe() -> String {
+        "can not write x".into()
+    }
+
+    #[test]
+    fn call_without_an_answer_ends_at_its_deadline() {
+        let calls = Calls::start(Duration::from_millis(20)).unwrap();
+        let never = std::future::pending::<object_store::Result<()>>();
+        let error = calls.wait(never, &describe).unwrap_err();
+        assert_eq!(error.trouble(), Trouble::TimedOut);
+        assert_eq!(error.to_string(), "can not write x: no answer in 20ms");
+        // The thread is there for the next call.
+        assert_eq!(calls.wait(async { Ok(7) }, &describe).unwrap(), 7);
+    }
+
+    /// Programs have asynchronous runtimes of their own, in which another one may neither block nor be dropped.
+    #[test]
+    fn calls_inside_of_another_runtime_are_answered() {
+        let outer = Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let answer = outer.block_on(async {
+            let calls = Calls::start(DEADLINE).unwrap();
+            calls.wait(async { Ok(7) }, &describe).unwrap()
+        });
+        assert_eq!(answer, 7);
+    }
+
+    #[test]
+    fn call_that_panics_is_an_error() {
+        let calls = Calls::start(DEADLINE).unwrap();
+        let error = calls.wait(async { panic!("inside") }, &describe).map(|()| ()).unwrap_err();
+        assert_eq!(error.to_string(), "can not write x: the call was cut short");
+    }
+
+    #[test]
+    fn names_of_unfinished_writes_are_told_from_others() {
+        for (name, expected) in
+            [("a.part#1", true), ("a#12", true), ("a", false), ("a#", false), ("a#1b", false)]
+        {
+            assert_eq!(is_unfinished(name), expected, "{name}");
+        }
+    }
+}

@@ -65,6 +65,23 @@ impl SectionTable {
         keys
     }
 
+    /// What there is of each key, in order.
+    pub fn summary(&self) -> Vec<SectionSummary> {
+        let mut summary: Vec<SectionSummary> = Vec::new();
+        for ((key, key_group), places) in &self.by_address {
+            if summary.last().is_none_or(|last| last.key != *key) {
+                summary.push(SectionSummary::new(key));
+            }
+            if let Some(last) = summary.last_mut() {
+                last.sections += places.len();
+                last.key_groups += usize::from(key_group.is_some());
+                last.stored_bytes += places.iter().map(|(_, place)| place.stored).sum::<u64>();
+                last.bytes += places.iter().map(|(_, place)| place.length).sum::<u64>();
+            }
+        }
+        summary
+    }
+
     /// Number of sections.
     pub fn len(&self) -> usize {
         self.by_address.values().map(Vec::len).sum()
@@ -80,5 +97,26 @@ impl SectionTable {
         for (address, places) in other.by_address {
             self.by_address.entry(address).or_default().extend(places);
         }
+    }
+}
+
+/// What there is of one key, as [`SectionTable::summary`] counts it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SectionSummary {
+    /// The key.
+    pub key: SectionKey,
+    /// Number of sections.
+    pub sections: usize,
+    /// Number of key groups that have any.
+    pub key_groups: usize,
+    /// Bytes before compression.
+    pub bytes: u64,
+    /// Bytes that are stored.
+    pub stored_bytes: u64,
+}
+
+impl SectionSummary {
+    fn new(key: &SectionKey) -> Self {
+        SectionSummary { key: key.clone(), sections: 0, key_groups: 0, bytes: 0, stored_bytes: 0 }
     }
 }
