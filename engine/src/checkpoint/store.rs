@@ -148,10 +148,12 @@ impl CheckpointStore {
     /// tells the others.
     ///
     /// # Errors
-    /// [`ErrorKind::Storage`].
+    /// [`ErrorKind::Storage`]; [`ErrorKind::Config`] if no number is left.
     pub fn claim_attempt(&self, at_least: u64) -> Result<u64> {
         loop {
-            let attempt = self.newest_attempt()?.map_or(0, |taken| taken.saturating_add(1)).max(at_least);
+            let next = self.newest_attempt()?.map_or(Some(0), |taken| taken.checked_add(1));
+            let attempt =
+                next.ok_or_else(|| Error::config("all numbers of attempts are taken"))?.max(at_least);
             match self.storage.create(&self.layout.attempt(attempt), Vec::new()) {
                 // Another process was faster.
                 Err(error) if error.trouble() == Trouble::AlreadyExists => {}
@@ -169,7 +171,8 @@ impl CheckpointStore {
         Ok(taken.iter().filter_map(|object| layout::number(&object.name)).max())
     }
 
-    /// Begins the part of a worker for an epoch.
+    /// Begins the part of a worker for an epoch. Only the attempt that has claimed a number writes under it: a part is
+    /// written once.
     pub fn writer(&self, attempt: u64, epoch: u64, worker: u32) -> PartWriter {
         PartWriter::new(self.clone(), attempt, epoch, worker)
     }
@@ -181,7 +184,7 @@ impl CheckpointStore {
     /// * [`ErrorKind::Fenced`]: a later attempt has begun, or another one has committed this epoch. The caller must end.
     /// * [`ErrorKind::Storage`]: it can not be written, and this checkpoint has failed. After a time-out it may be there
     ///   nevertheless.
-    /// * [`ErrorKind::Data`]: a part that it needs is not there.
+    /// * [`ErrorKind::Data`]: a part that it needs is not there, or there is a manifest of this epoch that is damaged.
     /// * [`ErrorKind::Internal`]: the parts are not of this epoch and attempt, or not one of each worker.
     pub fn commit(&self, epoch: u64, parts: &[PartInfo], meta: CheckpointMeta) -> Result<()> {
         let manifest = Manifest::new(self.job(), epoch, parts, meta)?;
@@ -250,9 +253,9 @@ impl CheckpointStore {
     /// # Errors
     /// As [`checkpoint`](Self::checkpoint).
     pub fn verify(&self, epoch: u64) -> Result<Checkpoint> {
-        let (manifest, written) = self.manifest(epoch)?;
-        verify::verify(self, &manifest)?;
-        Checkpoint::open(self.clone(), manifest, written)
+        let checkpoint = self.checkpoint(epoch)?;
+        verify::verify(self, &checkpoint.manifest)?;
+        Ok(checkpoint)
     }
 
     /// The epochs of all manifests, damaged ones too, ascending.

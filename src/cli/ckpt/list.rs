@@ -40,7 +40,7 @@ struct Row {
 pub(super) fn list(args: &ListArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let mut rows = Vec::new();
     for store in args.place.stores()? {
-        rows.extend(rows_of(&store, &store.epochs()?, CheckpointStore::checkpoint)?);
+        rows.extend(rows_still_there(&store, &store.epochs()?, CheckpointStore::checkpoint)?);
     }
     print(out, &rows, args.place.json)
 }
@@ -54,7 +54,7 @@ pub(super) fn verify(args: &VerifyArgs, out: &mut dyn Write) -> anyhow::Result<E
     }
     for store in args.place.stores()? {
         let epochs = store.epochs()?;
-        rows.extend(rows_of(&store, &epochs, CheckpointStore::verify)?);
+        rows.extend(rows_still_there(&store, &epochs, CheckpointStore::verify)?);
         if epochs.is_empty() && store.has_committed()? {
             let found = Err("there were checkpoints, and none is left".into());
             rows.push(Row { job: store.job().into(), epoch: None, found });
@@ -63,19 +63,34 @@ pub(super) fn verify(args: &VerifyArgs, out: &mut dyn Write) -> anyhow::Result<E
     print(out, &rows, args.place.json)
 }
 
+/// Without those that a running job has removed meanwhile: they are not damaged but gone.
+fn rows_still_there(
+    store: &CheckpointStore,
+    epochs: &[u64],
+    read: impl Fn(&CheckpointStore, u64) -> Result<Checkpoint>,
+) -> Result<Vec<Row>> {
+    let mut rows = rows_of(store, epochs, read)?;
+    if rows.iter().any(|row| row.found.is_err()) {
+        let left = store.epochs()?;
+        rows.retain(|row| row.found.is_ok() || row.epoch.is_none_or(|epoch| left.contains(&epoch)));
+    }
+    Ok(rows)
+}
+
 fn rows_of(
     store: &CheckpointStore,
     epochs: &[u64],
     read: impl Fn(&CheckpointStore, u64) -> Result<Checkpoint>,
 ) -> Result<Vec<Row>> {
-    let row = |epoch: &u64| {
+    let mut rows = Vec::new();
+    for epoch in epochs {
         let found = match read(store, *epoch) {
             Err(error) if error.kind() == ErrorKind::Data => Err(error.full_message()),
             found => Ok(found?),
         };
-        Ok(Row { job: store.job().into(), epoch: Some(*epoch), found })
-    };
-    epochs.iter().map(row).collect()
+        rows.push(Row { job: store.job().into(), epoch: Some(*epoch), found });
+    }
+    Ok(rows)
 }
 
 fn print(out: &mut dyn Write, rows: &[Row], as_json: bool) -> anyhow::Result<ExitCode> {

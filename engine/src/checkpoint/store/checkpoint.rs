@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::checkpoint::store::CheckpointStore;
 use crate::checkpoint::store::manifest::Manifest;
 use crate::checkpoint::store::part::PartRef;
-use crate::checkpoint::store::reader::{SectionReader, read_footer};
+use crate::checkpoint::store::reader::{SectionReader, check_length, damaged, read_footer};
 use crate::checkpoint::store::section::SectionKey;
 use crate::checkpoint::store::table::{Place, SectionTable};
 use crate::error::Result;
@@ -16,7 +16,7 @@ use crate::error::Result;
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     store: CheckpointStore,
-    manifest: Manifest,
+    pub(super) manifest: Manifest,
     written: String,
     /// The sections of each worker.
     tables: Vec<SectionTable>,
@@ -40,8 +40,10 @@ impl Checkpoint {
         for part in &manifest.parts {
             let (footer, _) = read_footer(store.storage(), store.layout(), part)?;
             let table = footer.into_table(*part);
-            tables.push(table.map_err(|what| super::reader::damaged(store.layout(), part, what))?);
+            tables.push(table.map_err(|what| damaged(store.layout(), part, what))?);
         }
+        let mut earlier = manifest.refers_to.iter();
+        earlier.try_for_each(|part| check_length(store.storage(), store.layout(), part))?;
         Ok(Checkpoint { store, manifest, written, tables })
     }
 

@@ -151,7 +151,7 @@ impl Shared {
         }
     }
 
-    /// Writes with the next fault of an object. `last` is whether a torn write has to end here.
+    /// Writes with the next fault of an object.
     fn write(
         &self,
         name: &str,

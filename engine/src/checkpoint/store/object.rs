@@ -252,7 +252,8 @@ fn as_storage_error(error: object_store::Error, message: String) -> StorageError
         }
         _ => Trouble::Other,
     };
-    StorageError::new(trouble, message).caused_by(error)
+    // Its text has its causes in it.
+    StorageError::new(trouble, message).caused_by(error.to_string())
 }
 
 #[cfg(test)]

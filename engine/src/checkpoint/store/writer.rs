@@ -8,7 +8,7 @@ use crate::checkpoint::store::CheckpointStore;
 use crate::checkpoint::store::part::{Author, Footer, HEADER, PartInfo, PartRef};
 use crate::checkpoint::store::reader::SectionReader;
 use crate::checkpoint::store::section::{self, SectionKey};
-use crate::checkpoint::store::storage::{CHUNK, Upload};
+use crate::checkpoint::store::storage::{CHUNK, Trouble, Upload};
 use crate::checkpoint::store::table::{Address, Place, SectionTable};
 use crate::error::{Error, Result};
 use crate::hash::KEY_GROUPS;
@@ -154,12 +154,16 @@ impl PartWriter {
 
     /// Writes what is whole chunks.
     fn flush(&mut self) -> Result<()> {
-        while self.buffer.len() > CHUNK {
-            let rest = self.buffer.split_off(CHUNK);
-            let chunk = std::mem::replace(&mut self.buffer, rest);
-            self.flushed += chunk.len() as u64;
-            self.write(chunk)?;
+        if self.buffer.len() <= CHUNK {
+            return Ok(());
         }
+        let buffer = std::mem::take(&mut self.buffer);
+        let (chunks, rest) = buffer.as_chunks::<CHUNK>();
+        for chunk in chunks {
+            self.flushed += CHUNK as u64;
+            self.write(chunk.to_vec())?;
+        }
+        self.buffer = rest.to_vec();
         Ok(())
     }
 
@@ -177,10 +181,20 @@ impl PartWriter {
             Some(upload) => upload,
             None => {
                 let name = self.store.layout().part(self.attempt, self.epoch, self.worker);
+                self.check_new(&name)?;
                 self.store.storage().upload(&name)?
             }
         };
         Ok(self.upload.insert(upload).as_mut())
+    }
+
+    /// An upload takes the place of what is there; a part must not.
+    fn check_new(&self, name: &str) -> Result<()> {
+        match self.store.storage().head(name) {
+            Err(error) if error.trouble() == Trouble::NotFound => Ok(()),
+            Err(error) => Err(error.into()),
+            Ok(_) => Err(Error::storage(format!("can not write {name}: it is there already"))),
+        }
     }
 
     /// Writes the rest: in one call where nothing was written before.

@@ -96,6 +96,25 @@ fn part_larger_than_a_chunk_comes_back() {
     }
 }
 
+/// A number of an attempt that was used twice must not damage what was committed under it.
+#[test]
+fn part_is_written_once() {
+    let fixture = Fixture::new();
+    commit_two(&fixture.store, 0, 1).unwrap();
+    let files = fixture.files();
+    let small = write_two(&fixture.store, 0, 1).unwrap_err();
+    let noise: Vec<u8> = (0..CHUNK as u64 / 4)
+        .flat_map(|n| xxhash_rust::xxh3::xxh3_64(&n.to_le_bytes()).to_le_bytes())
+        .collect();
+    let large = fixture.store.writer(0, 1, 0).put(&state(), Some(0), &noise).unwrap_err();
+    for error in [small, large] {
+        assert_eq!(error.kind(), ErrorKind::Storage);
+        assert!(error.message().contains("00000000000000000001-0000000000.part"), "{error}");
+    }
+    assert_eq!(fixture.files(), files);
+    assert_two(&found(&fixture.store).0, 1);
+}
+
 #[test]
 fn attempts_have_numbers_of_their_own() {
     let fixture = Fixture::new();
@@ -109,6 +128,8 @@ fn attempts_have_numbers_of_their_own() {
     assert_eq!(claims, [0, 1, 2, 3, 4, 5, 6, 7]);
     assert_eq!(fixture.store.claim_attempt(20).unwrap(), 20);
     assert_eq!(fixture.store.claim_attempt(3).unwrap(), 21);
+    assert_eq!(fixture.store.claim_attempt(u64::MAX).unwrap(), u64::MAX);
+    assert_eq!(fixture.store.claim_attempt(0).unwrap_err().kind(), ErrorKind::Config);
 }
 
 #[test]

@@ -141,7 +141,7 @@ fn damage_in_an_earlier_part_is_damage_of_those_that_refer_to_it() {
     commit(store, 3, 2, &first);
     let path = fixture.directory.path().join(full.part.name(store.layout()));
     let mut bytes = std::fs::read(&path).unwrap();
-    // The last section: in front of the footer.
+    // Section of the highest offset: it was taken over.
     let (_, at) =
         first.iter().map(|(_, _, place)| (place.stored, place.offset)).max_by_key(|(_, at)| *at).unwrap();
     bytes[at as usize + 100] ^= 4;
@@ -149,7 +149,24 @@ fn damage_in_an_earlier_part_is_damage_of_those_that_refer_to_it() {
     let (checkpoint, passed_over) = found(store);
     assert_eq!(checkpoint.epoch(), 2);
     assert!(passed_over[0].message().contains(&full.part.name(store.layout())), "{passed_over:?}");
-    // One that does not need the section stands.
-    let error = store.verify(1).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Data);
+    assert_eq!(store.verify(1).unwrap_err().kind(), ErrorKind::Data);
+}
+
+#[test]
+fn earlier_part_that_was_cut_or_removed_is_damage() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    let (first, full) = commit(store, 1, 8, &SectionTable::default());
+    commit(store, 2, 8, &SectionTable::default());
+    commit(store, 3, 2, &first);
+    let path = fixture.directory.path().join(full.part.name(store.layout()));
+    let good = std::fs::read(&path).unwrap();
+    for len in [0, 20, good.len() / 2, good.len() - 1] {
+        std::fs::write(&path, &good[..len]).unwrap();
+        let (checkpoint, passed_over) = found(store);
+        assert_eq!((checkpoint.epoch(), passed_over.len()), (2, 1), "cut to {len} bytes");
+        assert_eq!(store.checkpoint(3).unwrap_err().kind(), ErrorKind::Data);
+    }
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(found(store).0.epoch(), 2);
 }
