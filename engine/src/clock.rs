@@ -1,7 +1,11 @@
 //! The clock of a stream: checkpoint epoch outside loops, `(clock, round)` inside.
 
+mod watermark;
+
 use timely::order::TotalOrder;
 use timely::progress::Timestamp;
+
+pub(crate) use self::watermark::{Watermark, WatermarkPath};
 
 /// Checkpoint epoch: the unit of checkpoints. Without checkpoints there is one, epoch 0.
 pub type Epoch = u64;
@@ -9,9 +13,9 @@ pub type Epoch = u64;
 /// Round of a loop, counted from 0; FLIP-176 calls it *epoch*.
 pub type Round = u64;
 
-/// Event time inside the checkpoint epochs of `T`: both must pass before a time has passed, whatever their
-/// order, so this is the one clock that is not totally ordered.
-pub(crate) type EventClock<T> = timely::order::Product<T, EventTime>;
+/// Event time inside the checkpoint epochs, or the rounds, of `T`: both must pass before a time has passed, whatever
+/// their order, so this is the one clock that is not totally ordered.
+pub(crate) type EventClock<T> = timely::order::Product<T, Watermark>;
 
 /// Event time in milliseconds, by convention since 1970-01-01 00:00 UTC.
 pub type EventTime = i64;

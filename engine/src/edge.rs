@@ -13,7 +13,7 @@ use crate::flow::Lineage;
 use crate::operator::{Batch, SourcesOf};
 use crate::origin::Origin;
 use crate::process::SpanOf;
-use crate::rounds::LoopHead;
+use crate::rounds::{EnteredHead, LoopHead};
 use crate::runtime::state::RunState;
 
 /// An edge that carries batches `C` on clock `T`: what [`DataStream`](crate::DataStream) is made of.
@@ -59,12 +59,19 @@ impl<C, T: AnyClock> std::fmt::Debug for Edge<'_, C, T> {
     }
 }
 
+/// A loop, as the streams with event time in its body see it.
+type EventHead<'s, T> = Rc<dyn LoopHead<'s, EventClock<T>> + 's>;
+
 /// The dataflow, or the body of one loop, on one worker.
 pub struct Place<'s, T: AnyClock> {
     scope: Scope<'s, T>,
     /// Where streams with event time live, around which this place was built.
     events: Option<Scope<'s, EventClock<T>>>,
+    /// The loop whose body this is, as streams with event time see it.
+    event_head: Option<EventHead<'s, T>>,
     run: Arc<RunState>,
+    /// Whether this is the body of a loop.
+    is_loop: bool,
     /// The loop whose body this is, if it has told.
     head: Option<Rc<dyn LoopHead<'s, T> + 's>>,
     /// Where operators begin anew in each span of time: which. Otherwise they keep their state to the end.
@@ -75,21 +82,42 @@ pub struct Place<'s, T: AnyClock> {
 
 impl<T: AnyClock> Clone for Place<'_, T> {
     fn clone(&self) -> Self {
-        let (run, head) = (Arc::clone(&self.run), self.head.clone());
+        let (run, head, event_head) = (Arc::clone(&self.run), self.head.clone(), self.event_head.clone());
         let (span, all_rounds) = (self.span.clone(), self.all_rounds.clone());
-        Place { scope: self.scope, events: self.events, run, head, span, all_rounds }
+        Place {
+            scope: self.scope,
+            events: self.events,
+            event_head,
+            run,
+            is_loop: self.is_loop,
+            head,
+            span,
+            all_rounds,
+        }
     }
 }
 
 impl<'s, T: AnyClock> Place<'s, T> {
     pub(crate) fn new(scope: Scope<'s, T>, run: Arc<RunState>) -> Self {
-        Place { scope, events: None, run, head: None, span: None, all_rounds: None }
+        Place {
+            scope,
+            events: None,
+            event_head: None,
+            run,
+            is_loop: false,
+            head: None,
+            span: None,
+            all_rounds: None,
+        }
     }
 
     /// This place as the body of the loop `head`, which its operators can find there.
     #[must_use]
     pub fn with_head(self, head: Rc<dyn LoopHead<'s, T> + 's>) -> Self {
-        Place { head: Some(head), ..self }
+        let event_head = self.events.map(|scope| -> EventHead<'s, T> {
+            Rc::new(EnteredHead::new(Rc::clone(&head), Place::new(scope, self.run())))
+        });
+        Place { head: Some(head), event_head, ..self }
     }
 
     /// This place, where operators begin anew in each round of the loop.
@@ -114,6 +142,11 @@ impl<'s, T: AnyClock> Place<'s, T> {
         self.head.as_ref()
     }
 
+    /// Whether this is the body of a loop that does not count rounds.
+    pub(crate) fn is_uncounted_loop(&self) -> bool {
+        self.is_loop && self.head.is_none()
+    }
+
     /// This place, with `events` for its streams with event time.
     pub(crate) fn with_events(self, events: Scope<'s, EventClock<T>>) -> Self {
         Place { events: Some(events), ..self }
@@ -121,7 +154,8 @@ impl<'s, T: AnyClock> Place<'s, T> {
 
     /// Where streams with event time live.
     pub(crate) fn events(&self) -> Option<Place<'s, EventClock<T>>> {
-        self.events.map(|scope| Place::new(scope, self.run()))
+        let head = self.event_head.clone();
+        self.events.map(|scope| Place { head, ..Place::new(scope, self.run()) })
     }
 
     /// An edge of this place that carries what `inner`, an edge with event time, sends.
@@ -168,14 +202,19 @@ impl<'s, T: Clock> Place<'s, T> {
         name: &str,
         body: impl for<'i> FnOnce(&Place<'i, (T, R)>, &Place<'s, T>) -> O,
     ) -> O {
+        self.scope.scoped::<(T, R), _, _>(name, |inner| {
+            // As the one around the job: it is there in every loop, and never scheduled without such streams.
+            inner.scoped("event time", |events| body(&self.inside(inner).with_events(events), self))
+        })
+    }
+
+    /// The body of a loop that is nested here.
+    fn inside<'i, R: LoopCounter>(&self, inner: Scope<'i, (T, R)>) -> Place<'i, (T, R)> {
         let span = self
             .span
             .clone()
             .map(|span| -> SpanOf<(T, R)> { Rc::new(move |(outer, _): &(T, R)| (span(outer), R::end())) });
-        self.scope.scoped::<(T, R), _, _>(name, |inner| {
-            let inner = Place { all_rounds: span, ..Place::new(inner, self.run()) };
-            body(&inner.all_rounds(), self)
-        })
+        Place { all_rounds: span, is_loop: true, ..Place::new(inner, self.run()) }.all_rounds()
     }
 
     /// An edge of this place that carries what `inner`, an edge of a nested place, sends.

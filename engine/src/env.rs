@@ -2,14 +2,10 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::sync::Arc;
 
-use timely::dataflow::Scope;
-
-use crate::clock::{Epoch, EventClock};
+use crate::clock::Epoch;
 use crate::delta::BatchClock;
 use crate::edge::Place;
-use crate::runtime::state::RunState;
 
 /// What a job builds its graph from. Each worker thread has its own.
 pub struct Env<'s> {
@@ -20,14 +16,8 @@ pub struct Env<'s> {
 }
 
 impl<'s> Env<'s> {
-    pub(crate) fn new(
-        scope: Scope<'s, Epoch>,
-        events: Scope<'s, EventClock<Epoch>>,
-        batches: Scope<'s, BatchClock>,
-        run: Arc<RunState>,
-    ) -> Self {
-        let batches = Place::new(batches, Arc::clone(&run));
-        Env { place: Place::new(scope, run).with_events(events), batches, next_source: Rc::default() }
+    pub(crate) fn new(place: Place<'s, Epoch>, batches: Place<'s, BatchClock>) -> Self {
+        Env { place, batches, next_source: Rc::default() }
     }
 
     /// Index of this worker, in `0..workers()`, over all processes.

@@ -3,6 +3,9 @@
 //! The watermark ([`EventStream`] says what it means) is the frontier of progress tracking. A batch of records
 //! travels at the watermark that its part of the stream had when it was sent, not at the records' own timestamps,
 //! so progress is tracked per batch. [`EventStream::into_stream`] leads back to a plain stream.
+//!
+//! In a loop the clock is the product of round and event time, and operators keep what waits for the watermark round
+//! by round (`rounds`). Where they begin anew in each round, the states of functions do too (`spans`).
 
 mod assign;
 mod driver;
@@ -11,8 +14,10 @@ mod interval_join;
 mod keyed;
 mod panes;
 mod process;
+mod rounds;
 mod sessions;
 mod source;
+mod spans;
 mod strategy;
 mod stream;
 mod trigger;

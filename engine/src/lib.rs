@@ -4,6 +4,7 @@
 //! worker thread of every process. No timely type appears in what a program sees.
 
 mod async_map;
+mod cache;
 pub mod checkpoint;
 mod clock;
 mod collect;
@@ -34,6 +35,7 @@ mod stream;
 mod wire;
 
 pub use async_map::AsyncOptions;
+pub use cache::{CachePosition, CacheReader, CacheShare, DataCache, SegmentFile};
 pub use clock::{AnyClock, Clock, ClockHop, Epoch, EventTime, LoopCounter, Round};
 pub use collect::{Collected, Outcome};
 pub use connect::{
@@ -63,7 +65,7 @@ pub use parcel::{Packet, Parcel};
 pub use process::{Collector, ForRound, ProcessFunction};
 pub use record::Record;
 pub use rounds::LoopHead;
-pub use runtime::{Meeting, RuntimeConfig, StopHandle, execute, started_as};
+pub use runtime::{ByteSize, Meeting, RuntimeConfig, StopHandle, execute, started_as};
 pub use side_output::{OutputTag, SideOutputStream, SideOutputs, SidePort, SideReaders};
 pub use source::{
     BadRecord, BadRecordPolicy, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header, Source, SourceStatus,

@@ -14,12 +14,15 @@ use std::rc::Rc;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::{DistributorPact, Pipeline};
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder as TimelyBuilder;
+use timely::order::Product;
+use timely::progress::Antichain;
 use timely::progress::frontier::MutableAntichain;
 use timely::progress::operate::FrontierInterest;
 use timely::scheduling::Activator;
 use timely::scheduling::activate::SyncActivator;
 
-use crate::clock::{AnyClock, Clock, EventClock};
+use crate::cache::CacheShare;
+use crate::clock::{AnyClock, Clock, EventClock, WatermarkPath};
 use crate::edge::{Edge, Place};
 use crate::error::{Error, Result};
 use crate::exchange::{Channel, Counted};
@@ -151,6 +154,12 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         let input = Input::new(self.builder.new_input(head.ticks().stream, Pipeline));
         self.inputs += 1;
         Some((input, head.in_order()))
+    }
+
+    /// As [`input_ticks`](Self::input_ticks), for an operator with event time, which may as well be outside loops.
+    pub(crate) fn input_event_ticks(&mut self) -> Option<Input<Vec<Mark>, T>> {
+        self.place.head()?;
+        self.input_ticks().map(|(ticks, _in_order)| ticks)
     }
 
     /// Where operators begin anew in each round, adds what such an operator needs: the ticks of its loop, and the
@@ -307,6 +316,12 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         Activation { activator: self.place.scope().activator_for(info.address) }
     }
 
+    /// The share of this operator of the process's memory and directory for data caches, for all caches that it will
+    /// have. To be asked for once.
+    pub fn cache_share(&self) -> CacheShare {
+        CacheShare::of(self.place.run().cache_space())
+    }
+
     /// What lets another operator on the same worker run functions of this one.
     pub fn on_behalf(&self) -> OnBehalf {
         OnBehalf(Rc::clone(&self.origin))
@@ -327,6 +342,23 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
             let mut logic = constructor(promises, activation);
             move |frontiers| origin.guard(|| logic(&Frontiers(frontiers)))
         });
+    }
+}
+
+impl<'s, T: AnyClock> OperatorBuilder<'s, EventClock<T>> {
+    /// Adds an output whose watermark is the word of this operator: what may still arrive on input `silent` holds
+    /// back the outer time behind the output, but says nothing about event time; what may arrive on input `told`
+    /// holds back both.
+    pub(crate) fn watermark_output<C: Default + Batch>(
+        &mut self,
+        silent: usize,
+        told: usize,
+    ) -> (Output<C, EventClock<T>>, Edge<'s, C, EventClock<T>>) {
+        let silenced = Product::new(Default::default(), WatermarkPath::Silences);
+        let connection =
+            [(silent, Antichain::from_elem(silenced)), (told, Antichain::from_elem(Default::default()))];
+        let (output, stream) = self.builder.new_output_connection::<C, _>(connection);
+        (Output::new(output), self.edge_of(stream))
     }
 }
 
@@ -390,14 +422,28 @@ impl std::fmt::Debug for Activation {
 }
 
 impl<T: Clock> Frontiers<'_, EventClock<T>> {
-    /// The greatest time that is not after anything that may still arrive on input `port`; `None` when
-    /// nothing will. Its event time is the watermark: the exact minimum over all partitions and workers.
-    pub(crate) fn meet(&self, port: usize) -> Option<EventClock<T>> {
-        let times = self.0[port].frontier();
-        let outer = times.iter().map(|time| &time.outer).min()?;
-        let inner = times.iter().map(|time| time.inner).min()?;
-        Some(EventClock { outer: outer.clone(), inner })
+    /// The greatest time that is not after anything that may still arrive on any input, in rounds up to `round`
+    /// where one is given; `None` when nothing will. Its event time is the watermark: the exact minimum over all
+    /// partitions and workers.
+    pub(crate) fn meet(&self, round: Option<&T>) -> Option<EventClock<T>> {
+        self.0.iter().filter_map(|input| meet(input, round)).reduce(|a, b| {
+            let (outer, inner) = (a.outer.min(b.outer), a.inner.min(b.inner));
+            EventClock { outer, inner }
+        })
     }
+
+    /// The least outer time that may still arrive on input `port`, if any.
+    pub(crate) fn next_outer(&self, port: usize) -> Option<T> {
+        meet(&self.0[port], None).map(|time| time.outer)
+    }
+}
+
+fn meet<T: Clock>(input: &MutableAntichain<EventClock<T>>, round: Option<&T>) -> Option<EventClock<T>> {
+    let times = input.frontier();
+    let times = || times.iter().filter(|time| round.is_none_or(|round| time.outer <= *round));
+    let outer = times().map(|time| &time.outer).min()?;
+    let inner = times().map(|time| time.inner).min()?;
+    Some(EventClock { outer: outer.clone(), inner })
 }
 
 /// The frontiers of an operator's inputs: what may still arrive.

@@ -12,7 +12,7 @@ use crate::operator::{Input, OperatorBuilder, Output, Promise, Token, WakeOn};
 use crate::stream::DataStream;
 
 pub use rounds::ForRound;
-pub(crate) use rounds::{Renewable, SpanOf, Spans, swap_function};
+pub(crate) use rounds::{Renewable, SpanOf, Spans, state, swap_function};
 
 /// Results are sent on once this many are waiting.
 const SEND_AT: usize = 1024;

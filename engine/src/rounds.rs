@@ -1,7 +1,10 @@
 //! What operators inside a loop can ask it for.
 
-use crate::clock::AnyClock;
-use crate::edge::Edge;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use crate::clock::{AnyClock, EventClock};
+use crate::edge::{Edge, Place};
 use crate::feedback::Mark;
 
 /// The loop around a place, as the operators in its body see it.
@@ -14,4 +17,29 @@ pub trait LoopHead<'s, T: AnyClock> {
     /// Whether operators that are told of rounds handle nothing of a later round before they have been told that
     /// the earlier ones are complete.
     fn in_order(&self) -> bool;
+}
+
+/// A loop, as the streams with event time in its body see it.
+pub(crate) struct EnteredHead<'s, T: AnyClock> {
+    around: Rc<dyn LoopHead<'s, T> + 's>,
+    events: Place<'s, EventClock<T>>,
+    ticks: RefCell<Option<Edge<'s, Vec<Mark>, EventClock<T>>>>,
+}
+
+impl<'s, T: AnyClock> EnteredHead<'s, T> {
+    /// The loop `around`, whose streams with event time live in `events`.
+    pub(crate) fn new(around: Rc<dyn LoopHead<'s, T> + 's>, events: Place<'s, EventClock<T>>) -> Self {
+        EnteredHead { around, events, ticks: RefCell::default() }
+    }
+}
+
+impl<'s, T: AnyClock> LoopHead<'s, EventClock<T>> for EnteredHead<'s, T> {
+    fn ticks(&self) -> Edge<'s, Vec<Mark>, EventClock<T>> {
+        let entered = || self.events.enter_event_time(self.around.ticks());
+        self.ticks.borrow_mut().get_or_insert_with(entered).clone()
+    }
+
+    fn in_order(&self) -> bool {
+        self.around.in_order()
+    }
 }

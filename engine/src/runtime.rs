@@ -25,12 +25,14 @@ use timely::communication::allocator::{Allocator, AllocatorBuilder, ProcessBuild
 use timely::communication::{Config as CommunicationConfig, Hooks};
 use timely::worker::Worker;
 
-pub use config::RuntimeConfig;
+pub use config::{ByteSize, RuntimeConfig};
 pub use launch::started_as;
 pub use meeting::Meeting;
 pub use stop::StopHandle;
 
+use crate::cache::CacheSpace;
 use crate::collect::Outcome;
+use crate::edge::Place;
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::feedback::LoopState;
@@ -79,7 +81,9 @@ where
     config.validate()?;
     let job = Arc::new(job);
     let ledger = Ledger::new(config.max_in_flight_records, config.threads, config.processes);
-    let run = Arc::new(RunState::with_ledger(ledger));
+    let caches = CacheSpace::new(config.cache_memory_bytes, &config.cache_parent());
+    let run = Arc::new(RunState::with_ledger(ledger).with_cache_space(caches));
+    let _files = CacheFiles(Arc::clone(run.cache_space()));
     run.set_threads(config.threads);
     config.flow_state.watch(run.ledger());
     run.set_loop_gauges(config.loop_state.as_ref().map(LoopState::watch));
@@ -94,6 +98,16 @@ where
     let builders = std::mem::take(&mut network.builders);
     let values = run_workers(&run, builders, &job);
     network.disconnect(&run, values)
+}
+
+/// Removes the files of data caches when the run has ended, however it does: threads of a network that has failed may
+/// keep the state of the run for longer.
+struct CacheFiles(Arc<CacheSpace>);
+
+impl Drop for CacheFiles {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 fn communication(threads: usize) -> CommunicationConfig {
@@ -148,7 +162,11 @@ where
     let outcome = worker.dataflow(|scope| {
         scope.scoped("event time", |events| {
             scope.scoped("batches", |batches| {
-                build(run, job, &Env::new(scope, events, batches, Arc::clone(run)))
+                batches.scoped("event time", |in_batches| {
+                    let place = Place::new(scope, Arc::clone(run)).with_events(events);
+                    let batches = Place::new(batches, Arc::clone(run)).with_events(in_batches);
+                    build(run, job, &Env::new(place, batches))
+                })
             })
         })
     });

@@ -5,9 +5,9 @@
 //! of a batch lie side by side, and their lengths too. Inside a process batches move by ownership and are never
 //! written. The format is in `docs/formats/rows.md`.
 
-mod decode;
-mod encode;
-mod lanes;
+pub(crate) mod decode;
+pub(crate) mod encode;
+pub(crate) mod lanes;
 mod pact;
 mod plain;
 

@@ -1,11 +1,18 @@
 //! The data streams of an iteration: delivered once, or in every round.
 
-use waterwheel_engine::{Clock, DataStream, Place, Round};
+#[cfg(doc)]
+use waterwheel_engine::DataCache;
+use waterwheel_engine::{Clock, DataStream, Place, Record, Round};
 
 use crate::replay;
 use crate::streams::Records;
 
 /// A data stream that is delivered again in every round.
+///
+/// Its records are kept in a [`DataCache`] on the worker that they come to, and are never read from their source again:
+/// in memory up to a budget of the process
+/// ([`cache_memory_bytes`](waterwheel_engine::RuntimeConfig::cache_memory_bytes), 1 GiB by default), then in files that
+/// are removed when the loop has ended. A loop inside of another one has a cache for each of its runs.
 #[derive(Clone, Debug)]
 pub struct Replay<S>(pub S);
 
@@ -15,7 +22,30 @@ pub struct NoReplay<S>(pub S);
 
 /// Choices for a data stream of an iteration.
 pub trait DataStreamReplay: Sized {
-    /// Delivers the stream again in every round.
+    /// Delivers the stream again in every round: on each worker the same batches, in the same order.
+    ///
+    /// # Errors
+    /// The run ends with an error of the operator `replay` if records that do not fit into memory can not be written
+    /// to the cache directory or read from there; it names the file and says what was found.
+    ///
+    /// # Examples
+    /// ```
+    /// use waterwheel_engine::{RuntimeConfig, execute};
+    /// use waterwheel_iteration::{DataStreamReplay, IterationBodyResult, IterationConfig, Iterations};
+    ///
+    /// // All of the data on disk, to see that it makes no difference.
+    /// let runtime = RuntimeConfig::threads(1).cache_memory_bytes(0);
+    /// let seen = execute(runtime, |env| {
+    ///     let (x, words) = (env.from_iter([0u64]), env.from_iter(["to", "be"].map(String::from)));
+    ///     let config = IterationConfig::new().max_rounds(3);
+    ///     let (seen,) = Iterations::iterate_bounded((x,), (words.replay(),), config, |_it, (x,), (words,)| {
+    ///         IterationBodyResult::new((x,), (words,))
+    ///     });
+    ///     Ok(seen.collect())
+    /// })?;
+    /// assert_eq!(seen.concat(), ["to", "be"].repeat(3));
+    /// # Ok::<(), waterwheel_engine::Error>(())
+    /// ```
     fn replay(self) -> Replay<Self> {
         Replay(self)
     }
@@ -54,7 +84,7 @@ impl<'s, D: 'static, U: Clock> DataInput<'s, U> for NoReplay<DataStream<'s, D, U
     }
 }
 
-impl<'s, D: Clone + 'static, U: Clock> DataInput<'s, U> for Replay<DataStream<'s, D, U>> {
+impl<'s, D: Record, U: Clock> DataInput<'s, U> for Replay<DataStream<'s, D, U>> {
     type Record = D;
 
     #[track_caller]

@@ -161,10 +161,7 @@ impl Examples {
     pub(crate) fn add_all_scaled(&self, rows: Range<usize>, by: &[f64], sums: &mut [f64]) {
         match &self.features {
             Features::Dense(values) => {
-                let rows = values[rows.start * self.dim..rows.end * self.dim].chunks_exact(self.dim);
-                for (row, by) in rows.zip(by) {
-                    sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += by * x);
-                }
+                add_rows_scaled(&values[rows.start * self.dim..rows.end * self.dim], by, sums);
             }
             Features::Sparse { .. } => {
                 rows.zip(by).for_each(|(row, by)| self.add_scaled(row, *by, sums));
@@ -235,6 +232,25 @@ fn all_finite(what: &str, numbers: &[f64]) -> Result<()> {
 
 fn entries(ends: &[usize], row: usize) -> Range<usize> {
     row.checked_sub(1).map_or(0, |before| ends[before])..ends[row]
+}
+
+/// Adds each row of `rows`, times its number in `by`, to `sums`; four rows at a time, so that a sum is read and written
+/// once for four of them.
+fn add_rows_scaled(rows: &[f64], by: &[f64], sums: &mut [f64]) {
+    let dim = sums.len();
+    let (by, by_rest) = by.as_chunks::<4>();
+    let mut fours = rows.chunks_exact(4 * dim);
+    for (rows, [a, b, c, d]) in fours.by_ref().zip(by) {
+        let (first, second) = rows.split_at(2 * dim);
+        let (x, y) = first.split_at(dim);
+        let (z, w) = second.split_at(dim);
+        for ((((sum, x), y), z), w) in sums.iter_mut().zip(x).zip(y).zip(z).zip(w) {
+            *sum += (a * x + b * y) + (c * z + d * w);
+        }
+    }
+    for (row, by) in fours.remainder().chunks_exact(dim).zip(by_rest) {
+        sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += by * x);
+    }
 }
 
 /// Sum of products in eight lanes, so that it can be vectorised; the order of additions is fixed.

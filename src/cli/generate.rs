@@ -1,5 +1,7 @@
 //! `waterwheel generate`: the data sets of `waterwheel_ml::generate` as text or binary files.
 
+mod nexmark;
+
 use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -110,6 +112,8 @@ enum Data {
         #[command(flatten)]
         sink: Sink,
     },
+    /// People, auctions and bids of an auction site in event time, as the NEXMark benchmark describes them
+    Nexmark(nexmark::NexmarkArgs),
 }
 
 /// Where the data goes, and how it is written.
@@ -142,6 +146,7 @@ pub(crate) fn run(args: GenerateArgs) -> anyhow::Result<()> {
         }
         Data::Words { count, vocabulary, output } => write_text(&Words::new(count, vocabulary)?, &output),
         Data::Graph { nodes, edges, sink } => sink.write(&Graph::new(nodes, edges)?),
+        Data::Nexmark(args) => args.run(),
     }
 }
 
@@ -157,29 +162,45 @@ impl Sink {
     }
 }
 
-fn write_text(data: &impl Text, output: &Path) -> anyhow::Result<()> {
-    if output != Path::new("-") {
-        let file = File::create(output).with_context(|| format!("can not create {}", output.display()))?;
-        return write_lines(data, BufWriter::new(file), &progress_bar(data.n_lines())?)
-            .with_context(|| format!("can not write {}", output.display()));
+/// Rows that are written as lines of text.
+trait Lines {
+    /// How many rows there are; one may have no line.
+    fn n_rows(&self) -> u64;
+
+    /// Writes all lines.
+    fn write(&self, out: impl Write, bar: &ProgressBar) -> io::Result<()>;
+}
+
+impl<T: Text> Lines for T {
+    fn n_rows(&self) -> u64 {
+        self.n_lines()
     }
-    let stdout = io::stdout().lock();
-    let bar = if stdout.is_terminal() { ProgressBar::hidden() } else { progress_bar(data.n_lines())? };
-    match write_lines(data, BufWriter::with_capacity(1 << 16, stdout), &bar) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.context("can not write to standard output"),
+
+    fn write(&self, mut out: impl Write, bar: &ProgressBar) -> io::Result<()> {
+        if let Some(header) = self.header() {
+            writeln!(out, "{header}")?;
+        }
+        for_each_row(self.n_lines(), bar, |idx| {
+            self.write_line(idx, &mut out)?;
+            out.write_all(b"\n")
+        })?;
+        out.flush()
     }
 }
 
-fn write_lines(data: &impl Text, mut out: impl Write, bar: &ProgressBar) -> io::Result<()> {
-    if let Some(header) = data.header() {
-        writeln!(out, "{header}")?;
+fn write_text(data: &impl Lines, output: &Path) -> anyhow::Result<()> {
+    if output != Path::new("-") {
+        let file = File::create(output).with_context(|| format!("can not create {}", output.display()))?;
+        return data
+            .write(BufWriter::new(file), &progress_bar(data.n_rows())?)
+            .with_context(|| format!("can not write {}", output.display()));
     }
-    for_each_row(data.n_lines(), bar, |idx| {
-        data.write_line(idx, &mut out)?;
-        out.write_all(b"\n")
-    })?;
-    out.flush()
+    let stdout = io::stdout().lock();
+    let bar = if stdout.is_terminal() { ProgressBar::hidden() } else { progress_bar(data.n_rows())? };
+    match data.write(BufWriter::with_capacity(1 << 16, stdout), &bar) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("can not write to standard output"),
+    }
 }
 
 fn write_files<const FILES: usize>(data: &impl Binary<FILES>, dir: &Path) -> anyhow::Result<()> {

@@ -1,9 +1,10 @@
 //! The flags that say where a job runs, and Ctrl-C.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use waterwheel::prelude::{Error, Result, RuntimeConfig, StopHandle};
+use waterwheel::prelude::{ByteSize, Error, Result, RuntimeConfig, StopHandle};
 
 /// Where the job runs.
 #[derive(Args, Clone, Debug)]
@@ -33,6 +34,19 @@ pub(crate) struct RuntimeArgs {
         value_name = "N"
     )]
     max_in_flight: usize,
+
+    /// Memory for data caches per process, what does not fit goes to files; 0 for none.
+    #[arg(
+        long,
+        default_value_t = ByteSize(RuntimeConfig::DEFAULT_CACHE_MEMORY_BYTES),
+        env = "WATERWHEEL_CACHE_MEMORY",
+        value_name = "SIZE"
+    )]
+    cache_memory: ByteSize,
+
+    /// Directory for what does not fit into the memory of data caches [default: the system's for temporary files].
+    #[arg(long, env = "WATERWHEEL_CACHE_DIR", value_name = "DIR")]
+    cache_dir: Option<PathBuf>,
 
     /// Seconds to wait for the other processes at the start.
     #[arg(
@@ -94,9 +108,13 @@ impl RuntimeArgs {
             .program_version(env!("CARGO_PKG_VERSION"))
             .attempt(self.attempt)
             .max_in_flight_records(self.max_in_flight)
+            .cache_memory_bytes(self.cache_memory.0)
             .stop_handle(stop);
         if let Some(name) = &self.job_name {
             config = config.job_name(name);
+        }
+        if let Some(directory) = &self.cache_dir {
+            config = config.cache_dir(directory);
         }
         let config = self.with_secret(config)?;
         config.validate()?;

@@ -3,6 +3,7 @@
 mod ckpt;
 mod data;
 mod fixture;
+mod generate;
 mod interrupt;
 mod lost_peer;
 mod model;

@@ -1,8 +1,8 @@
 //! Event time: windows, joins, timers and watermarks against naive evaluations.
 
-mod data;
+pub(crate) mod data;
 mod joins;
 mod late;
 mod timers;
 mod watermarks;
-mod windows;
+pub(crate) mod windows;

@@ -6,6 +6,7 @@
 mod all_round;
 mod callbacks;
 mod collectives;
+mod event_time;
 mod fixture;
 mod inspector;
 mod misuse;

@@ -21,4 +21,5 @@ mod learning;
 mod mf;
 mod nexmark;
 mod processes;
+mod replay;
 mod streams;

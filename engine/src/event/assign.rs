@@ -1,20 +1,26 @@
 //! The operator that gives records their timestamps and moves the watermark.
 
+use std::collections::BTreeMap;
 use std::panic::Location;
 
-use crate::clock::{Epoch, EventClock, EventTime};
+use crate::clock::{Clock, EventClock, EventTime, Watermark};
+use crate::edge::Place;
 use crate::error::{Error, Result};
-use crate::event::driver::OuterEvents;
 use crate::event::idle::{Idleness, Seat};
+use crate::event::rounds::{OpenRound, Rounds};
 use crate::event::strategy::WatermarkStrategy;
 use crate::event::stream::{EventStream, Timed};
-use crate::operator::{Input, OperatorBuilder, Output, Promise, WakeOn};
+use crate::operator::{Frontiers, Input, OperatorBuilder, Output, Promise, WakeOn};
 use crate::stream::DataStream;
 
-impl<'s, D: 'static> DataStream<'s, D, Epoch> {
+impl<'s, D: 'static, T: Clock> DataStream<'s, D, T> {
     /// Turns to event time: every record gets the timestamp that `strategy` reads, and the watermark follows
     /// the highest timestamp of each worker's part of the stream. Where a worker reads several splits that are at
     /// different times, [`source_with_watermarks`](crate::Env::source_with_watermarks) follows each of them.
+    ///
+    /// In the body of an iteration event time runs anew in every round; see [`EventStream`]. In a loop that does
+    /// not count rounds, such as that of a parameter server, there is none: the run ends with an
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) error that names the source line.
     ///
     /// # Examples
     /// How many clicks per user and minute:
@@ -38,75 +44,178 @@ impl<'s, D: 'static> DataStream<'s, D, Epoch> {
     /// # Ok::<(), waterwheel_engine::Error>(())
     /// ```
     #[track_caller]
-    pub fn assign_timestamps_and_watermarks(self, strategy: WatermarkStrategy<D>) -> EventStream<'s, D> {
+    pub fn assign_timestamps_and_watermarks(self, strategy: WatermarkStrategy<D>) -> EventStream<'s, D, T> {
         let location = Location::caller();
         let outer = self.into_edge();
         let around = outer.place();
         let Some(events) = around.events() else {
-            unreachable!("every job is built around a scope for event time");
+            unreachable!("every place of a stream is built around a scope for event time");
         };
         let mut op = OperatorBuilder::made_at(&events, "assign_timestamps_and_watermarks", location);
+        op.refuse_unless(has_event_time(&around));
         let input = op.input(events.enter_event_time(outer), WakeOn::Progress);
+        let ticks = op.input_event_ticks();
         // The clock of what enters stands at the beginning of event time; the watermark is this operator's word.
-        let (out, edge) = op.detached_output();
+        let (out, edge) = if ticks.is_some() { op.watermark_output(0, 1) } else { op.detached_output() };
         let (stream, workers, worker, run) = (op.id(), around.workers(), around.worker_index(), around.run());
+        let takes_part = op.takes_part();
         op.build(move |mut promises, activation| {
-            let promise = promises.pop();
+            let rounds = Rounds::new(ticks, promises.pop());
             let seat = Seat { run, worker, workers, activation };
             let idleness = strategy.idle_after.map(|timeout| Idleness::new(timeout, stream, seat));
-            let mut assigner = Assigner { input, out, promise, strategy, highest: None, idleness };
-            move |frontiers| assigner.run(frontiers.meet(0))
+            let early = BTreeMap::new();
+            let mut assigner = Assigner { input, out, rounds, early, strategy, idleness, takes_part };
+            move |frontiers| assigner.run(frontiers)
         });
         EventStream::from_edge(edge, around)
     }
 }
 
-struct Assigner<D: 'static> {
-    input: Input<Vec<D>, OuterEvents>,
-    out: Output<Vec<Timed<D>>, OuterEvents>,
-    /// At the watermark of this worker's part.
-    promise: Option<Promise<OuterEvents>>,
-    strategy: WatermarkStrategy<D>,
-    highest: Option<EventTime>,
-    idleness: Option<Idleness>,
+/// Whether streams at `place` can have event time.
+fn has_event_time<T: Clock>(place: &Place<'_, T>) -> Result<()> {
+    match place.is_uncounted_loop() {
+        true => Err(Error::config(
+            "event time runs through the rounds of a loop, and this one does not count them: assign timestamps \
+             outside of it, or in the body of an iteration",
+        )),
+        false => Ok(()),
+    }
 }
 
-impl<D: 'static> Assigner<D> {
-    fn run(&mut self, next: Option<OuterEvents>) -> Result<()> {
-        let had_records = self.read()?;
-        let Some(promise) = &mut self.promise else { return Ok(()) };
-        match (next, &mut self.idleness) {
-            (Some(next), None) => promise.advance_to(&EventClock::new(next.outer, promise.time().inner))?,
-            (Some(next), Some(idleness)) => {
-                let watermark = idleness.follow(promise.time().inner, had_records);
-                promise.advance_to(&EventClock::new(next.outer, watermark))?;
-            }
-            (None, idleness) => {
-                let watermark = promise.time().inner;
-                idleness.iter_mut().for_each(|idleness| idleness.end(watermark));
-                self.promise = None;
-            }
+struct Assigner<D: 'static, T: Clock> {
+    input: Input<Vec<D>, EventClock<T>>,
+    out: Output<Vec<Timed<D>>, EventClock<T>>,
+    /// The promise and the watermark of each are those of this worker's part.
+    rounds: Rounds<T, Heard>,
+    /// What has come before it was told that its round has begun, with the right to send it in the end.
+    early: BTreeMap<T, (Promise<EventClock<T>>, Vec<Vec<D>>)>,
+    strategy: WatermarkStrategy<D>,
+    idleness: Option<Idleness>,
+    /// Whether records can come to this worker.
+    takes_part: bool,
+}
+
+/// What was heard in a round.
+#[derive(Default)]
+struct Heard {
+    highest: Option<EventTime>,
+    /// Whether there were records since the last activation.
+    had_records: bool,
+}
+
+impl<D: 'static, T: Clock> Assigner<D, T> {
+    /// One activation.
+    fn run(&mut self, frontiers: &Frontiers<'_, EventClock<T>>) -> Result<()> {
+        self.rounds.read_ticks();
+        self.send_early(frontiers)?;
+        self.read()?;
+        self.move_on(frontiers.next_outer(0).as_ref())?;
+        // Not before: other processes may not know of this stream while the graph is built.
+        if let Some(idleness) = &mut self.idleness
+            && (!self.takes_part || frontiers.meet(None).is_none())
+        {
+            idleness.end(self.rounds.are_told());
+            self.idleness = None;
         }
         Ok(())
     }
 
-    /// Sends the records that are there; whether there were any.
-    fn read(&mut self) -> Result<bool> {
-        let Assigner { input, out, promise, strategy, highest, .. } = self;
-        let mut had_records = false;
+    /// Sends the records that are there.
+    fn read(&mut self) -> Result<()> {
+        let Assigner { input, out, rounds, early, strategy, .. } = self;
         input.try_for_each(|token, batch| {
-            had_records = true;
-            let Some(promise) = promise else {
+            let outer = token.time().outer;
+            if let Some(round) = rounds.get_mut(&outer) {
+                return stamp(strategy, round, &outer, batch, out);
+            }
+            if !rounds.are_told() {
                 return Err(Error::internal("a record came after the end of its stream"));
-            };
-            let mut stamped = Vec::with_capacity(batch.len());
-            *highest = (*highest).max(strategy.timestamps.stamp(batch, &mut stamped));
-            let now = *promise.time();
-            let of_batch = EventClock::new(token.time().outer, now.inner);
-            out.send_promised(&promise.later(&of_batch)?, [&mut stamped]);
-            let watermark = highest.map_or(now.inner, |highest| highest.saturating_sub(strategy.bound));
-            promise.advance_to(&EventClock::new(now.outer, now.inner.max(watermark)))
-        })?;
-        Ok(had_records)
+            }
+            let (_, batches) = early.entry(outer).or_insert_with(|| (token.silent_promise(0), Vec::new()));
+            batches.push(std::mem::take(batch));
+            Ok(())
+        })
     }
+
+    /// Sends what has waited for its round to begin. What is in no round, because it was emitted when a loop had
+    /// ended, says nothing about event time.
+    fn send_early(&mut self, frontiers: &Frontiers<'_, EventClock<T>>) -> Result<()> {
+        let Assigner { out, rounds, early, strategy, .. } = self;
+        if early.is_empty() {
+            return Ok(());
+        }
+        let (may_begin, mut outcome) = (frontiers.next_outer(1), Ok(()));
+        early.retain(|outer, (right, batches)| {
+            let round = rounds.get_mut(outer);
+            let waits = round.is_none() && may_begin.as_ref().is_some_and(|first| first <= outer);
+            if waits || outcome.is_err() {
+                return true;
+            }
+            match round {
+                Some(round) => {
+                    outcome =
+                        batches.iter_mut().try_for_each(|batch| stamp(strategy, round, outer, batch, out));
+                }
+                None => batches.iter_mut().for_each(|batch| {
+                    let mut stamped = Vec::with_capacity(batch.len());
+                    strategy.timestamps.stamp(batch, &mut stamped);
+                    out.send_promised(right, [&mut stamped]);
+                }),
+            }
+            false
+        });
+        outcome
+    }
+
+    /// Moves on to `next`, the first outer time at which a record may still come.
+    fn move_on(&mut self, next: Option<&T>) -> Result<()> {
+        let Assigner { rounds, idleness, takes_part, .. } = self;
+        let next_in = |round: Option<&T>| {
+            let next = next.filter(|next| round.is_none_or(|round| *next <= round))?;
+            Some(EventClock::new(next.clone(), Watermark::SILENT))
+        };
+        // The watermark of a later round waits for this one anyway.
+        let mut idleness = idleness.as_mut();
+        rounds.visit(next_in, |round, open, next| {
+            let Some(next) = next else { return Ok(()) };
+            let had_records = std::mem::take(&mut open.state.had_records);
+            if !*takes_part {
+                return open.wait_until(&next);
+            }
+            if let Some(idleness) = idleness.take() {
+                open.watermark = idleness.follow(numbers_of(round), open.watermark, had_records);
+            }
+            open.wait_until(&EventClock::new(next.outer, Watermark::at(open.watermark)))
+        })
+    }
+}
+
+/// Sends a batch with its timestamps, and moves the watermark on with them.
+fn stamp<D, T: Clock>(
+    strategy: &WatermarkStrategy<D>,
+    round: &mut OpenRound<T, Heard>,
+    outer: &T,
+    batch: &mut Vec<D>,
+    out: &mut Output<Vec<Timed<D>>, EventClock<T>>,
+) -> Result<()>
+where
+    D: 'static,
+{
+    let OpenRound { promise, watermark, state } = round;
+    let mut stamped = Vec::with_capacity(batch.len());
+    state.had_records = true;
+    state.highest = state.highest.max(strategy.timestamps.stamp(batch, &mut stamped));
+    let now = promise.time();
+    let of_batch = EventClock::new(outer.clone(), now.inner);
+    out.send_promised(&promise.later(&of_batch)?, [&mut stamped]);
+    *watermark = state.highest.map_or(*watermark, |at| at.saturating_sub(strategy.bound).max(*watermark));
+    let then = EventClock::new(now.outer.clone(), Watermark::at(*watermark));
+    promise.advance_to(&then)
+}
+
+/// The numbers of a round and of those around it; none outside loops.
+fn numbers_of<T: Clock>(round: Option<&T>) -> Vec<u64> {
+    let mut numbers = Vec::new();
+    round.inspect(|round| round.counters(&mut numbers));
+    numbers
 }

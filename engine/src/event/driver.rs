@@ -2,27 +2,30 @@
 
 use std::time::Duration;
 
-use crate::clock::{Epoch, EventClock, EventTime};
-use crate::edge::Edge;
+use crate::clock::{Clock, EventClock, EventTime};
+use crate::edge::{Edge, Place};
 use crate::error::Result;
+use crate::event::rounds::{Rounds, watermark_at};
+use crate::event::spans::Renewed;
 use crate::event::stream::Timed;
-use crate::operator::{Activation, Input, OperatorBuilder, Output, Promise};
-use crate::process::Collector;
-
-/// The clock of streams with event time outside loops.
-pub(crate) type OuterEvents = EventClock<Epoch>;
+use crate::operator::{Activation, Frontiers, Input, OperatorBuilder, Output};
+use crate::process::{Collector, ForRound, Renewable};
 
 /// An edge of records with timestamps.
-pub(crate) type EventEdge<'s, D> = Edge<'s, Vec<Timed<D>>, OuterEvents>;
+pub(crate) type EventEdge<'s, D, T> = Edge<'s, Vec<Timed<D>>, EventClock<T>>;
 
-/// What an operator with event time does.
-pub(crate) trait EventLogic<D>: 'static {
+/// What an operator with event time does. Its own state is what it keeps over the rounds of a loop, if anything.
+pub(crate) trait EventLogic<D>: Renewable + 'static {
     /// What it emits.
     type Out: 'static;
+
+    /// What waits for the watermark: each round of a loop has its own.
+    type Pending: Default + 'static;
 
     /// Handles one record.
     fn on_record(
         &mut self,
+        pending: &mut Self::Pending,
         record: Timed<D>,
         watermark: EventTime,
         out: &mut EventOut<Self::Out, D>,
@@ -32,23 +35,34 @@ pub(crate) trait EventLogic<D>: 'static {
     #[inline]
     fn on_batch(
         &mut self,
+        pending: &mut Self::Pending,
         batch: &mut Vec<Timed<D>>,
         watermark: EventTime,
         out: &mut EventOut<Self::Out, D>,
         mut full: impl FnMut(&mut EventOut<Self::Out, D>),
     ) -> Result<()> {
         for record in batch.drain(..) {
-            self.on_record(record, watermark, out)?;
+            self.on_record(pending, record, watermark, out)?;
             full(out);
         }
         Ok(())
     }
 
     /// The watermark has moved on to `watermark`.
-    fn on_watermark(&mut self, watermark: EventTime, out: &mut EventOut<Self::Out, D>) -> Result<()>;
+    fn on_watermark(
+        &mut self,
+        pending: &mut Self::Pending,
+        watermark: EventTime,
+        out: &mut EventOut<Self::Out, D>,
+    ) -> Result<()>;
 
     /// Called whenever the operator runs; returns after what time it has to run again, if it has to.
-    fn on_processing_time(&mut self, _out: &mut EventOut<Self::Out, D>) -> Result<Option<Duration>> {
+    fn on_processing_time(
+        &mut self,
+        _pending: &mut Self::Pending,
+        _watermark: EventTime,
+        _out: &mut EventOut<Self::Out, D>,
+    ) -> Result<Option<Duration>> {
         Ok(None)
     }
 }
@@ -65,64 +79,87 @@ impl<R, D> EventOut<R, D> {
     }
 }
 
-/// Finishes an operator that runs `logic`; the edges carry results and late records.
-pub(crate) fn run<'s, D: 'static, L: EventLogic<D>>(
-    mut op: OperatorBuilder<'s, OuterEvents>,
-    input: Input<Vec<Timed<D>>, OuterEvents>,
+/// Finishes an operator that runs `logic` on the streams with event time of `around`; the edges carry results and
+/// late records.
+pub(crate) fn run<'s, D: 'static, T: Clock, L: EventLogic<D>>(
+    mut op: OperatorBuilder<'s, EventClock<T>>,
+    input: Input<Vec<Timed<D>>, EventClock<T>>,
+    around: &Place<'s, T>,
     logic: L,
-) -> (EventEdge<'s, L::Out>, EventEdge<'s, D>) {
+) -> (EventEdge<'s, L::Out, T>, EventEdge<'s, D, T>) {
+    let spans = around.span().cloned().filter(|_| match logic.fresh() {
+        ForRound::Same => false,
+        ForRound::Fresh(_) => true,
+        ForRound::Refused => {
+            op.refuse_rounds();
+            false
+        }
+    });
+    let ticks = op.input_event_ticks();
     let (results, results_edge) = op.output();
     let (late, late_edge) = op.output();
     op.build(move |promises, activation| {
         // Late records are sent while their batch is handled; only results may come later.
-        let promise = promises.into_iter().next();
-        let (watermark, out) = (EventTime::MIN, EventOut::new());
-        let mut driver = Driver { input, results, late, promise, watermark, logic, out, activation };
-        move |frontiers| driver.run(frontiers.meet(0))
+        let rounds = Rounds::new(ticks, promises.into_iter().next());
+        let (logic, out) = (Renewed::new(logic, spans), EventOut::new());
+        let mut driver = Driver { input, results, late, rounds, logic, out, activation };
+        move |frontiers| driver.run(frontiers)
     });
     (results_edge, late_edge)
 }
 
-struct Driver<D: 'static, L: EventLogic<D>> {
-    input: Input<Vec<Timed<D>>, OuterEvents>,
-    results: Output<Vec<Timed<L::Out>>, OuterEvents>,
-    late: Output<Vec<Timed<D>>, OuterEvents>,
-    /// Kept at the least time that may still arrive: what fires when it passes is sent with it.
-    promise: Option<Promise<OuterEvents>>,
-    watermark: EventTime,
-    logic: L,
+struct Driver<D: 'static, T: Clock, L: EventLogic<D>> {
+    input: Input<Vec<Timed<D>>, EventClock<T>>,
+    results: Output<Vec<Timed<L::Out>>, EventClock<T>>,
+    late: Output<Vec<Timed<D>>, EventClock<T>>,
+    /// The promise of each is for results: what fires when a time passes is sent with it.
+    rounds: Rounds<T, L::Pending>,
+    logic: Renewed<T, L>,
     out: EventOut<L::Out, D>,
     activation: Activation,
 }
 
-impl<D: 'static, L: EventLogic<D>> Driver<D, L> {
-    /// One activation; `next` is the least time that may still arrive.
-    fn run(&mut self, next: Option<OuterEvents>) -> Result<()> {
+impl<D: 'static, T: Clock, L: EventLogic<D>> Driver<D, T, L> {
+    /// One activation.
+    fn run(&mut self, frontiers: &Frontiers<'_, EventClock<T>>) -> Result<()> {
+        self.rounds.read_ticks();
         self.read()?;
-        let Some(promise) = &mut self.promise else { return Ok(()) };
-        let watermark = next.map_or(EventTime::MAX, |time| time.inner);
-        if watermark > self.watermark {
-            self.watermark = watermark;
-            self.logic.on_watermark(watermark, &mut self.out)?;
-        }
-        if next.is_some()
-            && let Some(pause) = self.logic.on_processing_time(&mut self.out)?
-        {
+        let Driver { results, rounds, logic, out, .. } = self;
+        let (mut pause, first) = (None, T::minimum());
+        rounds.visit(
+            |round| frontiers.meet(round),
+            |round, open, next| {
+                let watermark = watermark_at(next.as_ref()).filter(|watermark| *watermark > open.watermark);
+                logic.at(round.unwrap_or(&first), |logic| {
+                    if let Some(watermark) = watermark {
+                        open.watermark = watermark;
+                        logic.on_watermark(&mut open.state, watermark, out)?;
+                    }
+                    if next.is_some() {
+                        let due = logic.on_processing_time(&mut open.state, open.watermark, out)?;
+                        pause = pause.into_iter().chain(due).min();
+                    }
+                    Ok(())
+                })?;
+                out.results.send_promised(&open.promise, results);
+                next.map_or(Ok(()), |next| open.wait_until(&next))
+            },
+        )?;
+        logic.forget(|last| frontiers.meet(Some(last)).is_some());
+        if let Some(pause) = pause {
             self.activation.wake_after(pause);
-        }
-        self.out.results.send_promised(promise, &mut self.results);
-        match next {
-            Some(time) if time != *promise.time() => promise.advance_to(&time)?,
-            Some(_) => {}
-            None => self.promise = None,
         }
         Ok(())
     }
 
     fn read(&mut self) -> Result<()> {
-        let Driver { input, results, late, watermark, logic, out, .. } = self;
+        let Driver { input, results, late, rounds, logic, out, .. } = self;
         input.try_for_each(|token, batch| {
-            logic.on_batch(batch, *watermark, out, |out| out.results.send_full(&token, results))?;
+            let open = rounds.of_batch(&token);
+            logic.at(&token.time().outer, |logic| {
+                let full = |out: &mut EventOut<L::Out, D>| out.results.send_full(&token, results);
+                logic.on_batch(&mut open.state, batch, open.watermark, out, full)
+            })?;
             out.results.send(&token, results);
             out.late.send(&token, late);
             Ok(())

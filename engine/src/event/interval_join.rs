@@ -1,29 +1,30 @@
 //! Joins of records that are near each other in event time.
 
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 use std::panic::Location;
 use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
-use crate::clock::EventTime;
+use crate::clock::{Clock, Epoch, EventTime};
 use crate::error::{Error, Result};
 use crate::event::driver::{EventLogic, EventOut};
 use crate::event::keyed::KeyedEventStream;
 use crate::event::stream::{EventStream, Timed};
 use crate::event::window_join::Side;
 use crate::hash::Key;
-use crate::process::Collector;
+use crate::process::{Collector, ForRound, Renewable};
 use crate::record::Record;
 
 /// A join between times; see [`JoinedStreams::between`](crate::JoinedStreams::between).
-pub struct IntervalJoin<'s, K, L, R> {
-    sides: KeyedEventStream<'s, K, Side<L, R>>,
+pub struct IntervalJoin<'s, K, L, R, T: Clock = Epoch> {
+    sides: KeyedEventStream<'s, K, Side<L, R>, T>,
     lower: i64,
     upper: i64,
 }
 
-impl<K, L, R> std::fmt::Debug for IntervalJoin<'_, K, L, R> {
+impl<K, L, R, T: Clock> std::fmt::Debug for IntervalJoin<'_, K, L, R, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let IntervalJoin { sides, lower, upper } = self;
         f.debug_struct("IntervalJoin").field("sides", sides).field("between", &(lower, upper)).finish()
@@ -32,17 +33,17 @@ impl<K, L, R> std::fmt::Debug for IntervalJoin<'_, K, L, R> {
 
 /// The outputs of an interval join. Dropping one costs nothing.
 #[derive(Debug)]
-pub struct IntervalJoined<'s, O, L, R> {
+pub struct IntervalJoined<'s, O, L, R, T: Clock = Epoch> {
     /// A result per pair, with the later timestamp of the two.
-    pub results: EventStream<'s, O>,
+    pub results: EventStream<'s, O, T>,
     /// Left records that came behind the watermark, and were not joined.
-    pub late_left: EventStream<'s, L>,
+    pub late_left: EventStream<'s, L, T>,
     /// Right records that came behind the watermark.
-    pub late_right: EventStream<'s, R>,
+    pub late_right: EventStream<'s, R, T>,
 }
 
-impl<'s, K: Key, L: Record, R: Record> IntervalJoin<'s, K, L, R> {
-    pub(crate) fn new(sides: KeyedEventStream<'s, K, Side<L, R>>, lower: i64, upper: i64) -> Result<Self> {
+impl<'s, K: Key, L: Record, R: Record, T: Clock> IntervalJoin<'s, K, L, R, T> {
+    pub(crate) fn new(sides: KeyedEventStream<'s, K, Side<L, R>, T>, lower: i64, upper: i64) -> Result<Self> {
         if lower > upper {
             return Err(Error::config(format!(
                 "interval join: lower bound is {lower} ms, expected at most the upper bound, {upper} ms"
@@ -53,10 +54,10 @@ impl<'s, K: Key, L: Record, R: Record> IntervalJoin<'s, K, L, R> {
 
     /// Calls `f` with every pair of a left and a right record of the same key that are near enough.
     #[track_caller]
-    pub fn apply<O: 'static>(self, f: impl FnMut(&L, &R) -> O + 'static) -> IntervalJoined<'s, O, L, R> {
+    pub fn apply<O: 'static>(self, f: impl FnMut(&L, &R) -> O + 'static) -> IntervalJoined<'s, O, L, R, T> {
         let IntervalJoin { sides, lower, upper } = self;
         let key = Rc::clone(&sides.key);
-        let logic = Intervals { key, f, lower, upper, buffers: FxHashMap::default(), due: BTreeMap::new() };
+        let logic = Intervals { key, f, lower, upper, of: PhantomData };
         let joined = sides.run("interval_join", Location::caller(), logic);
         let late_left = joined.late.clone().flat_map(|side| match side {
             Side::Left(left) => Some(left),
@@ -81,18 +82,42 @@ struct Intervals<K, L, R, F> {
     f: F,
     lower: i64,
     upper: i64,
+    of: PhantomData<(L, R)>,
+}
+
+/// What may still be joined.
+struct Buffered<K, L, R> {
     buffers: FxHashMap<K, Buffers<L, R>>,
     /// Keys that have something to drop when the watermark has come so far.
     due: BTreeMap<EventTime, Vec<K>>,
+}
+
+impl<K, L, R> Default for Buffered<K, L, R> {
+    fn default() -> Self {
+        Buffered { buffers: FxHashMap::default(), due: BTreeMap::new() }
+    }
+}
+
+/// The function keeps nothing between pairs, and each round has its own.
+impl<K, L, R, F> Renewable for Intervals<K, L, R, F> {
+    type State = ();
+
+    fn fresh(&self) -> ForRound<()> {
+        ForRound::Same
+    }
+
+    fn swap(&mut self, (): &mut ()) {}
 }
 
 impl<K: Key, L: 'static, R: 'static, O: 'static, F: FnMut(&L, &R) -> O + 'static> EventLogic<Side<L, R>>
     for Intervals<K, L, R, F>
 {
     type Out = O;
+    type Pending = Buffered<K, L, R>;
 
     fn on_record(
         &mut self,
+        buffered: &mut Buffered<K, L, R>,
         record: Timed<Side<L, R>>,
         watermark: EventTime,
         out: &mut EventOut<O, Side<L, R>>,
@@ -103,7 +128,7 @@ impl<K: Key, L: 'static, R: 'static, O: 'static, F: FnMut(&L, &R) -> O + 'static
         }
         let (lower, upper, f) = (self.lower, self.upper, &mut self.f);
         let (key, at) = ((self.key)(&record.value), record.timestamp);
-        let buffers = self
+        let buffers = buffered
             .buffers
             .entry(key.clone())
             .or_insert_with(|| Buffers { left: BTreeMap::new(), right: BTreeMap::new() });
@@ -131,19 +156,24 @@ impl<K: Key, L: 'static, R: 'static, O: 'static, F: FnMut(&L, &R) -> O + 'static
             }
         };
         if is_first {
-            self.due.entry(needed_to.saturating_add(1)).or_default().push(key);
+            buffered.due.entry(needed_to.saturating_add(1)).or_default().push(key);
         }
         Ok(())
     }
 
-    fn on_watermark(&mut self, watermark: EventTime, _out: &mut EventOut<O, Side<L, R>>) -> Result<()> {
-        while let Some(entry) = self.due.first_entry().filter(|entry| *entry.key() <= watermark) {
+    fn on_watermark(
+        &mut self,
+        buffered: &mut Buffered<K, L, R>,
+        watermark: EventTime,
+        _out: &mut EventOut<O, Side<L, R>>,
+    ) -> Result<()> {
+        while let Some(entry) = buffered.due.first_entry().filter(|entry| *entry.key() <= watermark) {
             for key in entry.remove() {
-                let Some(buffers) = self.buffers.get_mut(&key) else { continue };
+                let Some(buffers) = buffered.buffers.get_mut(&key) else { continue };
                 buffers.left = buffers.left.split_off(&watermark.saturating_sub(self.upper));
                 buffers.right = buffers.right.split_off(&watermark.saturating_add(self.lower));
                 if buffers.left.is_empty() && buffers.right.is_empty() {
-                    self.buffers.remove(&key);
+                    buffered.buffers.remove(&key);
                 }
             }
         }

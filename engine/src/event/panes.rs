@@ -14,24 +14,54 @@ use crate::event::window_function::{WindowFunction, WindowOut};
 use crate::event::windowed::WindowSettings;
 use crate::hash::Key;
 use crate::keyed::{KeySelector, KeyTable};
-use crate::process::Collector;
+use crate::process::{Collector, ForRound, Renewable};
 
 /// Windows, and in each the accumulators of its keys: a window fires and goes as a whole.
 pub(crate) struct Panes<K, D, F: WindowFunction<K, D>> {
     key: Rc<dyn KeySelector<Timed<D>, K>>,
     settings: WindowSettings,
     function: F,
-    /// Where the pane of each window is.
-    open: BTreeMap<TimeWindow, usize>,
-    panes: Vec<Pane<K, F::Acc>>,
-    /// Panes of no window, empty.
-    free: Vec<usize>,
-    /// The window of the last record, and its pane: mostly that of the next record too.
-    last: Option<(TimeWindow, usize)>,
     /// Keys of the batch at hand; empty between two batches.
     keys: Vec<K>,
     /// Windows of the record at hand.
     assigned: Vec<TimeWindow>,
+}
+
+/// The windows that are open.
+pub(crate) struct OpenPanes<K, A> {
+    /// Where the pane of each window is.
+    open: BTreeMap<TimeWindow, usize>,
+    panes: Vec<Pane<K, A>>,
+    /// Panes of no window, empty.
+    free: Vec<usize>,
+    /// The window of the last record, and its pane: mostly that of the next record too.
+    last: Option<(TimeWindow, usize)>,
+}
+
+impl<K, A> Default for OpenPanes<K, A> {
+    fn default() -> Self {
+        OpenPanes { open: BTreeMap::new(), panes: Vec::new(), free: Vec::new(), last: None }
+    }
+}
+
+impl<K: Key, A> OpenPanes<K, A> {
+    /// The pane of a window, a new one if need be.
+    #[inline]
+    fn pane_of(&mut self, window: TimeWindow) -> Option<&mut Pane<K, A>> {
+        let OpenPanes { open, panes, free, last } = self;
+        if let Some((_, index)) = last.filter(|(last, _)| *last == window) {
+            return panes.get_mut(index);
+        }
+        let index = *open.entry(window).or_insert_with(|| {
+            let index = free.pop().unwrap_or(panes.len());
+            if index == panes.len() {
+                panes.push(Pane { cells: KeyTable::default(), fired_to: EventTime::MIN });
+            }
+            index
+        });
+        *last = Some((window, index));
+        panes.get_mut(index)
+    }
 }
 
 struct Pane<K, A> {
@@ -82,29 +112,19 @@ impl<A> Cell<A> {
 
 impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> Panes<K, D, F> {
     pub(crate) fn new(key: Rc<dyn KeySelector<Timed<D>, K>>, settings: WindowSettings, function: F) -> Self {
-        Panes {
-            key,
-            settings,
-            function,
-            open: BTreeMap::new(),
-            panes: Vec::new(),
-            free: Vec::new(),
-            last: None,
-            keys: Vec::new(),
-            assigned: Vec::new(),
-        }
+        Panes { key, settings, function, keys: Vec::new(), assigned: Vec::new() }
     }
 
     /// Adds records that are in one window, which does not fire for them. Most are, so this is the short way.
     fn add_run(
         &mut self,
+        open: &mut OpenPanes<K, F::Acc>,
         window: TimeWindow,
         mut made: impl Iterator<Item = K>,
         records: impl Iterator<Item = Timed<D>>,
     ) {
-        let index = self.pane_of(window);
-        let Panes { key: selector, function, panes, .. } = self;
-        let Some(Pane { cells, .. }) = panes.get_mut(index) else { return };
+        let Panes { key: selector, function, .. } = self;
+        let Some(Pane { cells, .. }) = open.pane_of(window) else { return };
         for record in records {
             let key = made.next().unwrap_or_else(|| selector.key(&record));
             let (_key, cell, _is_new) = cells.state_or(&key, || Cell { acc: function.create(), count: 0 });
@@ -114,20 +134,28 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> Panes<K, D, F> {
     }
 
     /// Adds a record to all of its windows.
-    fn add(&mut self, key: &K, record: Timed<D>, watermark: EventTime, out: &mut EventOut<F::Out, D>) {
+    fn add(
+        &mut self,
+        open: &mut OpenPanes<K, F::Acc>,
+        key: &K,
+        record: Timed<D>,
+        watermark: EventTime,
+        out: &mut EventOut<F::Out, D>,
+    ) {
         match self
             .settings
             .windows
             .only_window(record.timestamp)
             .filter(|window| !self.settings.is_gone(window, watermark))
         {
-            Some(window) => self.add_to(window, key, record, watermark, &mut out.results),
-            None => self.add_to_several(key, record, watermark, out),
+            Some(window) => self.add_to(open, (key, window), record, watermark, &mut out.results),
+            None => self.add_to_several(open, key, record, watermark, out),
         }
     }
 
     fn add_to_several(
         &mut self,
+        open: &mut OpenPanes<K, F::Acc>,
         key: &K,
         record: Timed<D>,
         watermark: EventTime,
@@ -141,9 +169,9 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> Panes<K, D, F> {
         match assigned.split_last() {
             Some((last, others)) => {
                 for window in others {
-                    self.add_to(*window, key, record.clone(), watermark, &mut out.results);
+                    self.add_to(open, (key, *window), record.clone(), watermark, &mut out.results);
                 }
-                self.add_to(*last, key, record, watermark, &mut out.results);
+                self.add_to(open, (key, *last), record, watermark, &mut out.results);
             }
             // Between windows that leave gaps a record is not late: it is in none.
             None if outside => {}
@@ -155,15 +183,14 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> Panes<K, D, F> {
     /// Adds a record to one of its windows.
     fn add_to(
         &mut self,
-        window: TimeWindow,
-        key: &K,
+        open: &mut OpenPanes<K, F::Acc>,
+        (key, window): (&K, TimeWindow),
         record: Timed<D>,
         watermark: EventTime,
         results: &mut Collector<Timed<F::Out>>,
     ) {
-        let index = self.pane_of(window);
-        let Panes { settings, function, panes, .. } = self;
-        let Some(Pane { cells, .. }) = panes.get_mut(index) else { return };
+        let Panes { settings, function, .. } = self;
+        let Some(Pane { cells, .. }) = open.pane_of(window) else { return };
         let (key, cell, _is_new) = cells.state_or(key, || Cell { acc: function.create(), count: 0 });
         let Timed { timestamp, value } = record;
         function.add(&mut cell.acc, value);
@@ -177,24 +204,6 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> Panes<K, D, F> {
             let key = key.clone();
             cells.remove(&key);
         }
-    }
-
-    /// Where the pane of a window is, a new one if need be.
-    #[inline]
-    fn pane_of(&mut self, window: TimeWindow) -> usize {
-        let Panes { open, panes, free, last, .. } = self;
-        if let Some((_, index)) = last.filter(|(last, _)| *last == window) {
-            return index;
-        }
-        let index = *open.entry(window).or_insert_with(|| {
-            let index = free.pop().unwrap_or(panes.len());
-            if index == panes.len() {
-                panes.push(Pane { cells: KeyTable::default(), fired_to: EventTime::MIN });
-            }
-            index
-        });
-        *last = Some((window, index));
-        index
     }
 
     /// Evaluates, in order of key, what has changed in a window since its last evaluation.
@@ -236,22 +245,36 @@ fn apply_in_order<'c, K: Key, Q: Borrow<K>, D, F: WindowFunction<K, D>>(
     purged
 }
 
+/// The function keeps nothing between windows, and each round has its own.
+impl<K: Key, D, F: WindowFunction<K, D>> Renewable for Panes<K, D, F> {
+    type State = ();
+
+    fn fresh(&self) -> ForRound<()> {
+        ForRound::Same
+    }
+
+    fn swap(&mut self, (): &mut ()) {}
+}
+
 impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> EventLogic<D> for Panes<K, D, F> {
     type Out = F::Out;
+    type Pending = OpenPanes<K, F::Acc>;
 
     fn on_record(
         &mut self,
+        open: &mut OpenPanes<K, F::Acc>,
         record: Timed<D>,
         watermark: EventTime,
         out: &mut EventOut<F::Out, D>,
     ) -> Result<()> {
         let key = self.key.key(&record);
-        self.add(&key, record, watermark, out);
+        self.add(open, &key, record, watermark, out);
         Ok(())
     }
 
     fn on_batch(
         &mut self,
+        open: &mut OpenPanes<K, F::Acc>,
         batch: &mut Vec<Timed<D>>,
         watermark: EventTime,
         out: &mut EventOut<F::Out, D>,
@@ -264,10 +287,10 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> EventLogic<D> for Pane
             if let Some(window) = self.settings.quiet_window(first.timestamp, watermark) {
                 let same = records.as_slice().iter().take_while(|record| window.contains(record.timestamp));
                 let run = same.count();
-                self.add_run(window, made.by_ref(), records.by_ref().take(run));
+                self.add_run(open, window, made.by_ref(), records.by_ref().take(run));
             } else if let Some(record) = records.next() {
                 let key = made.next().unwrap_or_else(|| self.key.key(&record));
-                self.add(&key, record, watermark, out);
+                self.add(open, &key, record, watermark, out);
                 full(out);
             }
         }
@@ -276,8 +299,14 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> EventLogic<D> for Pane
         Ok(())
     }
 
-    fn on_watermark(&mut self, watermark: EventTime, out: &mut EventOut<F::Out, D>) -> Result<()> {
-        let Panes { settings, function, open, panes, free, last, .. } = self;
+    fn on_watermark(
+        &mut self,
+        open: &mut OpenPanes<K, F::Acc>,
+        watermark: EventTime,
+        out: &mut EventOut<F::Out, D>,
+    ) -> Result<()> {
+        let Panes { settings, function, .. } = self;
+        let OpenPanes { open, panes, free, last } = open;
         open.retain(|window, index| {
             let Some(pane) = panes.get_mut(*index) else { return false };
             let due = settings.trigger.next_event_time(window, pane.fired_to);

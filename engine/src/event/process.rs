@@ -12,9 +12,13 @@ use crate::event::driver::{EventLogic, EventOut};
 use crate::event::stream::Timed;
 use crate::hash::Key;
 use crate::machine;
-use crate::process::Collector;
+use crate::process::{Collector, ForRound, Renewable, swap_function};
 
 /// A function on the records of a keyed stream with event time: a state `S` per key, and timers.
+///
+/// In the body of an iteration the states of keys live over all rounds, unless operators begin anew in each round
+/// there. Timers are those of a round always: the watermark of the round in which one was asked for makes it due, and
+/// at the end of the round all are. One for processing time that is not due by then is dropped.
 pub trait EventProcessFunction<K, D> {
     /// State of one key; made by `Default` at the key's first record.
     type State: Default + 'static;
@@ -48,6 +52,15 @@ pub trait EventProcessFunction<K, D> {
         _out: &mut EventCollector<'_, Self::Out>,
     ) -> Result<()> {
         Ok(())
+    }
+
+    /// What serves the next round, where operators begin anew in each round of a loop; there the states of keys do
+    /// too. Default: nothing can.
+    fn for_next_round(&self) -> ForRound<Self>
+    where
+        Self: Sized,
+    {
+        ForRound::Refused
     }
 }
 
@@ -124,27 +137,37 @@ impl TimerContext {
     }
 }
 
-/// Runs an [`EventProcessFunction`] with the states and timers of this worker's keys.
+/// Runs an [`EventProcessFunction`] with the states of this worker's keys.
 pub(crate) struct Processed<K, D, F: EventProcessFunction<K, D>> {
     f: F,
     key: Rc<dyn Fn(&D) -> K>,
     states: FxHashMap<K, F::State>,
-    event_timers: BTreeMap<EventTime, BTreeSet<K>>,
-    processing_timers: BTreeMap<Instant, Vec<K>>,
     context: TimerContext,
+}
+
+/// The timers that were asked for.
+pub(crate) struct Timers<K> {
+    event: BTreeMap<EventTime, BTreeSet<K>>,
+    processing: BTreeMap<Instant, Vec<K>>,
+}
+
+impl<K> Default for Timers<K> {
+    fn default() -> Self {
+        Timers { event: BTreeMap::new(), processing: BTreeMap::new() }
+    }
 }
 
 impl<K: Key, D, F: EventProcessFunction<K, D>> Processed<K, D, F> {
     pub(crate) fn new(f: F, key: Rc<dyn Fn(&D) -> K>) -> Self {
         let watermark = EventTime::MIN;
         let context = TimerContext { timestamp: watermark, watermark, asked: Vec::new(), clears: false };
-        let (states, event_timers) = (FxHashMap::default(), BTreeMap::new());
-        Processed { f, key, states, event_timers, processing_timers: BTreeMap::new(), context }
+        Processed { f, key, states: FxHashMap::default(), context }
     }
 
     /// Calls the function for `key` at `timestamp`, then does what it asked for.
     fn call(
         &mut self,
+        timers: &mut Timers<K>,
         key: &K,
         timestamp: EventTime,
         results: &mut Collector<Timed<F::Out>>,
@@ -165,15 +188,15 @@ impl<K: Key, D, F: EventProcessFunction<K, D>> Processed<K, D, F> {
         for asked in self.context.asked.drain(..) {
             match asked {
                 Asked::Register(time) => {
-                    self.event_timers.entry(time).or_default().insert(key.clone());
+                    timers.event.entry(time).or_default().insert(key.clone());
                 }
                 Asked::Delete(time) => {
-                    if let Some(keys) = self.event_timers.get_mut(&time) {
+                    if let Some(keys) = timers.event.get_mut(&time) {
                         keys.remove(key);
                     }
                 }
                 Asked::After(delay) => {
-                    self.processing_timers.entry(machine::now() + delay).or_default().push(key.clone());
+                    timers.processing.entry(machine::now() + delay).or_default().push(key.clone());
                 }
             }
         }
@@ -181,13 +204,13 @@ impl<K: Key, D, F: EventProcessFunction<K, D>> Processed<K, D, F> {
     }
 
     /// Runs the event-time timers that the watermark has passed, those asked for on the way included.
-    fn run_timers(&mut self, results: &mut Collector<Timed<F::Out>>) -> Result<()> {
+    fn run_timers(&mut self, timers: &mut Timers<K>, results: &mut Collector<Timed<F::Out>>) -> Result<()> {
         let watermark = self.context.watermark;
         let passed = |time: EventTime| time < watermark || watermark == EventTime::MAX;
-        while let Some(entry) = self.event_timers.first_entry().filter(|entry| passed(*entry.key())) {
+        while let Some(entry) = timers.event.first_entry().filter(|entry| passed(*entry.key())) {
             let (time, keys) = entry.remove_entry();
             for key in keys {
-                self.call(&key, time, results, |f, state, context, out| {
+                self.call(timers, &key, time, results, |f, state, context, out| {
                     f.on_timer(&key, state, Timer::EventTime(time), context, out)
                 })?;
             }
@@ -196,43 +219,69 @@ impl<K: Key, D, F: EventProcessFunction<K, D>> Processed<K, D, F> {
     }
 }
 
+impl<K: Key, D, F: EventProcessFunction<K, D> + 'static> Renewable for Processed<K, D, F> {
+    type State = (Option<F>, FxHashMap<K, F::State>);
+
+    fn fresh(&self) -> ForRound<Self::State> {
+        self.f.for_next_round().with(FxHashMap::default)
+    }
+
+    fn swap(&mut self, (f, states): &mut Self::State) {
+        swap_function(&mut self.f, f);
+        std::mem::swap(&mut self.states, states);
+    }
+}
+
 impl<K: Key, D: 'static, F: EventProcessFunction<K, D> + 'static> EventLogic<D> for Processed<K, D, F> {
     type Out = F::Out;
+    type Pending = Timers<K>;
 
     fn on_record(
         &mut self,
+        timers: &mut Timers<K>,
         record: Timed<D>,
-        _watermark: EventTime,
+        watermark: EventTime,
         out: &mut EventOut<F::Out, D>,
     ) -> Result<()> {
+        self.context.watermark = watermark;
         let Timed { timestamp, value } = record;
         let key = (self.key)(&value);
-        self.call(&key, timestamp, &mut out.results, |f, state, context, out| {
+        self.call(timers, &key, timestamp, &mut out.results, |f, state, context, out| {
             f.process(&key, state, value, context, out)
         })?;
         // A timer for a time that has passed is due at once.
-        self.run_timers(&mut out.results)
+        self.run_timers(timers, &mut out.results)
     }
 
-    fn on_watermark(&mut self, watermark: EventTime, out: &mut EventOut<F::Out, D>) -> Result<()> {
+    fn on_watermark(
+        &mut self,
+        timers: &mut Timers<K>,
+        watermark: EventTime,
+        out: &mut EventOut<F::Out, D>,
+    ) -> Result<()> {
         self.context.watermark = watermark;
-        self.run_timers(&mut out.results)
+        self.run_timers(timers, &mut out.results)
     }
 
-    fn on_processing_time(&mut self, out: &mut EventOut<F::Out, D>) -> Result<Option<Duration>> {
-        if self.processing_timers.is_empty() {
+    fn on_processing_time(
+        &mut self,
+        timers: &mut Timers<K>,
+        watermark: EventTime,
+        out: &mut EventOut<F::Out, D>,
+    ) -> Result<Option<Duration>> {
+        if timers.processing.is_empty() {
             return Ok(None);
         }
+        self.context.watermark = watermark;
         let now = machine::now();
-        while let Some(entry) = self.processing_timers.first_entry().filter(|entry| *entry.key() <= now) {
+        while let Some(entry) = timers.processing.first_entry().filter(|entry| *entry.key() <= now) {
             for key in entry.remove() {
-                let watermark = self.context.watermark;
-                self.call(&key, watermark, &mut out.results, |f, state, context, out| {
+                self.call(timers, &key, watermark, &mut out.results, |f, state, context, out| {
                     f.on_timer(&key, state, Timer::ProcessingTime, context, out)
                 })?;
             }
         }
-        self.run_timers(&mut out.results)?;
-        Ok(self.processing_timers.keys().next().map(|due| due.saturating_duration_since(now)))
+        self.run_timers(timers, &mut out.results)?;
+        Ok(timers.processing.keys().next().map(|due| due.saturating_duration_since(now)))
     }
 }

@@ -15,17 +15,27 @@ use crate::event::window::TimeWindow;
 use crate::event::window_function::WindowFunction;
 use crate::event::windowed::WindowSettings;
 use crate::hash::Key;
-use crate::process::Collector;
+use crate::process::{Collector, ForRound, Renewable};
 
-/// The open sessions of each key, and the times at which something is due.
+/// Session windows, and what is computed of them.
 pub(crate) struct Sessions<K, D, F: WindowFunction<K, D>> {
     key: Rc<dyn Fn(&D) -> K>,
     settings: WindowSettings,
     function: F,
-    sessions: FxHashMap<K, Vec<Session<F::Acc>>>,
+}
+
+/// The sessions that are open.
+pub(crate) struct OpenSessions<K, A> {
+    sessions: FxHashMap<K, Vec<Session<A>>>,
     /// Keys to look at when the watermark has come so far: one entry per session, which is moved on only when it
     /// is looked at, however many records the session has grown by in the meantime.
     due: BTreeMap<EventTime, Vec<K>>,
+}
+
+impl<K, A> Default for OpenSessions<K, A> {
+    fn default() -> Self {
+        OpenSessions { sessions: FxHashMap::default(), due: BTreeMap::new() }
+    }
 }
 
 struct Session<A> {
@@ -39,17 +49,21 @@ struct Session<A> {
 
 impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> Sessions<K, D, F> {
     pub(crate) fn new(key: Rc<dyn Fn(&D) -> K>, settings: WindowSettings, function: F) -> Self {
-        let (sessions, due) = (FxHashMap::default(), BTreeMap::new());
-        Sessions { key, settings, function, sessions, due }
+        Sessions { key, settings, function }
     }
 
     /// Takes the sessions of `key` that `window` joins together out, and returns them as one with it.
-    fn joined(&mut self, key: &K, of_record: TimeWindow) -> Session<F::Acc> {
+    fn joined(
+        &mut self,
+        all: &mut OpenSessions<K, F::Acc>,
+        key: &K,
+        of_record: TimeWindow,
+    ) -> Session<F::Acc> {
         let function = &mut self.function;
         let mut window = of_record;
         let mut cell: Option<Cell<F::Acc>> = None;
         let (mut fired_to, mut noted) = (EventTime::MIN, EventTime::MAX);
-        if let Some(open) = self.sessions.get_mut(key) {
+        if let Some(open) = all.sessions.get_mut(key) {
             // No two open sessions touch each other, so none but those that the record touches are joined.
             for session in open.extract_if(.., |session| session.window.touches(&of_record)) {
                 window = window.cover(&session.window);
@@ -75,8 +89,14 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> Sessions<K, D, F> {
     }
 
     /// Evaluates the sessions of `key` that are due, and drops those that are gone.
-    fn visit(&mut self, key: &K, watermark: EventTime, results: &mut Collector<Timed<F::Out>>) {
-        let Some(mut open) = self.sessions.remove(key) else { return };
+    fn visit(
+        &mut self,
+        all: &mut OpenSessions<K, F::Acc>,
+        key: &K,
+        watermark: EventTime,
+        results: &mut Collector<Timed<F::Out>>,
+    ) {
+        let Some(mut open) = all.sessions.remove(key) else { return };
         open.sort_unstable_by_key(|session| session.window);
         open.retain_mut(|session| {
             let (window, trigger) = (session.window, &self.settings.trigger);
@@ -95,27 +115,40 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> Sessions<K, D, F> {
             session.noted = self.next_look(session);
             // Nothing comes after the end of time, not even for a session that reaches to it.
             if session.noted > watermark {
-                self.due.entry(session.noted).or_default().push(key.clone());
+                all.due.entry(session.noted).or_default().push(key.clone());
             }
         }
         if !open.is_empty() {
-            self.sessions.insert(key.clone(), open);
+            all.sessions.insert(key.clone(), open);
         }
     }
 }
 
+/// The function keeps nothing between sessions, and each round has its own.
+impl<K: Key, D, F: WindowFunction<K, D>> Renewable for Sessions<K, D, F> {
+    type State = ();
+
+    fn fresh(&self) -> ForRound<()> {
+        ForRound::Same
+    }
+
+    fn swap(&mut self, (): &mut ()) {}
+}
+
 impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> EventLogic<D> for Sessions<K, D, F> {
     type Out = F::Out;
+    type Pending = OpenSessions<K, F::Acc>;
 
     fn on_record(
         &mut self,
+        all: &mut OpenSessions<K, F::Acc>,
         record: Timed<D>,
         watermark: EventTime,
         out: &mut EventOut<F::Out, D>,
     ) -> Result<()> {
         let Some(window) = self.settings.windows.only_window(record.timestamp) else { return Ok(()) };
         let key = (self.key)(&record.value);
-        let mut session = self.joined(&key, window);
+        let mut session = self.joined(all, &key, window);
         let window = session.window;
         if self.settings.is_gone(&window, watermark) {
             out.late.emit(record);
@@ -134,18 +167,23 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> EventLogic<D> for Sess
         let next = self.next_look(&session);
         if next < session.noted {
             session.noted = next;
-            self.due.entry(next).or_default().push(key.clone());
+            all.due.entry(next).or_default().push(key.clone());
         }
-        self.sessions.entry(key).or_default().push(session);
+        all.sessions.entry(key).or_default().push(session);
         Ok(())
     }
 
-    fn on_watermark(&mut self, watermark: EventTime, out: &mut EventOut<F::Out, D>) -> Result<()> {
-        while let Some(entry) = self.due.first_entry().filter(|entry| *entry.key() <= watermark) {
+    fn on_watermark(
+        &mut self,
+        all: &mut OpenSessions<K, F::Acc>,
+        watermark: EventTime,
+        out: &mut EventOut<F::Out, D>,
+    ) -> Result<()> {
+        while let Some(entry) = all.due.first_entry().filter(|entry| *entry.key() <= watermark) {
             let mut keys = entry.remove();
             keys.sort_unstable();
             keys.dedup();
-            keys.iter().for_each(|key| self.visit(key, watermark, &mut out.results));
+            keys.iter().for_each(|key| self.visit(all, key, watermark, &mut out.results));
         }
         Ok(())
     }
@@ -166,19 +204,19 @@ mod tests {
         let count = Folded { create: || 0u64, add, merge: |a: u64, b: u64| a + b };
         let settings = WindowSettings::new(Windows::session(Duration::from_millis(10)).unwrap());
         let mut sessions = Sessions::new(Rc::new(|_: &i64| 0u8), settings, count);
-        let mut out = EventOut::new();
+        let (mut all, mut out) = (OpenSessions::default(), EventOut::new());
         for timestamp in (0..1000).chain(2000..2005) {
-            sessions.on_record(Timed { timestamp, value: timestamp }, 0, &mut out).unwrap();
+            sessions.on_record(&mut all, Timed { timestamp, value: timestamp }, 0, &mut out).unwrap();
         }
-        assert_eq!(sessions.due.values().map(Vec::len).sum::<usize>(), 2);
+        assert_eq!(all.due.values().map(Vec::len).sum::<usize>(), 2);
         let mut fired_at = |watermark| {
-            sessions.on_watermark(watermark, &mut out).unwrap();
+            sessions.on_watermark(&mut all, watermark, &mut out).unwrap();
             let results = out.results.drain().into_iter();
             results.map(|r| (r.value.window.start, r.value.window.end, r.value.value)).collect::<Vec<_>>()
         };
         assert_eq!(fired_at(1008), []);
         assert_eq!(fired_at(1009), [(0, 1009, 1000)]);
         assert_eq!(fired_at(EventTime::MAX), [(2000, 2014, 5)]);
-        assert!(sessions.sessions.is_empty() && sessions.due.is_empty());
+        assert!(all.sessions.is_empty() && all.due.is_empty());
     }
 }

@@ -3,7 +3,7 @@
 use std::panic::Location;
 use std::time::{Duration, Instant};
 
-use crate::clock::{EventClock, EventTime};
+use crate::clock::{EventClock, EventTime, Watermark};
 use crate::env::Env;
 use crate::error::Result;
 use crate::event::idle::{Idleness, Seat};
@@ -67,12 +67,13 @@ impl<'s> Env<'s> {
             let seat = Seat { run, worker, workers, activation: activation.clone() };
             let idleness = strategy.idle_after.map(|timeout| Idleness::new(timeout, stream, seat));
             let mut clocks = SplitClocks::new(reader.splits(), &strategy, idleness);
+            let mut watermark = EventTime::MIN;
             move |_frontiers| {
                 let Some(now) = &mut promise else { return Ok(()) };
                 if gate.is_held() {
                     // The end of the hold activates the source again.
                     reader.note_hold();
-                    clocks.note_hold(now.time().inner);
+                    clocks.note_hold(watermark);
                     return Ok(());
                 }
                 let status = reader.read(
@@ -85,17 +86,17 @@ impl<'s> Env<'s> {
                         output.send_promised(now, [&mut stamped]);
                     },
                 )?;
-                let watermark = clocks.watermark(now.time().inner);
+                watermark = clocks.watermark(watermark);
                 match status {
                     SourceStatus::Ready => activation.wake(),
                     SourceStatus::Idle(pause) => activation.wake_after(pause),
                     SourceStatus::Done => {
-                        clocks.end(watermark);
+                        clocks.end();
                         promise = None;
                         return Ok(());
                     }
                 }
-                now.advance_to(&EventClock::new(now.time().outer, watermark))
+                now.advance_to(&EventClock::new(now.time().outer, Watermark::at(watermark)))
             }
         });
         EventStream::from_edge(edge, self.place().clone())
@@ -142,7 +143,7 @@ impl SplitClocks {
         if let Some(idleness) = &mut self.idleness {
             let now = machine::now();
             self.splits.iter_mut().for_each(|clock| clock.last_record = now);
-            idleness.follow(watermark, true);
+            idleness.follow(Vec::new(), watermark, true);
         }
     }
 
@@ -160,15 +161,15 @@ impl SplitClocks {
         let least = open().filter(|clock| is_active(clock)).map(reached).min();
         let watermark = least.or_else(|| open().map(reached).max()).map_or(now, |reached| reached.max(now));
         match &mut self.idleness {
-            Some(idleness) => idleness.follow(watermark, std::mem::take(&mut self.had_records)),
+            Some(idleness) => idleness.follow(Vec::new(), watermark, std::mem::take(&mut self.had_records)),
             None => watermark,
         }
     }
 
     /// There will be no more records.
-    fn end(&mut self, watermark: EventTime) {
+    fn end(&mut self) {
         if let Some(idleness) = &mut self.idleness {
-            idleness.end(watermark);
+            idleness.end(false);
         }
     }
 }

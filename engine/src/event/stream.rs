@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::{Epoch, EventTime};
+use crate::clock::{Clock, Epoch, EventClock, EventTime};
 use crate::collect::Collected;
 use crate::edge::Place;
 use crate::error::Result;
-use crate::event::driver::{EventEdge, OuterEvents};
+use crate::event::driver::EventEdge;
 use crate::event::keyed::KeyedEventStream;
 use crate::event::window::Windows;
 use crate::event::windowed::WindowedStream;
@@ -35,41 +35,56 @@ impl<D> Timed<D> {
 /// Transformations keep a record's timestamp. The watermark of an operator is *W* when no record with a timestamp
 /// below *W* is to come that is not late (Flink's watermark is *W* - 1). It is the exact minimum over all workers
 /// and records on their way. At the end of the input it is the end of time, so every window fires.
-pub struct EventStream<'s, D> {
-    inner: DataStream<'s, Timed<D>, OuterEvents>,
-    around: Place<'s, Epoch>,
+///
+/// # In the body of an iteration
+/// Event time runs anew in every round: a round is a stream of its own. Its watermark follows its records and is the
+/// end of time when the round is complete; so windows fire, timers are due and joins forget at the end of their round
+/// at the latest, and what they emit belongs to it. Records of two rounds are never in one window or one pair, and no
+/// record makes one of another round late. In a loop inside another, each round of each run is one of these streams.
+///
+/// A round 0 that goes on, because there is still data to come, has windows that fire as its watermark moves. The
+/// watermark of a later round begins to move when the round before it is complete: until then it is not known on every
+/// worker whether records are to come. What is emitted when the iteration has ended is a round of its own, whose
+/// windows fire at its end.
+///
+/// To feed results back, turn to a plain stream with [`into_stream`](Self::into_stream); what comes back gets new
+/// timestamps, by another [`assign_timestamps_and_watermarks`](DataStream::assign_timestamps_and_watermarks). A stream
+/// that enters the loop leaves its event time outside, and gets it anew in the same way.
+pub struct EventStream<'s, D, T: Clock = Epoch> {
+    inner: DataStream<'s, Timed<D>, EventClock<T>>,
+    around: Place<'s, T>,
 }
 
-impl<D: Clone + 'static> Clone for EventStream<'_, D> {
+impl<D: Clone + 'static, T: Clock> Clone for EventStream<'_, D, T> {
     fn clone(&self) -> Self {
         EventStream { inner: self.inner.clone(), around: self.around.clone() }
     }
 }
 
-impl<D> std::fmt::Debug for EventStream<'_, D> {
+impl<D, T: Clock> std::fmt::Debug for EventStream<'_, D, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("EventStream").field(&self.inner).finish()
     }
 }
 
-impl<'s, D: 'static> EventStream<'s, D> {
-    pub(crate) fn from_edge(edge: EventEdge<'s, D>, around: Place<'s, Epoch>) -> Self {
+impl<'s, D: 'static, T: Clock> EventStream<'s, D, T> {
+    pub(crate) fn from_edge(edge: EventEdge<'s, D, T>, around: Place<'s, T>) -> Self {
         EventStream { inner: DataStream::from_edge(edge), around }
     }
 
-    pub(crate) fn into_parts(self) -> (EventEdge<'s, D>, Place<'s, Epoch>) {
+    pub(crate) fn into_parts(self) -> (EventEdge<'s, D, T>, Place<'s, T>) {
         (self.inner.into_edge(), self.around)
     }
 
     /// The records without their timestamps: back to a plain stream.
     #[must_use]
-    pub fn into_stream(self) -> DataStream<'s, D> {
+    pub fn into_stream(self) -> DataStream<'s, D, T> {
         self.into_timed_stream().map(|timed| timed.value)
     }
 
     /// The records with their timestamps, as a plain stream.
     #[must_use]
-    pub fn into_timed_stream(self) -> DataStream<'s, Timed<D>> {
+    pub fn into_timed_stream(self) -> DataStream<'s, Timed<D>, T> {
         DataStream::from_edge(self.around.leave_event_time(self.inner.into_edge()))
     }
 
@@ -81,13 +96,13 @@ impl<'s, D: 'static> EventStream<'s, D> {
 
     /// Replaces each record by `f` of it.
     #[track_caller]
-    pub fn map<E: 'static>(self, mut f: impl FnMut(D) -> E + 'static) -> EventStream<'s, E> {
+    pub fn map<E: 'static>(self, mut f: impl FnMut(D) -> E + 'static) -> EventStream<'s, E, T> {
         EventStream { inner: self.inner.map(move |timed| timed.map(&mut f)), around: self.around }
     }
 
     /// As [`map`](Self::map), for a function that can fail: its error ends the run.
     #[track_caller]
-    pub fn try_map<E: 'static>(self, mut f: impl FnMut(D) -> Result<E> + 'static) -> EventStream<'s, E> {
+    pub fn try_map<E: 'static>(self, mut f: impl FnMut(D) -> Result<E> + 'static) -> EventStream<'s, E, T> {
         let inner =
             self.inner.try_map(move |Timed { timestamp, value }| Ok(Timed { timestamp, value: f(value)? }));
         EventStream { inner, around: self.around }
@@ -104,7 +119,7 @@ impl<'s, D: 'static> EventStream<'s, D> {
     pub fn flat_map<I: IntoIterator<Item: 'static>>(
         self,
         mut f: impl FnMut(D) -> I + 'static,
-    ) -> EventStream<'s, I::Item> {
+    ) -> EventStream<'s, I::Item, T> {
         let inner = self.inner.flat_map(move |Timed { timestamp, value }| {
             f(value).into_iter().map(move |value| Timed { timestamp, value })
         });
@@ -143,7 +158,7 @@ impl<'s, D: 'static> EventStream<'s, D> {
 
     /// Partitions the stream by key: all records of one key are handled by the worker that owns the key.
     #[track_caller]
-    pub fn key_by<K: Key>(self, key: impl Fn(&D) -> K + 'static) -> KeyedEventStream<'s, K, D>
+    pub fn key_by<K: Key>(self, key: impl Fn(&D) -> K + 'static) -> KeyedEventStream<'s, K, D, T>
     where
         D: Record,
     {
@@ -152,7 +167,7 @@ impl<'s, D: 'static> EventStream<'s, D> {
 
     /// Windows over all records together, whatever their key: on one worker.
     #[track_caller]
-    pub fn window_all(self, windows: Windows) -> WindowedStream<'s, (), D>
+    pub fn window_all(self, windows: Windows) -> WindowedStream<'s, (), D, T>
     where
         D: Record,
     {

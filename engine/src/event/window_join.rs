@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::{Clock, Epoch};
 use crate::event::interval_join::IntervalJoin;
 use crate::event::keyed::KeyedEventStream;
 use crate::event::stream::EventStream;
@@ -25,20 +26,20 @@ pub(crate) enum Side<L, R> {
 }
 
 /// Two streams with event time, partitioned by the same key; see [`KeyedEventStream::join`].
-pub struct JoinedStreams<'s, K, L, R> {
-    sides: KeyedEventStream<'s, K, Side<L, R>>,
+pub struct JoinedStreams<'s, K, L, R, T: Clock = Epoch> {
+    sides: KeyedEventStream<'s, K, Side<L, R>, T>,
 }
 
-impl<K, L, R> std::fmt::Debug for JoinedStreams<'_, K, L, R> {
+impl<K, L, R, T: Clock> std::fmt::Debug for JoinedStreams<'_, K, L, R, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("JoinedStreams").field(&self.sides).finish()
     }
 }
 
-impl<'s, K: Key, L: Record> KeyedEventStream<'s, K, L> {
+impl<'s, K: Key, L: Record, T: Clock> KeyedEventStream<'s, K, L, T> {
     /// Puts this stream beside another with the same type of key, to join records of equal key by
     /// [`window`](JoinedStreams::window) or [`between`](JoinedStreams::between) times.
-    pub fn join<R: Record>(self, other: KeyedEventStream<'s, K, R>) -> JoinedStreams<'s, K, L, R> {
+    pub fn join<R: Record>(self, other: KeyedEventStream<'s, K, R, T>) -> JoinedStreams<'s, K, L, R, T> {
         let (left_key, right_key) = (self.key, other.key);
         let sides = self.stream.map(Side::Left).union(other.stream.map(Side::Right));
         let key = move |side: &Side<L, R>| match side {
@@ -49,9 +50,9 @@ impl<'s, K: Key, L: Record> KeyedEventStream<'s, K, L> {
     }
 }
 
-impl<'s, K: Key, L: Record, R: Record> JoinedStreams<'s, K, L, R> {
+impl<'s, K: Key, L: Record, R: Record, T: Clock> JoinedStreams<'s, K, L, R, T> {
     /// Joins what falls in the same window.
-    pub fn window(self, windows: Windows) -> WindowJoin<'s, K, L, R> {
+    pub fn window(self, windows: Windows) -> WindowJoin<'s, K, L, R, T> {
         WindowJoin { windowed: self.sides.window(windows) }
     }
 
@@ -60,23 +61,23 @@ impl<'s, K: Key, L: Record, R: Record> JoinedStreams<'s, K, L, R> {
     ///
     /// # Errors
     /// `lower` is above `upper`.
-    pub fn between(self, lower: i64, upper: i64) -> crate::error::Result<IntervalJoin<'s, K, L, R>> {
+    pub fn between(self, lower: i64, upper: i64) -> crate::error::Result<IntervalJoin<'s, K, L, R, T>> {
         IntervalJoin::new(self.sides, lower, upper)
     }
 }
 
 /// A join within windows, before it is said what to make of the pairs.
-pub struct WindowJoin<'s, K, L, R> {
-    windowed: WindowedStream<'s, K, Side<L, R>>,
+pub struct WindowJoin<'s, K, L, R, T: Clock = Epoch> {
+    windowed: WindowedStream<'s, K, Side<L, R>, T>,
 }
 
-impl<K, L, R> std::fmt::Debug for WindowJoin<'_, K, L, R> {
+impl<K, L, R, T: Clock> std::fmt::Debug for WindowJoin<'_, K, L, R, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("WindowJoin").field(&self.windowed).finish()
     }
 }
 
-impl<'s, K: Key, L: Record, R: Record> WindowJoin<'s, K, L, R> {
+impl<'s, K: Key, L: Record, R: Record, T: Clock> WindowJoin<'s, K, L, R, T> {
     /// Sets when windows are evaluated; see [`WindowedStream::trigger`].
     #[must_use]
     pub fn trigger(self, trigger: impl Trigger) -> Self {
@@ -91,7 +92,7 @@ impl<'s, K: Key, L: Record, R: Record> WindowJoin<'s, K, L, R> {
 
     /// Calls `f` with every pair of a left and a right record of the same key and window.
     #[track_caller]
-    pub fn apply<O: 'static>(self, mut f: impl FnMut(&L, &R) -> O + 'static) -> EventStream<'s, O> {
+    pub fn apply<O: 'static>(self, mut f: impl FnMut(&L, &R) -> O + 'static) -> EventStream<'s, O, T> {
         let pairs = move |_: &K, _: TimeWindow, left: &[L], right: &[R], out: &mut Collector<O>| {
             for left in left {
                 right.iter().for_each(|right| out.emit(f(left, right)));
@@ -106,9 +107,10 @@ impl<'s, K: Key, L: Record, R: Record> WindowJoin<'s, K, L, R> {
     pub fn co_group<O: 'static>(
         self,
         f: impl FnMut(&K, TimeWindow, &[L], &[R], &mut Collector<O>) + 'static,
-    ) -> EventStream<'s, O> {
+    ) -> EventStream<'s, O, T> {
         let function = CoGrouped { f, collector: Collector::default(), of: PhantomData };
-        let results: WindowedResults<'s, O, _> = self.windowed.run("co_group", Location::caller(), function);
+        let results: WindowedResults<'s, O, _, T> =
+            self.windowed.run("co_group", Location::caller(), function);
         results.results
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::EventTime;
+use crate::clock::{Clock, Epoch, EventTime};
 use crate::event::keyed::KeyedEventStream;
 use crate::event::panes::Panes;
 use crate::event::sessions::Sessions;
@@ -33,16 +33,16 @@ pub struct WindowResult<K, R> {
 
 /// The two outputs of an operator with event time. Dropping one costs nothing.
 #[derive(Debug)]
-pub struct WindowedResults<'s, R, D> {
+pub struct WindowedResults<'s, R, D, T: Clock = Epoch> {
     /// The results.
-    pub results: EventStream<'s, R>,
+    pub results: EventStream<'s, R, T>,
     /// Records that came when all of their windows were gone: as they are, with their timestamps.
-    pub late: EventStream<'s, D>,
+    pub late: EventStream<'s, D, T>,
 }
 
 /// Windows over a keyed stream, before it is said what to compute.
-pub struct WindowedStream<'s, K, D> {
-    keyed: KeyedEventStream<'s, K, D>,
+pub struct WindowedStream<'s, K, D, T: Clock = Epoch> {
+    keyed: KeyedEventStream<'s, K, D, T>,
     settings: WindowSettings,
 }
 
@@ -86,7 +86,7 @@ impl WindowSettings {
     }
 }
 
-impl<K, D> std::fmt::Debug for WindowedStream<'_, K, D> {
+impl<K, D, T: Clock> std::fmt::Debug for WindowedStream<'_, K, D, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let settings = &self.settings;
         f.debug_struct("WindowedStream")
@@ -97,8 +97,8 @@ impl<K, D> std::fmt::Debug for WindowedStream<'_, K, D> {
     }
 }
 
-impl<'s, K: Key, D: Record> WindowedStream<'s, K, D> {
-    pub(crate) fn new(keyed: KeyedEventStream<'s, K, D>, windows: Windows) -> Self {
+impl<'s, K: Key, D: Record, T: Clock> WindowedStream<'s, K, D, T> {
+    pub(crate) fn new(keyed: KeyedEventStream<'s, K, D, T>, windows: Windows) -> Self {
         WindowedStream { keyed, settings: WindowSettings::new(windows) }
     }
 
@@ -120,7 +120,7 @@ impl<'s, K: Key, D: Record> WindowedStream<'s, K, D> {
 
     /// Keeps an aggregate of each window: memory does not grow with the records.
     #[track_caller]
-    pub fn aggregate<G>(self, aggregate: G) -> WindowedResults<'s, WindowResult<K, G::Out>, D>
+    pub fn aggregate<G>(self, aggregate: G) -> WindowedResults<'s, WindowResult<K, G::Out>, D, T>
     where
         G: AggregateFunction<In = D>,
     {
@@ -129,7 +129,10 @@ impl<'s, K: Key, D: Record> WindowedStream<'s, K, D> {
 
     /// Combines the records of each window two by two; `combine` must be associative and commutative.
     #[track_caller]
-    pub fn reduce(self, combine: impl Fn(D, D) -> D + 'static) -> WindowedResults<'s, WindowResult<K, D>, D> {
+    pub fn reduce(
+        self,
+        combine: impl Fn(D, D) -> D + 'static,
+    ) -> WindowedResults<'s, WindowResult<K, D>, D, T> {
         let combine = Rc::new(combine);
         let merging = Rc::clone(&combine);
         let add = move |acc: &mut Option<D>, record: D| {
@@ -152,7 +155,7 @@ impl<'s, K: Key, D: Record> WindowedStream<'s, K, D> {
 
     /// Counts the records of each window.
     #[track_caller]
-    pub fn count(self) -> WindowedResults<'s, WindowResult<K, u64>, D> {
+    pub fn count(self) -> WindowedResults<'s, WindowResult<K, u64>, D, T> {
         let add = |n: &mut u64, _record: D| *n += 1;
         let folded = Folded { create: || 0, add, merge: |a: u64, b: u64| a + b };
         self.run("window_count", Location::caller(), folded)
@@ -160,7 +163,7 @@ impl<'s, K: Key, D: Record> WindowedStream<'s, K, D> {
 
     /// Adds up a number of each record of a window.
     #[track_caller]
-    pub fn sum<N>(self, number: impl Fn(&D) -> N + 'static) -> WindowedResults<'s, WindowResult<K, N>, D>
+    pub fn sum<N>(self, number: impl Fn(&D) -> N + 'static) -> WindowedResults<'s, WindowResult<K, N>, D, T>
     where
         N: Default + Clone + std::ops::AddAssign + 'static,
     {
@@ -178,7 +181,7 @@ impl<'s, K: Key, D: Record> WindowedStream<'s, K, D> {
     pub fn process<R: 'static>(
         self,
         f: impl FnMut(&K, TimeWindow, &[D], &mut Collector<R>) + 'static,
-    ) -> WindowedResults<'s, R, D> {
+    ) -> WindowedResults<'s, R, D, T> {
         self.run("window_process", Location::caller(), OfRecords::new(f))
     }
 
@@ -187,7 +190,7 @@ impl<'s, K: Key, D: Record> WindowedStream<'s, K, D> {
         name: &str,
         location: &'static Location<'static>,
         function: F,
-    ) -> WindowedResults<'s, F::Out, D> {
+    ) -> WindowedResults<'s, F::Out, D, T> {
         let (keyed, settings) = (self.keyed, self.settings);
         if matches!(settings.windows.0, Kind::Session { .. }) {
             let key = Rc::clone(&keyed.key);

@@ -5,7 +5,7 @@ use timely::dataflow::channels::Message;
 use timely::dataflow::operators::generic::InputHandleCore;
 use timely::dataflow::operators::{Capability, InputCapability};
 
-use crate::clock::AnyClock;
+use crate::clock::{AnyClock, EventClock, Watermark};
 use crate::error::{Error, Result};
 use crate::operator::Batch;
 
@@ -81,6 +81,15 @@ impl<T: AnyClock> Token<T> {
     #[inline]
     pub fn promise(&self, port: usize) -> Promise<T> {
         Promise::new(self.capability.delayed(&self.time(), port))
+    }
+}
+
+impl<T: AnyClock> Token<EventClock<T>> {
+    /// The right to send on output `port` at the batch's outer time, behind all event times: where the input says
+    /// nothing about these.
+    pub(crate) fn silent_promise(&self, port: usize) -> Promise<EventClock<T>> {
+        let silent = EventClock::new(self.time().outer, Watermark::SILENT);
+        Promise::new(self.capability.delayed(&silent, port))
     }
 }
 

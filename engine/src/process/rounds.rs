@@ -125,7 +125,8 @@ fn open_span<'a, T: Clock, S>(
     Ok(&mut span.1)
 }
 
-fn state<S>(fresh: ForRound<S>) -> Result<S> {
+/// The state of a function that is known to have one.
+pub(crate) fn state<S>(fresh: ForRound<S>) -> Result<S> {
     match fresh {
         ForRound::Fresh(state) => Ok(state),
         _ => Err(Error::internal("an operator that can not begin anew is in a round of its own")),

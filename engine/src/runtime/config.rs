@@ -1,9 +1,14 @@
 //! How many threads and processes a job runs on.
 
+mod cache;
 mod flags;
 mod hosts;
+mod size;
 
+use std::path::PathBuf;
 use std::time::Duration;
+
+pub use size::ByteSize;
 
 use crate::error::{Error, Result};
 use crate::feedback::LoopState;
@@ -28,6 +33,8 @@ use crate::runtime::stop::StopHandle;
 /// | version of the program | | | empty | up to 32 bytes |
 /// | number of the attempt | `--attempt` | `WATERWHEEL_ATTEMPT` | 1 | any |
 /// | records in flight on one exchange | `--max-in-flight` | `WATERWHEEL_MAX_IN_FLIGHT` | 262144 | 0 (no limit) or more |
+/// | memory for data caches per process, bytes | `--cache-memory` | `WATERWHEEL_CACHE_MEMORY` | 1G | 0 (all on disk) or more; K, M, G and T are allowed |
+/// | directory of data caches | `--cache-dir` | `WATERWHEEL_CACHE_DIR` | the system's for temporary files | a path |
 ///
 /// All processes must agree on the numbers of processes and threads, job name, program version, attempt and
 /// secret; one that does not is refused. They must also build the same graph: one that does not ends the run.
@@ -58,6 +65,8 @@ pub struct RuntimeConfig {
     pub(crate) max_in_flight_records: usize,
     pub(crate) flow_state: FlowState,
     pub(crate) loop_state: Option<LoopState>,
+    pub(crate) cache_memory_bytes: u64,
+    pub(crate) cache_dir: Option<PathBuf>,
 }
 
 /// Upper limit of threads and of processes.
@@ -84,6 +93,8 @@ impl Default for RuntimeConfig {
             max_in_flight_records: RuntimeConfig::DEFAULT_MAX_IN_FLIGHT_RECORDS,
             flow_state: FlowState::default(),
             loop_state: None,
+            cache_memory_bytes: RuntimeConfig::DEFAULT_CACHE_MEMORY_BYTES,
+            cache_dir: None,
         }
     }
 }
@@ -101,7 +112,9 @@ impl RuntimeConfig {
       --attempt N              number of this attempt at the job [env: WATERWHEEL_ATTEMPT] [default: 1]
       --connect-timeout SECS   time to wait for the other processes at the start [default: 30]
       --heartbeat-timeout SECS silence after which a process counts as hung; 0: never [default: 10]
-      --max-in-flight N  records in flight on one exchange, 0 for no limit [env: WATERWHEEL_MAX_IN_FLIGHT] [default: 262144]";
+      --max-in-flight N  records in flight on one exchange, 0 for no limit [env: WATERWHEEL_MAX_IN_FLIGHT] [default: 262144]
+      --cache-memory SIZE  memory for data caches per process, 0 for none [env: WATERWHEEL_CACHE_MEMORY] [default: 1G]
+      --cache-dir DIR      where data caches put what does not fit [env: WATERWHEEL_CACHE_DIR] [default: temporary files]";
 
     /// Default of [`max_in_flight_records`](Self::max_in_flight_records): enough to keep all readers of an
     /// exchange busy, little enough to be forgotten.

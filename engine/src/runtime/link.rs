@@ -239,8 +239,8 @@ impl Listener {
             Notice::Watermark { stream, .. } if stream >= MAX_EXCHANGES => {
                 run.fail(Error::peer(format!("{peer} names stream {stream}, at most {MAX_EXCHANGES}")));
             }
-            Notice::Watermark { stream, worker, watermark, is_active } => {
-                run.board(stream).set(worker, Part { watermark, is_active });
+            Notice::Watermark { stream, worker, round, watermark, is_active } => {
+                run.board(stream).set(worker, Part { round, watermark, is_active });
             }
             Notice::Built(graph) => run.peer_has_built(peer, graph),
             Notice::SameGraph => run.graphs_agree(),

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
+use crate::cache::CacheSpace;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Board, Part};
 use crate::feedback::LoopGauges;
@@ -34,6 +35,7 @@ pub(crate) struct RunState {
     uids: Mutex<FxHashMap<(usize, String), &'static Location<'static>>>,
     agreement: Agreement,
     loop_gauges: Mutex<Option<Arc<LoopGauges>>>,
+    cache_space: Arc<CacheSpace>,
 }
 
 /// Locks even when another thread panicked: every critical section here leaves its data whole.
@@ -44,6 +46,16 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl RunState {
     pub(crate) fn with_ledger(ledger: Ledger) -> Self {
         RunState { ledger: Arc::new(ledger), ..Self::default() }
+    }
+
+    /// The same, with memory and files for data caches.
+    pub(crate) fn with_cache_space(self, cache_space: CacheSpace) -> Self {
+        RunState { cache_space: Arc::new(cache_space), ..self }
+    }
+
+    /// Memory and files for data caches.
+    pub(crate) fn cache_space(&self) -> &Arc<CacheSpace> {
+        &self.cache_space
     }
 
     /// What is in flight on the exchanges.
@@ -171,9 +183,9 @@ impl RunState {
 
     /// Tells the other processes how far a worker's part of a stream is.
     pub(crate) fn tell_watermark(&self, stream: usize, worker: usize, part: Part) {
-        let Part { watermark, is_active } = part;
+        let Part { round, watermark, is_active } = part;
         if let Some(links) = lock(&self.links).as_ref() {
-            links.send(&Notice::Watermark { stream, worker, watermark, is_active });
+            links.send(&Notice::Watermark { stream, worker, round, watermark, is_active });
         }
     }
 

@@ -19,7 +19,7 @@ pub(crate) struct Lanes {
 const MAGIC: [u8; 4] = *b"WWR\x01";
 
 /// Bytes before the lanes.
-const HEADER: usize = 32;
+pub(crate) const HEADER: usize = 32;
 
 impl Lanes {
     pub(crate) fn clear(&mut self) {
@@ -40,8 +40,8 @@ impl Lanes {
         (HEADER + lanes).next_multiple_of(8)
     }
 
-    /// Writes the lanes of a batch of so many records.
-    pub(crate) fn write_to(&self, records: usize, writer: &mut impl Write) -> io::Result<()> {
+    /// Writes the lanes of a batch of so many records, and says what its checksum is.
+    pub(crate) fn write_to(&self, records: usize, writer: &mut impl Write) -> io::Result<u64> {
         let Lanes { eights, fours, twos, ones } = self;
         let counts = [records, eights.len(), fours.len(), twos.len(), ones.len()];
         let [records, counts @ ..] = &counts.map(|n| u32::try_from(n).map_err(io::Error::other));
@@ -59,7 +59,8 @@ impl Lanes {
         writer.write_all(&header)?;
         parts.iter().try_for_each(|part| writer.write_all(part))?;
         let written = HEADER + parts.iter().map(|part| part.len()).sum::<usize>();
-        writer.write_all(&[0; 8][..written.next_multiple_of(8) - written])
+        writer.write_all(&[0; 8][..written.next_multiple_of(8) - written])?;
+        Ok(sum)
     }
 }
 
@@ -68,6 +69,36 @@ impl Lanes {
 fn checksum(header: &[u8; HEADER], lanes: [&[u8]; 4]) -> u64 {
     let records = number(&header[4..8]) as u64;
     [&header[16..]].iter().chain(&lanes).fold(records, |seed, part| xxh3_64_with_seed(part, seed))
+}
+
+/// What stands before the lanes of a batch.
+#[derive(Debug)]
+pub(crate) struct Header {
+    pub(crate) records: usize,
+    pub(crate) checksum: u64,
+    /// Bytes of each lane.
+    sizes: [usize; 4],
+}
+
+impl Header {
+    pub(crate) fn read(bytes: &[u8; HEADER]) -> Result<Self, WireError> {
+        if bytes[0..4] != MAGIC {
+            return Err(WireError::new(format!(
+                "it begins with {:02x?}, expected {MAGIC:02x?}",
+                &bytes[0..4]
+            )));
+        }
+        let mut counts = bytes[16..].chunks_exact(4).map(number);
+        let mut next = || counts.next().unwrap_or(0);
+        let sizes = [next() * 8, next() * 4, next() * 2, next()];
+        let checksum = u64::from_le_bytes(eight(&bytes[8..16]));
+        Ok(Header { records: number(&bytes[4..8]), checksum, sizes })
+    }
+
+    /// Number of bytes of the batch, without the padding that may follow.
+    pub(crate) fn len_bytes(&self) -> usize {
+        HEADER + self.sizes.iter().sum::<usize>()
+    }
 }
 
 /// What is left to read of a batch's lanes.
@@ -86,15 +117,7 @@ impl<'a> Reading<'a> {
         let Some((header, body)) = bytes.split_first_chunk::<HEADER>() else {
             return Err(WireError::new(format!("{} bytes, expected at least {HEADER}", bytes.len())));
         };
-        if header[0..4] != MAGIC {
-            return Err(WireError::new(format!(
-                "it begins with {:02x?}, expected {MAGIC:02x?}",
-                &header[0..4]
-            )));
-        }
-        let mut counts = header[16..].chunks_exact(4).map(number);
-        let mut next = || counts.next().unwrap_or(0);
-        let sizes = [next() * 8, next() * 4, next() * 2, next()];
+        let Header { records, checksum: expected, sizes } = Header::read(header)?;
         let (mut rest, mut lanes) = (body, [&body[..0]; 4]);
         for (lane, size) in lanes.iter_mut().zip(sizes) {
             let Some((this, behind)) = rest.split_at_checked(size) else {
@@ -103,13 +126,13 @@ impl<'a> Reading<'a> {
             };
             (*lane, rest) = (this, behind);
         }
-        let (found, expected) = (checksum(header, lanes), u64::from_le_bytes(eight(&header[8..16])));
+        let found = checksum(header, lanes);
         if found != expected {
             return Err(WireError::new(format!("its checksum is {found:016x}, expected {expected:016x}")));
         }
         let [eights, fours, twos, ones] = lanes;
         Ok(Reading {
-            records: number(&header[4..8]),
+            records,
             eights: eights.as_chunks().0,
             fours: fours.as_chunks().0,
             twos: twos.as_chunks().0,

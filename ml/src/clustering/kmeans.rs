@@ -188,7 +188,9 @@ impl KMeansModel {
     pub fn predict(&self, points: &Matrix) -> Result<Vec<usize>> {
         check_columns(points, self.centroids.columns())?;
         let nearest = Nearest::new(&self.centroids, self.measure);
-        Ok(points.iter().map(|point| nearest.of(point)).collect())
+        let mut clusters = Vec::with_capacity(points.rows());
+        nearest.of_each(points, |_point, cluster| clusters.push(cluster));
+        Ok(clusters)
     }
 
     /// Adds up points by cluster.

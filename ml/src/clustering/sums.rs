@@ -26,11 +26,10 @@ impl ClusterSums {
     /// The points have another number of columns than the centroids.
     pub(crate) fn add(&mut self, points: &Matrix, nearest: &Nearest<'_>) -> Result<()> {
         check_columns(points, self.sums.columns())?;
-        for point in points.iter() {
-            let cluster = nearest.of(point);
+        nearest.of_each(points, |point, cluster| {
             self.counts[cluster] += 1.0;
             self.sums.row_mut(cluster).iter_mut().zip(point).for_each(|(sum, x)| *sum += x);
-        }
+        });
         Ok(())
     }
 

@@ -78,8 +78,8 @@ struct Gradients<L> {
     slopes: Vec<f64>,
 }
 
-/// Rows of a tile.
-const TILE: usize = 64;
+/// Features of a tile of rows: half of a small first cache.
+const TILE: usize = 2_048;
 
 impl<L: Loss> Gradients<L> {
     /// The part of the next batch: rows in order, cut short at the end, then from the first again.
@@ -88,6 +88,7 @@ impl<L: Loss> Gradients<L> {
         let coefficients = self.coefficients.take().unwrap_or_else(|| vec![0.0; dim]);
         let mut part = Part { worker, gradient: vec![0.0; dim], loss: 0.0, weight: 0.0 };
         let mut left = self.batch;
+        let tile_rows = (TILE / dim.max(1)).clamp(4, 64);
         while left > 0
             && let Some(block) = self.blocks.get(self.next.0)
         {
@@ -95,8 +96,8 @@ impl<L: Loss> Gradients<L> {
             left -= rows.len();
             self.next.1 = rows.end;
             // Tiles of rows stay in the cache between the passes over them.
-            for first in rows.clone().step_by(TILE) {
-                let tile = first..rows.end.min(first + TILE);
+            for first in rows.clone().step_by(tile_rows) {
+                let tile = first..rows.end.min(first + tile_rows);
                 self.slopes.clear();
                 block.products(tile.clone(), &coefficients, &mut self.slopes);
                 let (labels, weights) = (&block.labels()[tile.clone()], block.weights(tile.clone()));

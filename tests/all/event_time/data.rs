@@ -6,21 +6,21 @@ use serde::{Deserialize, Serialize};
 use waterwheel::prelude::*;
 
 /// How far a timestamp may be behind an earlier one of the same split.
-pub(super) const DISORDER: i64 = 40;
+pub(crate) const DISORDER: i64 = 40;
 
 /// Splits, so that the events do not depend on the number of workers.
-pub(super) const SPLITS: u64 = 4;
+pub(crate) const SPLITS: u64 = 4;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) struct Click {
-    pub(super) user: u32,
-    pub(super) at: i64,
-    pub(super) id: u64,
+pub(crate) struct Click {
+    pub(crate) user: u32,
+    pub(crate) at: i64,
+    pub(crate) id: u64,
 }
 
 /// `n` clicks of a split: time goes on by up to 20 ms a click, with a long pause now and then, and each click
 /// is up to [`DISORDER`] late.
-pub(super) fn clicks_of(seed: u64, split: u64, n: u64) -> Vec<Click> {
+pub(crate) fn clicks_of(seed: u64, split: u64, n: u64) -> Vec<Click> {
     let seed = seed * SPLITS + split;
     let draw = |what: u64, at: u64, below: f64| (generate::unit(seed * 8 + what, at) * below) as i64;
     let mut now = -300;
@@ -33,24 +33,24 @@ pub(super) fn clicks_of(seed: u64, split: u64, n: u64) -> Vec<Click> {
         .collect()
 }
 
-pub(super) fn all_clicks(seed: u64, n: u64) -> Vec<Click> {
+pub(crate) fn all_clicks(seed: u64, n: u64) -> Vec<Click> {
     (0..SPLITS).flat_map(|split| clicks_of(seed, split, n)).collect()
 }
 
-pub(super) fn millis(millis: u64) -> Duration {
+pub(crate) fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
 /// The clicks as a stream with event time. Nothing is late: one worker may read several splits one after
 /// another, so the bound is the length of the data.
-pub(super) fn clicks<'s>(env: &Env<'s>, seed: u64, n: u64) -> EventStream<'s, Click> {
+pub(crate) fn clicks<'s>(env: &Env<'s>, seed: u64, n: u64) -> EventStream<'s, Click> {
     let splits = env.from_splits(SPLITS as usize, move |split| clicks_of(seed, split as u64, n));
     let strategy = WatermarkStrategy::bounded_out_of_orderness(millis(100_000_000), |click: &Click| click.at);
     splits.assign_timestamps_and_watermarks(strategy)
 }
 
 /// The clicks of one split on every worker, each worker's in its own order: the watermark moves.
-pub(super) fn live_clicks<'s>(env: &Env<'s>, seed: u64, n: u64) -> EventStream<'s, Click> {
+pub(crate) fn live_clicks<'s>(env: &Env<'s>, seed: u64, n: u64) -> EventStream<'s, Click> {
     let worker = env.worker_index();
     let splits = env.from_splits(env.workers(), move |split| {
         assert_eq!(split, worker, "split i is read by worker i");

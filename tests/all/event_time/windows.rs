@@ -8,7 +8,7 @@ use super::data::{Click, all_clicks, clicks, clicks_of, live_clicks, millis};
 use crate::cluster::{everywhere, test_path};
 
 /// Key, window and result, in order.
-type Rows = Vec<(u32, i64, i64, u64)>;
+pub(crate) type Rows = Vec<(u32, i64, i64, u64)>;
 
 const N: u64 = 1500;
 
@@ -20,7 +20,7 @@ fn rows<R: Into<u64>>(results: Vec<WindowResult<u32, R>>) -> Rows {
 }
 
 /// Every window that holds a record, by definition: all starts that are multiples of the slide.
-fn naive_sliding(clicks: &[Click], size: i64, slide: i64, value: impl Fn(&Click) -> u64) -> Rows {
+pub(crate) fn naive_sliding(clicks: &[Click], size: i64, slide: i64, value: impl Fn(&Click) -> u64) -> Rows {
     let mut windows: BTreeMap<(u32, i64), u64> = BTreeMap::new();
     for click in clicks {
         for start in (click.at - size + 1..=click.at).filter(|start| start.rem_euclid(slide) == 0) {
@@ -31,7 +31,7 @@ fn naive_sliding(clicks: &[Click], size: i64, slide: i64, value: impl Fn(&Click)
 }
 
 /// Sessions by definition: sort a key's times and cut where two are more than the gap apart.
-fn naive_sessions(clicks: &[Click], gap: i64) -> Rows {
+pub(crate) fn naive_sessions(clicks: &[Click], gap: i64) -> Rows {
     let mut times: BTreeMap<u32, Vec<i64>> = BTreeMap::new();
     clicks.iter().for_each(|click| times.entry(click.user).or_default().push(click.at));
     let mut rows = Vec::new();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::runtime::config::RuntimeConfig;
+use crate::runtime::config::{ByteSize, RuntimeConfig};
 use crate::runtime::secret::Secret;
 
 impl RuntimeConfig {
@@ -70,9 +70,11 @@ const ALLOW_INSECURE: usize = 7;
 const JOB_NAME: usize = 8;
 const ATTEMPT: usize = 9;
 const MAX_IN_FLIGHT: usize = 10;
+const CACHE_MEMORY: usize = 11;
+const CACHE_DIR: usize = 12;
 
 /// The flags, each at its index above.
-const FLAGS: [Flag; 11] = [
+const FLAGS: [Flag; 13] = [
     flag("--threads", "-w", "WATERWHEEL_THREADS"),
     flag("--processes", "-n", "WATERWHEEL_PROCESSES"),
     flag("--process", "-p", "WATERWHEEL_PROCESS"),
@@ -84,6 +86,8 @@ const FLAGS: [Flag; 11] = [
     flag("--job-name", "--job-name", "WATERWHEEL_JOB_NAME"),
     flag("--attempt", "--attempt", "WATERWHEEL_ATTEMPT"),
     flag("--max-in-flight", "--max-in-flight", "WATERWHEEL_MAX_IN_FLIGHT"),
+    flag("--cache-memory", "--cache-memory", "WATERWHEEL_CACHE_MEMORY"),
+    flag("--cache-dir", "--cache-dir", "WATERWHEEL_CACHE_DIR"),
 ];
 
 /// Values of the flags as text, before they are checked.
@@ -139,6 +143,10 @@ impl Values {
             job_name: self.take(JOB_NAME).unwrap_or(default.job_name),
             attempt: self.number(ATTEMPT, default.attempt)?,
             max_in_flight_records: self.number(MAX_IN_FLIGHT, default.max_in_flight_records)?,
+            cache_memory_bytes: self
+                .parsed::<ByteSize>(CACHE_MEMORY, "a number of bytes, or one with K, M, G or T")?
+                .map_or(default.cache_memory_bytes, |ByteSize(bytes)| bytes),
+            cache_dir: self.take(CACHE_DIR).map(Into::into),
             ..RuntimeConfig::default()
         };
         config.validate()?;
@@ -175,6 +183,17 @@ mod tests {
         assert_eq!((config.allow_insecure, config.attempt, config.job_name.as_str()), (true, 4, "j"));
         assert_eq!(rest, ["x"]);
         assert!(!parse(&["--allow-insecure=false"]).unwrap().0.allow_insecure);
+    }
+
+    #[test]
+    fn from_args_takes_memory_and_directory_of_caches() {
+        let (config, _) = parse(&["--cache-memory", "512M", "--cache-dir=/some/where"]).unwrap();
+        assert_eq!(config.cache_memory_bytes, 512 << 20);
+        assert_eq!(config.cache_parent(), std::path::Path::new("/some/where"));
+        assert_eq!(
+            parse(&["--cache-memory", "much"]).unwrap_err().message(),
+            "--cache-memory: found \"much\", expected a number of bytes, or one with K, M, G or T"
+        );
     }
 
     #[test]

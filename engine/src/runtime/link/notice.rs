@@ -29,8 +29,8 @@ pub(crate) enum Notice {
     Farewell,
     /// The sender's workers have sent so many records into an exchange more than they have read from it.
     InFlight { exchange: usize, sum: i64 },
-    /// A worker's part of a stream has come to this watermark, or has fallen silent at it.
-    Watermark { stream: usize, worker: usize, watermark: i64, is_active: bool },
+    /// A worker's part of a stream has come to this watermark in a round of its loop, or has fallen silent at it.
+    Watermark { stream: usize, worker: usize, round: Vec<u64>, watermark: i64, is_active: bool },
     /// The sender is alive.
     Alive,
     /// What the workers of the sender have built; to process 0.
