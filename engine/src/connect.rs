@@ -11,10 +11,11 @@ pub use broadcast::{BroadcastConnectedStreams, BroadcastProcessFunction};
 pub use keyed::{KeyedCoProcessFunction, KeyedConnectedStreams};
 pub use keyed_broadcast::{KeyedBroadcastConnectedStreams, KeyedBroadcastProcessFunction};
 
+use crate::checkpoint::{Saved, Snapshot, StateReader, StateWriter, Written};
 use crate::clock::{Clock, Epoch};
 use crate::error::Result;
 use crate::operator::{Input, OperatorBuilder, WakeOn};
-use crate::process::{Collector, ForRound, LastWord, Renewable, Spans, swap_function};
+use crate::process::{Collector, ForRound, LastWord, Renewable, Spans, keeps_nothing, swap_function};
 use crate::stream::DataStream;
 
 /// Two streams on their way into one function; see [`DataStream::connect`].
@@ -75,6 +76,30 @@ pub trait CoProcessFunction<A, B> {
         Self: Sized,
     {
         ForRound::Refused
+    }
+
+    /// Writes what the function keeps between records, for a checkpoint.
+    ///
+    /// Called when all records before the checkpoint have been handled, and once before the first record. Default:
+    /// nothing where [`for_next_round`](Self::for_next_round) says [`ForRound::Same`]; otherwise the function can not
+    /// run in a job with checkpoints.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn snapshot(&self, _state: &mut StateWriter) -> Result<()>
+    where
+        Self: Sized,
+    {
+        keeps_nothing(&self.for_next_round())
+    }
+
+    /// Takes over, before its first record, what was written by [`snapshot`](Self::snapshot); as
+    /// [`ProcessFunction::restore`](crate::ProcessFunction::restore).
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn restore(&mut self, _state: &mut StateReader) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -213,8 +238,22 @@ impl<A, B, F: CoProcessFunction<A, B> + 'static> Renewable for Plain<F, A, B> {
     }
 }
 
+impl<A, B, F: CoProcessFunction<A, B> + 'static> Snapshot for Plain<F, A, B> {
+    fn check(&self) -> Result<()> {
+        self.0.snapshot(&mut StateWriter::default())
+    }
+
+    fn mark(&mut self, to: &mut Written) -> Result<()> {
+        self.0.snapshot(&mut to.items)
+    }
+
+    fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
+        self.0.restore(&mut from.items()?)
+    }
+}
+
 /// Finishes an operator that runs `f` on every record of two inputs.
-fn run<'s, A: 'static, B: 'static, T: Clock, F: CoProcessFunction<A, B> + Renewable + 'static>(
+fn run<'s, A: 'static, B: 'static, T: Clock, F: CoProcessFunction<A, B> + Renewable + Snapshot + 'static>(
     mut op: OperatorBuilder<'s, T>,
     (mut first, mut second): (Input<Vec<A>, T>, Input<Vec<B>, T>),
     mut f: F,
@@ -228,17 +267,21 @@ fn run<'s, A: 'static, B: 'static, T: Clock, F: CoProcessFunction<A, B> + Renewa
     }
     let (mut out, edge) = op.output::<Vec<F::Out>>();
     let takes_part = op.takes_part();
+    let mut part = op.part(&f);
     op.build(move |promises, _activation| {
         let mut last = LastWord::new(promises, F::WAITS_FOR_END);
         let mut is_open = [takes_part && F::WAITS_FOR_END; 2];
         let mut collector = Collector::default();
         move |frontiers| {
+            part.begin(&mut f)?;
+            (0..2).for_each(|port| is_open[port] &= !part.had_ended(port));
             first.try_for_each(|token, batch| {
                 collector.send_each(&token, &mut out, batch, |record, out| f.process1(record, out))
             })?;
             second.try_for_each(|token, batch| {
                 collector.send_each(&token, &mut out, batch, |record, out| f.process2(record, out))
             })?;
+            part.step(frontiers, &mut f)?;
             let next = frontiers.next(0).into_iter().chain(frontiers.next(1)).min();
             if let Some(time) = &next {
                 last.wait_until(time)?;
@@ -256,6 +299,7 @@ fn run<'s, A: 'static, B: 'static, T: Clock, F: CoProcessFunction<A, B> + Renewa
             }
             if next.is_none() {
                 last.say_no_more();
+                part.end(&mut f)?;
             }
             Ok(())
         }

@@ -71,6 +71,7 @@ impl<'s, D: 'static, T: Clock> DataStream<'s, D, T> {
         let mut input = op.input(edge, WakeOn::Records);
         let (mut good_out, good_edge) = op.output();
         let (mut dead_out, dead_edge) = op.output();
+        op.keep_nothing();
         op.build(move |_promises, _activation| {
             let (mut good, mut dead) = (Vec::new(), Vec::new());
             move |_frontiers| {

@@ -1,6 +1,7 @@
 //! Keyed streams: state per key, on the worker that owns the key.
 
 mod aggregate;
+mod cow;
 mod selector;
 mod states;
 mod table;
@@ -8,12 +9,15 @@ mod table;
 use std::panic::Location;
 use std::rc::Rc;
 
+use crate::checkpoint::{Saved, Snapshot, State, StateReader, StateWriter, Written};
 use crate::clock::{Clock, Epoch};
 use crate::edge::{Edge, Place};
 use crate::error::{Error, Result};
 use crate::hash::Key;
 use crate::operator::{Input, OperatorBuilder, WakeOn};
-use crate::process::{self, BatchFunction, Collector, ForRound, Renewable, Results, swap_function};
+use crate::process::{
+    self, BatchFunction, Collector, ForRound, Renewable, Results, keeps_nothing, swap_function,
+};
 use crate::record::Record;
 use crate::stream::DataStream;
 
@@ -39,8 +43,8 @@ impl<K, D, T: Clock> std::fmt::Debug for KeyedStream<'_, K, D, T> {
 
 /// A function on the records of a keyed stream, with a state `S` per key.
 pub trait KeyedProcessFunction<K, D> {
-    /// State of one key; made by `Default` at the key's first record.
-    type State: Default + 'static;
+    /// State of one key; made by `Default` at the key's first record, and stored in checkpoints by serde.
+    type State: State;
     /// What it emits.
     type Out: 'static;
 
@@ -83,6 +87,30 @@ pub trait KeyedProcessFunction<K, D> {
     {
         ForRound::Refused
     }
+
+    /// Writes what the function keeps beside the states of keys, for a checkpoint.
+    ///
+    /// Called when all records before the checkpoint have been handled, and once before the first record. Default:
+    /// nothing where [`for_next_round`](Self::for_next_round) says [`ForRound::Same`]; otherwise the function can not
+    /// run in a job with checkpoints.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn snapshot(&self, _state: &mut StateWriter) -> Result<()>
+    where
+        Self: Sized,
+    {
+        keeps_nothing(&self.for_next_round())
+    }
+
+    /// Takes over, before its first record, what was written by [`snapshot`](Self::snapshot); as
+    /// [`ProcessFunction::restore`](crate::ProcessFunction::restore).
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn restore(&mut self, _state: &mut StateReader) -> Result<()> {
+        Ok(())
+    }
 }
 
 impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
@@ -112,7 +140,7 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
     /// # Ok::<(), waterwheel_engine::Error>(())
     /// ```
     #[track_caller]
-    pub fn process<S: Default + 'static, E: 'static>(
+    pub fn process<S: State, E: 'static>(
         self,
         f: impl FnMut(&K, &mut S, D, &mut Collector<E>) + 'static,
     ) -> DataStream<'s, E, T> {
@@ -209,7 +237,7 @@ struct EachKeyed<F, S, E>(F, std::marker::PhantomData<(S, E)>);
 
 impl<K, D, S, E, F> KeyedProcessFunction<K, D> for EachKeyed<F, S, E>
 where
-    S: Default + 'static,
+    S: State,
     E: 'static,
     F: FnMut(&K, &mut S, D, &mut Collector<E>),
 {
@@ -255,6 +283,26 @@ impl<K: Key, D: 'static, F: KeyedProcessFunction<K, D> + 'static> Renewable for 
     }
 }
 
+impl<K: Key, D: 'static, F: KeyedProcessFunction<K, D> + 'static> Snapshot for Keyed<F, K, D> {
+    fn check(&self) -> Result<()> {
+        self.f.snapshot(&mut StateWriter::default())
+    }
+
+    fn mark(&mut self, to: &mut Written) -> Result<()> {
+        self.f.snapshot(&mut to.items)?;
+        self.states.mark()
+    }
+
+    fn sweep(&mut self, to: &mut Written) -> Result<bool> {
+        self.states.sweep(to)
+    }
+
+    fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
+        self.f.restore(&mut from.items()?)?;
+        self.states.restore(from)
+    }
+}
+
 impl<K: Key, D: 'static, F: KeyedProcessFunction<K, D> + 'static> BatchFunction<D> for Keyed<F, K, D> {
     type Out = F::Out;
     const WAITS_FOR_END: bool = F::WAITS_FOR_END;
@@ -265,29 +313,30 @@ impl<K: Key, D: 'static, F: KeyedProcessFunction<K, D> + 'static> BatchFunction<
         out: &mut Results<'_, F::Out, T>,
     ) -> Result<()> {
         let Keyed { f, key: selector, keys, states } = self;
-        match states {
-            KeyStates::Lasting(states) => {
-                selector.keys(batch, keys);
-                let mut made = keys.drain(..);
-                for record in batch.drain(..) {
-                    let (key, state, _is_new) = match (made.next(), &record) {
-                        (Some(key), _) => states.state_of(&key),
-                        (None, record) => match selector.part(record) {
-                            Some(part) => states.state_of(part),
-                            None => return Err(Error::internal("a record has no key")),
-                        },
-                    };
-                    f.process(key, state, record, out.collector())?;
-                    out.send_full();
-                }
+        let settled = match states {
+            KeyStates::Lasting(states) => states.settled(),
+            KeyStates::Expiring(_) => None,
+        };
+        let Some(settled) = settled else {
+            for record in batch.drain(..) {
+                let key = selector.key(&record);
+                states.with(&key, |state, _is_new| f.process(&key, state, record, out.collector()))?;
+                out.send_full();
             }
-            KeyStates::Expiring(states) => {
-                for record in batch.drain(..) {
-                    let key = selector.key(&record);
-                    states.with(&key, |state, _is_new| f.process(&key, state, record, out.collector()))?;
-                    out.send_full();
-                }
-            }
+            return Ok(());
+        };
+        selector.keys(batch, keys);
+        let mut made = keys.drain(..);
+        for record in batch.drain(..) {
+            let (key, state, _is_new) = match (made.next(), &record) {
+                (Some(key), _) => settled.state_of(&key),
+                (None, record) => match selector.part(record) {
+                    Some(part) => settled.state_of(part),
+                    None => return Err(Error::internal("a record has no key")),
+                },
+            };
+            f.process(key, state, record, out.collector())?;
+            out.send_full();
         }
         Ok(())
     }

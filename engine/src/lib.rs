@@ -29,6 +29,7 @@ mod record;
 mod rounds;
 mod runtime;
 mod side_output;
+mod sink;
 mod source;
 mod state;
 mod stream;
@@ -36,6 +37,7 @@ mod wire;
 
 pub use async_map::AsyncOptions;
 pub use cache::{CachePosition, CacheReader, CacheShare, DataCache, SegmentFile};
+pub use checkpoint::{CheckpointConfig, OnMissingCheckpoint, State, StateReader, StateWriter};
 pub use clock::{AnyClock, Clock, ClockHop, Epoch, EventTime, LoopCounter, Round};
 pub use collect::{Collected, Outcome};
 pub use connect::{
@@ -67,8 +69,9 @@ pub use record::Record;
 pub use rounds::LoopHead;
 pub use runtime::{ByteSize, Meeting, RuntimeConfig, StopHandle, execute, started_as};
 pub use side_output::{OutputTag, SideOutputStream, SideOutputs, SidePort, SideReaders};
+pub use sink::{Sink, SinkContext};
 pub use source::{
-    BadRecord, BadRecordPolicy, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header, Source, SourceStatus,
+    BadRecord, BadRecordPolicy, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header, Source, SourcePosition, SourceStatus,
 };
 pub use state::{ListState, MapState, ReducingState, ValueState};
 pub use stream::DataStream;

@@ -5,9 +5,10 @@ mod rounds;
 use std::marker::PhantomData;
 use std::panic::Location;
 
+use crate::checkpoint::{Saved, Snapshot, StateReader, StateWriter, Written};
 use crate::clock::{AnyClock, Clock};
 use crate::edge::Edge;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::operator::{Input, OperatorBuilder, Output, Promise, Token, WakeOn};
 use crate::stream::DataStream;
 
@@ -147,10 +148,46 @@ pub trait ProcessFunction<D> {
     {
         ForRound::Refused
     }
+
+    /// Writes what the function keeps between records, for a checkpoint; see [`CheckpointConfig`](crate::CheckpointConfig).
+    ///
+    /// Called when all records before the checkpoint have been handled, and once before the first record. Default:
+    /// nothing where [`for_next_round`](Self::for_next_round) says [`ForRound::Same`]; otherwise the function can not
+    /// run in a job with checkpoints.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn snapshot(&self, _state: &mut StateWriter) -> Result<()>
+    where
+        Self: Sized,
+    {
+        keeps_nothing(&self.for_next_round())
+    }
+
+    /// Takes over, before its first record, what was written by [`snapshot`](Self::snapshot): with the same number of
+    /// workers by the same worker; otherwise worker `w` of `n` gets what those had whose index modulo `n` is `w`, of none,
+    /// one or several.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn restore(&mut self, _state: &mut StateReader) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Whether a function that has no `snapshot` of its own says that it keeps nothing.
+pub(crate) fn keeps_nothing<F>(for_next_round: &ForRound<F>) -> Result<()> {
+    match for_next_round {
+        ForRound::Same => Ok(()),
+        _ => Err(Error::config(
+            "this function may keep a state that checkpoints do not hold: implement snapshot, and restore if it keeps \
+             anything",
+        )),
+    }
 }
 
 /// A function on batches: what an operator runs, whether per record or per key.
-pub(crate) trait BatchFunction<D>: Renewable + 'static {
+pub(crate) trait BatchFunction<D>: Renewable + Snapshot + 'static {
     /// What it emits.
     type Out: 'static;
 
@@ -186,6 +223,20 @@ impl<D, F: ProcessFunction<D> + 'static> Renewable for PerRecord<F, D> {
 
     fn swap(&mut self, (f, ()): &mut Self::State) {
         swap_function(&mut self.0, f);
+    }
+}
+
+impl<D, F: ProcessFunction<D> + 'static> Snapshot for PerRecord<F, D> {
+    fn check(&self) -> Result<()> {
+        self.0.snapshot(&mut StateWriter::default())
+    }
+
+    fn mark(&mut self, to: &mut Written) -> Result<()> {
+        self.0.snapshot(&mut to.items)
+    }
+
+    fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
+        self.0.restore(&mut from.items()?)
     }
 }
 
@@ -268,10 +319,15 @@ where
     }
     let (mut out, edge) = op.output::<Vec<F::Out>>();
     let takes_part = op.takes_part();
+    let mut part = op.part(&f);
     op.build(move |promises, _activation| {
         let mut last = LastWord::new(promises, F::WAITS_FOR_END);
         let mut collector = Collector::default();
         move |frontiers| {
+            part.begin(&mut f)?;
+            if part.had_ended(0) {
+                last.say_no_more();
+            }
             input.try_for_each(|token, batch| {
                 let mut results = Results { collector: &mut collector, token: &token, out: &mut out };
                 f.process_batch(batch, &mut results)?;
@@ -279,20 +335,20 @@ where
                 beside.send(&token);
                 Ok(())
             })?;
+            part.step(frontiers, &mut f)?;
             if let Some(time) = frontiers.next(0) {
                 return last.wait_until(&time);
             }
             // What is sent beside goes to the first output, results to the last; often they are one.
-            let (Some(first), Some(main)) = (last.promises().first(), last.promises().last()) else {
-                return Ok(());
-            };
-            if takes_part {
-                f.end_of_input(&mut collector)?;
-                collector.send_promised(main, &mut out);
-                beside.send_promised(first);
+            if let (Some(first), Some(main)) = (last.promises().first(), last.promises().last()) {
+                if takes_part {
+                    f.end_of_input(&mut collector)?;
+                    collector.send_promised(main, &mut out);
+                    beside.send_promised(first);
+                }
+                last.say_no_more();
             }
-            last.say_no_more();
-            Ok(())
+            part.end(&mut f)
         }
     });
     DataStream::from_edge(edge)

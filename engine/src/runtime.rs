@@ -31,6 +31,7 @@ pub use meeting::Meeting;
 pub use stop::StopHandle;
 
 use crate::cache::CacheSpace;
+use crate::checkpoint::{Checkpoints, Inbox, JobNames, KeeperThread, Membership, Message};
 use crate::collect::Outcome;
 use crate::edge::Place;
 use crate::env::Env;
@@ -39,7 +40,7 @@ use crate::feedback::LoopState;
 use crate::flow::Ledger;
 use crate::machine;
 use connect::Cluster;
-use launch::{Membership, Relatives};
+use launch::Relatives;
 use link::{Links, Patience, PeerName};
 use secret::Key;
 use socket::DataSocket;
@@ -87,16 +88,24 @@ where
     run.set_threads(config.threads);
     config.flow_state.watch(run.ledger());
     run.set_loop_gauges(config.loop_state.as_ref().map(LoopState::watch));
+    let inbox = prepare_checkpoints(&config, &run);
     config.stop.watch(&run);
     if config.processes == 1 {
         let (builders, _nothing) = communication(config.threads)
             .try_build()
             .map_err(|text| Error::internal(format!("can not build worker threads: {text}")))?;
-        return run_workers(&run, builders, &job);
+        let keeper = start_keeper(&config, 0, inbox, &run)?;
+        return await_checkpoints(&run, keeper, run_workers(&run, builders, &job));
     }
     let mut network = Network::connect(&config, &run)?;
     let builders = std::mem::take(&mut network.builders);
-    let values = run_workers(&run, builders, &job);
+    let values = match start_keeper(&config, network.me, inbox, &run) {
+        Ok(keeper) => await_checkpoints(&run, keeper, run_workers(&run, builders, &job)),
+        Err(error) => {
+            run.fail(error);
+            run.outcome().map(|()| Vec::new())
+        }
+    };
     network.disconnect(&run, values)
 }
 
@@ -108,6 +117,45 @@ impl Drop for CacheFiles {
     fn drop(&mut self) {
         self.0.close();
     }
+}
+
+/// Says that the run makes checkpoints, before it can hear of them from other processes.
+fn prepare_checkpoints(config: &RuntimeConfig, run: &RunState) -> Option<Inbox> {
+    let (checkpoints, inbox) = Checkpoints::prepare(config.checkpoints.clone()?);
+    run.set_checkpoints(checkpoints);
+    Some(inbox)
+}
+
+fn start_keeper(
+    config: &RuntimeConfig,
+    process: usize,
+    inbox: Option<Inbox>,
+    run: &Arc<RunState>,
+) -> Result<Option<KeeperThread>> {
+    let (Some(checkpoints), Some(inbox)) = (run.checkpoints(), inbox) else { return Ok(None) };
+    let names = JobNames {
+        job: config.job_name.clone(),
+        program_version: config.program_version.clone(),
+        attempt: config.attempt,
+    };
+    let membership = Membership { process, processes: config.processes, threads: config.threads };
+    checkpoints.start_keeper(inbox, names, membership, run).map(Some)
+}
+
+/// Waits for the last checkpoint of a run whose workers have ended well, and for the keeper of any.
+fn await_checkpoints<V>(
+    run: &RunState,
+    keeper: Option<KeeperThread>,
+    values: Result<Vec<V>>,
+) -> Result<Vec<V>> {
+    let Some(keeper) = keeper else { return values };
+    if let (Err(_), Some(checkpoints)) = (&values, run.checkpoints()) {
+        checkpoints.tell(Message::Stop);
+    }
+    keeper.join();
+    let values = values?;
+    run.outcome()?;
+    Ok(values)
 }
 
 fn communication(threads: usize) -> CommunicationConfig {
@@ -170,13 +218,25 @@ where
             })
         })
     });
+    let checkpoints = run.checkpoints();
+    if let Some(checkpoints) = checkpoints.as_ref().filter(|_| worker.index() < threads) {
+        // So that the others hear of it before they hear that the graphs agree.
+        checkpoints.await_start(run);
+    }
     run.agree_on_graph(worker.index(), threads)?;
+    if let Some(checkpoints) = &checkpoints {
+        checkpoints.tell(Message::Built);
+        checkpoints.await_word(run)?;
+    }
     run.ledger().set_built(run);
     while worker.has_dataflows() {
         if run.stopped() {
             return Ok(None);
         }
         worker.step_or_park(None);
+    }
+    if let Some(checkpoints) = &checkpoints {
+        checkpoints.tell(Message::WorkerEnded);
     }
     outcome.finish().map(Some)
 }
@@ -195,6 +255,7 @@ where
 
 /// The connections of this process to the others, and the processes it has started.
 struct Network {
+    me: usize,
     builders: Vec<AllocatorBuilder>,
     comms: CommsGuard,
     links: Arc<Links>,
@@ -203,7 +264,7 @@ struct Network {
 
 impl Network {
     fn connect(config: &RuntimeConfig, run: &Arc<RunState>) -> Result<Self> {
-        let Membership { me, addresses, listener, token, mut relatives } = launch::join_cluster(config, run)?;
+        let launch::Membership { me, addresses, listener, token, mut relatives } = launch::join_cluster(config, run)?;
         if addresses.len() != config.processes {
             let (found, n) = (addresses.len(), config.processes);
             return Err(Error::config(format!("joined a cluster of {found} processes, expected {n}")));
@@ -227,7 +288,7 @@ impl Network {
             initialize_networking_from_sockets(inside, data, me, config.threads, hooks)
                 .map_err(|error| Error::internal("can not start the network threads").caused_by(error))?;
         let builders = builders.into_iter().map(AllocatorBuilder::Tcp).collect();
-        Ok(Network { builders, comms, links, relatives })
+        Ok(Network { me, builders, comms, links, relatives })
     }
 
     /// Parts from the other processes: in good order after a good run, at once after a failure.

@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use std::panic::Location;
 use std::rc::Rc;
 
+use crate::checkpoint::State;
 use crate::clock::{Clock, Epoch};
 use crate::edge::Edge;
 use crate::error::Result;
@@ -133,7 +134,7 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
     /// As [`process`](Self::process), with side outputs: records of other types, read from the result with
     /// [`side_output`](SideOutputStream::side_output).
     #[track_caller]
-    pub fn process_with_side_outputs<S: Default + 'static, E: 'static>(
+    pub fn process_with_side_outputs<S: State, E: 'static>(
         self,
         f: impl FnMut(&K, &mut S, D, &mut Collector<E>, &mut SideOutputs) + 'static,
     ) -> SideOutputStream<'s, E, T> {
@@ -248,7 +249,7 @@ where
 
 impl<K, D, S, E, F> KeyedProcessFunction<K, D> for EachRecord<F, (S, E)>
 where
-    S: Default + 'static,
+    S: State,
     E: 'static,
     F: FnMut(&K, &mut S, D, &mut Collector<E>, &mut SideOutputs),
 {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use timely::dataflow::operators::Concat;
 
 use crate::clock::{AnyClock, Clock, Epoch};
-use crate::collect::Collected;
+use crate::collect::{Collected, Gathered};
 use crate::edge::{Edge, Place};
 use crate::error::Result;
 use crate::flow;
@@ -162,40 +162,61 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
     }
 
     /// Hands each record to `write`, for its effect; an error ends the run.
+    ///
+    /// At least once: after a restart from a checkpoint it sees again what it has seen since.
     #[track_caller]
     pub fn sink(self, mut write: impl FnMut(D) -> Result<()> + 'static) {
-        let _: DataStream<'s, (), T> = self.unary("sink", Location::caller(), move |_token, batch, _out| {
-            batch.drain(..).try_for_each(&mut write)
+        let mut op = OperatorBuilder::made_at(&self.edge.place(), "sink", Location::caller());
+        let mut input = op.input(self.edge, WakeOn::Records);
+        let mut part = op.part(&());
+        op.build(move |_promises, _activation| {
+            move |frontiers| {
+                input.try_for_each(|_token, batch| batch.drain(..).try_for_each(&mut write))?;
+                part.be_waited_for(frontiers)
+            }
         });
     }
 
     /// Gathers all records on worker 0; the job's caller gets them when the run has ended.
     ///
-    /// Everything is kept in memory. Order is that of arrival.
+    /// Everything is kept in memory, and in checkpoints. Order is that of arrival.
     #[track_caller]
     pub fn collect(self) -> Collected<D>
     where
         D: Record,
     {
         let records = Rc::new(RefCell::new(Vec::new()));
-        let kept = Rc::clone(&records);
-        let n = self.parallelism();
-        let gathered = self.exchange("collect", Location::caller(), n, |_record| 0);
-        gathered.sink(move |record| {
-            kept.borrow_mut().push(record);
-            Ok(())
+        let mut gathered = Gathered::new(Rc::clone(&records));
+        let mut op = OperatorBuilder::made_at(&self.edge.place(), "collect", Location::caller());
+        let mut input = op.input_routed(self.edge, WakeOn::Records, |_record| 0);
+        let mut part = op.part(&gathered);
+        op.build(move |_promises, _activation| {
+            move |frontiers| {
+                part.begin(&mut gathered)?;
+                input.for_each(|_token, batch| gathered.add(batch));
+                part.step(frontiers, &mut gathered)?;
+                if part.is_taken() && frontiers.epoch().is_none() {
+                    part.end(&mut gathered)?;
+                }
+                Ok(())
+            }
         });
         Collected { records }
     }
 
-    /// Keeps the records where they are; each worker gets its own.
+    /// Keeps the records where they are; each worker gets its own. Not for jobs with checkpoints: nothing would know which
+    /// worker they belong to after a restart.
     #[track_caller]
     pub fn collect_local(self) -> Collected<D> {
         let records = Rc::new(RefCell::new(Vec::new()));
         let kept = Rc::clone(&records);
-        self.sink(move |record| {
-            kept.borrow_mut().push(record);
-            Ok(())
+        let mut op = OperatorBuilder::made_at(&self.edge.place(), "collect_local", Location::caller());
+        let mut input = op.input(self.edge, WakeOn::Records);
+        op.build(move |_promises, _activation| {
+            move |_frontiers| {
+                input.for_each(|_token, batch| kept.borrow_mut().append(batch));
+                Ok(())
+            }
         });
         Collected { records }
     }
@@ -294,6 +315,7 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         mut logic: impl FnMut(&Token<T>, &mut C, &mut RecordOutput<E, T>) -> Result<()> + 'static,
     ) -> DataStream<'s, E, T> {
         let (mut out, edge) = self.record_output();
+        self.keep_nothing();
         self.build(move |_promises, _activation| {
             move |_frontiers| input.try_for_each(|token, batch| logic(&token, batch, &mut out))
         });

@@ -10,7 +10,7 @@ use crate::event::idle::{Idleness, Seat};
 use crate::event::strategy::WatermarkStrategy;
 use crate::event::stream::EventStream;
 use crate::machine;
-use crate::source::{Source, SourceStatus, SplitReader};
+use crate::source::{Source, SourceStatus, SplitReader, Splits};
 
 impl<'s> Env<'s> {
     /// As [`source`](Env::source), with event time from the start: the watermark follows the least of all
@@ -58,7 +58,7 @@ impl<'s> Env<'s> {
         let Some(events) = self.place().events() else {
             unreachable!("every job is built around a scope for event time");
         };
-        let mut reader = SplitReader::new(self, splits, open);
+        let mut reader = SplitReader::new(self, Splits::Fixed(splits), move |split| open(split.index));
         let (mut op, gate) = self.source_operator(&events, name, location);
         let (mut output, edge) = op.output();
         let (run, worker, workers, stream) = (events.run(), self.worker_index(), self.workers(), op.id());

@@ -5,6 +5,7 @@
 
 use std::io::{self, Read};
 
+use serde::{Deserialize, Serialize};
 use memchr::{memchr, memchr_iter, memchr2, memchr3, memmem, memrchr};
 
 /// Bytes that are asked of the file at once.
@@ -35,7 +36,7 @@ impl Separator {
 }
 
 /// Where a line begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Position {
     /// Bytes before it.
     pub(super) byte: u64,

@@ -6,6 +6,7 @@ use std::io::Read;
 
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::Word;
 use crate::error::{Error, ErrorKind, Site};
 use crate::runtime::graph::Graph;
 
@@ -37,6 +38,8 @@ pub(crate) enum Notice {
     Built(Graph),
     /// All processes have built the same graph; from process 0.
     SameGraph,
+    /// What the keepers of the checkpoints tell each other.
+    Checkpoint(Word),
 }
 
 impl Notice {
