@@ -42,6 +42,9 @@ enum Command {
     Ckpt(ckpt::CkptCommand),
 }
 
+/// The exit code after Ctrl-C.
+const INTERRUPTED: u8 = 130;
+
 /// Runs the command line and reports its error.
 pub(crate) fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
@@ -71,7 +74,7 @@ fn report(error: &anyhow::Error) -> ExitCode {
         say(format_args!("error{}: {error:#}", process.unwrap_or_default()));
     }
     match kind {
-        Some(ErrorKind::Interrupted) => ExitCode::from(130),
+        Some(ErrorKind::Interrupted) => ExitCode::from(INTERRUPTED),
         Some(ErrorKind::Config) => ExitCode::from(2),
         _ => ExitCode::FAILURE,
     }

@@ -49,7 +49,7 @@ impl<D: Record> Snapshot for Gathered<D> {
     /// All of them are wanted where the first worker is, whoever that was.
     fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
         let (mut items, mut records) = (from.items()?, self.records.borrow_mut());
-        while let Some(record) = items.next()? {
+        while let Some(record) = items.next_item()? {
             records.push(record);
         }
         Ok(())

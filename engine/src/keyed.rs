@@ -290,7 +290,8 @@ impl<K: Key, D: 'static, F: KeyedProcessFunction<K, D> + 'static> Snapshot for K
 
     fn mark(&mut self, to: &mut Written) -> Result<()> {
         self.f.snapshot(&mut to.items)?;
-        self.states.mark()
+        self.states.mark();
+        Ok(())
     }
 
     fn sweep(&mut self, to: &mut Written) -> Result<bool> {

@@ -67,11 +67,12 @@ pub use parcel::{Packet, Parcel};
 pub use process::{Collector, ForRound, ProcessFunction};
 pub use record::Record;
 pub use rounds::LoopHead;
-pub use runtime::{ByteSize, Meeting, RuntimeConfig, StopHandle, execute, started_as};
+pub use runtime::{ByteSize, Meeting, Restarts, RuntimeConfig, StopHandle, execute, started_as, supervise};
 pub use side_output::{OutputTag, SideOutputStream, SideOutputs, SidePort, SideReaders};
 pub use sink::{Sink, SinkContext};
 pub use source::{
-    BadRecord, BadRecordPolicy, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header, Source, SourcePosition, SourceStatus,
+    BadRecord, BadRecordPolicy, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header, Source, SourcePosition,
+    SourceStatus,
 };
 pub use state::{ListState, MapState, ReducingState, ValueState};
 pub use stream::DataStream;

@@ -14,6 +14,7 @@ mod secret;
 mod socket;
 pub(crate) mod state;
 mod stop;
+mod supervise;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,6 +30,7 @@ pub use config::{ByteSize, RuntimeConfig};
 pub use launch::started_as;
 pub use meeting::Meeting;
 pub use stop::StopHandle;
+pub use supervise::{Restarts, supervise};
 
 use crate::cache::CacheSpace;
 use crate::checkpoint::{Checkpoints, Inbox, JobNames, KeeperThread, Membership, Message};
@@ -79,8 +81,16 @@ where
     O: Outcome,
     F: for<'s> Fn(&Env<'s>) -> Result<O> + Send + Sync + 'static,
 {
+    run_job(config, &Arc::new(job))
+}
+
+/// As [`execute`], for a job that may be run again.
+fn run_job<O, F>(config: RuntimeConfig, job: &Arc<F>) -> Result<Vec<O::Value>>
+where
+    O: Outcome,
+    F: for<'s> Fn(&Env<'s>) -> Result<O> + Send + Sync + 'static,
+{
     config.validate()?;
-    let job = Arc::new(job);
     let ledger = Ledger::new(config.max_in_flight_records, config.threads, config.processes);
     let caches = CacheSpace::new(config.cache_memory_bytes, &config.cache_parent());
     let run = Arc::new(RunState::with_ledger(ledger).with_cache_space(caches));
@@ -95,12 +105,12 @@ where
             .try_build()
             .map_err(|text| Error::internal(format!("can not build worker threads: {text}")))?;
         let keeper = start_keeper(&config, 0, inbox, &run)?;
-        return await_checkpoints(&run, keeper, run_workers(&run, builders, &job));
+        return await_checkpoints(&run, keeper, run_workers(&run, builders, job));
     }
     let mut network = Network::connect(&config, &run)?;
     let builders = std::mem::take(&mut network.builders);
     let values = match start_keeper(&config, network.me, inbox, &run) {
-        Ok(keeper) => await_checkpoints(&run, keeper, run_workers(&run, builders, &job)),
+        Ok(keeper) => await_checkpoints(&run, keeper, run_workers(&run, builders, job)),
         Err(error) => {
             run.fail(error);
             run.outcome().map(|()| Vec::new())
@@ -264,7 +274,8 @@ struct Network {
 
 impl Network {
     fn connect(config: &RuntimeConfig, run: &Arc<RunState>) -> Result<Self> {
-        let launch::Membership { me, addresses, listener, token, mut relatives } = launch::join_cluster(config, run)?;
+        let launch::Membership { me, addresses, listener, token, mut relatives } =
+            launch::join_cluster(config, run)?;
         if addresses.len() != config.processes {
             let (found, n) = (addresses.len(), config.processes);
             return Err(Error::config(format!("joined a cluster of {found} processes, expected {n}")));

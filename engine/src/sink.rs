@@ -132,7 +132,9 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
             move |frontiers| {
                 part.begin(&mut ledger)?;
                 let sink = ledger.open(&open)?;
-                input.try_for_each(|_token, batch| batch.drain(..).try_for_each(|record| sink.write(record)))?;
+                input.try_for_each(|_token, batch| {
+                    batch.drain(..).try_for_each(|record| sink.write(record))
+                })?;
                 part.step(frontiers, &mut ledger)?;
                 if frontiers.epoch().is_none() && !has_ended {
                     has_ended = true;
@@ -211,7 +213,7 @@ impl<S: Sink<D>, D: 'static> Snapshot for Transactions<S, D> {
     fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
         if self.worker == 0 {
             let mut transactions = from.all_items()?;
-            while let Some(transaction) = transactions.next()? {
+            while let Some(transaction) = transactions.next_item()? {
                 S::commit(transaction)?;
             }
         }

@@ -9,4 +9,5 @@ mod lost_peer;
 mod model;
 mod start;
 mod streams;
+mod supervise;
 mod usage;

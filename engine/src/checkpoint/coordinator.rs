@@ -56,11 +56,18 @@ pub(super) struct Coordinator<P> {
 enum Phase<P> {
     Running,
     /// Waiting for these processes to have marked.
-    Closing { marked: BTreeSet<usize>, stored: Stored<P> },
+    Closing {
+        marked: BTreeSet<usize>,
+        stored: Stored<P>,
+    },
     /// The next epoch is open; waiting for all parts.
-    Storing { stored: Stored<P> },
+    Storing {
+        stored: Stored<P>,
+    },
     /// Waiting for the manifest.
-    Committing { is_last: bool },
+    Committing {
+        is_last: bool,
+    },
     Finished,
 }
 

@@ -3,9 +3,9 @@
 
 mod progress;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use crate::checkpoint::config::{CheckpointConfig, OnMissingCheckpoint};
 use crate::checkpoint::coordinator::{Command, Coordinator, Event};
 use crate::checkpoint::shared::{Checkpoints, Start};
 use crate::checkpoint::store::{
-    Checkpoint, CheckpointMeta, CheckpointStore, Newest, PartInfo, PartWriter, SectionKey,
+    Checkpoint, CheckpointMeta, CheckpointStore, GarbageScope, Newest, PartInfo, PartWriter, SectionKey,
 };
 use crate::checkpoint::word::Word;
 use crate::clock::Epoch;
@@ -31,7 +31,7 @@ pub(crate) enum Message {
     /// A worker of this process has built the graph.
     Built,
     /// State of an operator at the end of an epoch.
-    Section { epoch: Epoch, worker: usize, key: SectionKey, key_group: Option<u32>, bytes: Vec<u8> },
+    Section(Section),
     /// An operator has marked its state at the end of an epoch.
     Marked { participant: usize, epoch: Epoch },
     /// An operator has handed over all that it had marked.
@@ -46,6 +46,15 @@ pub(crate) enum Message {
     Word { process: usize, word: Word },
     /// The run has failed.
     Stop,
+}
+
+/// State of an operator at the end of an epoch.
+pub(crate) struct Section {
+    pub(crate) epoch: Epoch,
+    pub(crate) worker: usize,
+    pub(crate) key: SectionKey,
+    pub(crate) key_group: Option<u32>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// Where a process is among those of its job.
@@ -106,6 +115,8 @@ impl Checkpoints {
             coordinator: (membership.process == 0).then(|| Coordinator::new(membership.processes)),
             due: machine::now(),
             progress: Progress::new(membership.threads),
+            is_closing: false,
+            unwritten: VecDeque::new(),
             parts: BTreeMap::new(),
             failure: None,
             commits: Vec::new(),
@@ -121,6 +132,13 @@ impl Checkpoints {
     }
 }
 
+/// What a keeper does next.
+enum Step {
+    Heed(Message),
+    Write(Section),
+    BeginCheckpoint,
+}
+
 struct Keeper {
     run: Arc<RunState>,
     checkpoints: Arc<Checkpoints>,
@@ -132,6 +150,10 @@ struct Keeper {
     /// When the next checkpoint is to be made.
     due: Instant,
     progress: Progress,
+    /// Whether sources of all processes wait for an epoch to be marked: nothing is written meanwhile, as that may take
+    /// longer.
+    is_closing: bool,
+    unwritten: VecDeque<Section>,
     /// The parts that are being written, by worker.
     parts: BTreeMap<usize, PartWriter>,
     /// Why the parts that are being written are lost.
@@ -146,26 +168,36 @@ impl Keeper {
             self.begin()?;
         }
         while !self.has_finished && !self.run.stopped() {
-            if let Some(message) = self.next_message(inbox)? {
-                self.heed(message)?;
-                self.report()?;
-            } else {
-                self.coordinate(Event::Due)?;
+            match self.next_step(inbox)? {
+                Step::Heed(message) => self.heed(message)?,
+                Step::Write(section) => self.write(&section),
+                Step::BeginCheckpoint => self.coordinate(Event::Due)?,
             }
+            self.report()?;
         }
         Ok(())
     }
 
-    /// The next message; `None` when a checkpoint is due before there is one.
-    fn next_message(&self, inbox: &Receiver<Message>) -> Result<Option<Message>> {
+    /// Messages come first, then what is to be written.
+    fn next_step(&mut self, inbox: &Receiver<Message>) -> Result<Step> {
         let gone = || Error::internal("the keeper of the checkpoints was left alone");
-        let is_timed = self.progress.is_built() && self.coordinator.as_ref().is_some_and(|one| !one.is_busy());
+        if !self.is_closing && !self.unwritten.is_empty() {
+            let message = match inbox.try_recv() {
+                Ok(message) => Some(message),
+                Err(TryRecvError::Empty) => None,
+                Err(TryRecvError::Disconnected) => return Err(gone()),
+            };
+            let write = || self.unwritten.pop_front().map(Step::Write);
+            return message.map(Step::Heed).or_else(write).ok_or_else(gone);
+        }
+        let is_timed =
+            self.progress.is_built() && self.coordinator.as_ref().is_some_and(|one| !one.is_busy());
         if !is_timed {
-            return inbox.recv().map(Some).map_err(|_| gone());
+            return inbox.recv().map(Step::Heed).map_err(|_| gone());
         }
         match inbox.recv_timeout(self.due.saturating_duration_since(machine::now())) {
-            Ok(message) => Ok(Some(message)),
-            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Ok(message) => Ok(Step::Heed(message)),
+            Err(RecvTimeoutError::Timeout) => Ok(Step::BeginCheckpoint),
             Err(RecvTimeoutError::Disconnected) => Err(gone()),
         }
     }
@@ -173,10 +205,7 @@ impl Keeper {
     fn heed(&mut self, message: Message) -> Result<()> {
         match message {
             Message::Built => self.progress.note_built(self.checkpoints.n_participants()),
-            Message::Section { epoch, worker, key, key_group, bytes } => {
-                self.put(epoch, worker, &key, key_group, &bytes);
-                self.checkpoints.note_taken(bytes.len());
-            }
+            Message::Section(section) => self.unwritten.push_back(section),
             Message::Marked { participant, epoch } => self.progress.note_marked(participant, epoch),
             Message::Swept { participant, epoch } => self.progress.note_swept(participant, epoch),
             Message::Ended { participant, worker, since, sections } => {
@@ -202,10 +231,14 @@ impl Keeper {
                 self.checkpoints.set_start(Start { checkpoint, first_epoch, attempt }, &self.run);
             }
             Word::Close(epoch) => {
+                self.is_closing = true;
                 self.progress.close(epoch);
                 self.checkpoints.close(epoch);
             }
-            Word::Open(epoch) => self.checkpoints.open(epoch),
+            Word::Open(epoch) => {
+                self.is_closing = false;
+                self.checkpoints.open(epoch);
+            }
             Word::Committed { epoch, is_last } => {
                 self.run_commits(epoch)?;
                 self.has_finished = is_last;
@@ -222,6 +255,9 @@ impl Keeper {
     fn report(&mut self) -> Result<()> {
         if let Some(epoch) = self.progress.newly_marked() {
             self.tell_coordinator(Word::Marked(epoch))?;
+        }
+        if self.is_closing || !self.unwritten.is_empty() {
+            return Ok(());
         }
         if let Some(epoch) = self.progress.newly_swept() {
             let parts = self.finish_parts(epoch).map_err(|error| error.full_message());
@@ -248,6 +284,12 @@ impl Keeper {
         self.hear(0, word)
     }
 
+    fn write(&mut self, section: &Section) {
+        let Section { epoch, worker, key, key_group, bytes } = section;
+        self.put(*epoch, *worker, key, *key_group, bytes);
+        self.checkpoints.note_taken(bytes.len());
+    }
+
     /// Adds a section to the part of a worker. A failure loses the parts of this epoch and nothing else.
     fn put(&mut self, epoch: Epoch, worker: usize, key: &SectionKey, key_group: Option<u32>, bytes: &[u8]) {
         if self.failure.is_none()
@@ -258,7 +300,8 @@ impl Keeper {
     }
 
     fn part(&mut self, epoch: Epoch, worker: usize) -> Result<&mut PartWriter> {
-        let start = self.checkpoints.start().ok_or_else(|| Error::internal("state before the job has begun"))?;
+        let start =
+            self.checkpoints.start().ok_or_else(|| Error::internal("state before the job has begun"))?;
         let number = start.first_epoch + epoch;
         let begin = || self.store.writer(start.attempt, number, worker as u32);
         Ok(self.parts.entry(worker).or_insert_with(begin))
@@ -357,7 +400,9 @@ impl Keeper {
             }
             Command::Announce { epoch, is_last } => {
                 self.put_off();
-                self.tell_all(Word::Committed { epoch, is_last })
+                self.tell_all(Word::Committed { epoch, is_last })?;
+                self.remove_garbage();
+                Ok(())
             }
             Command::GiveUp { epoch, is_last, reason } => {
                 self.put_off();
@@ -380,6 +425,17 @@ impl Keeper {
             Ok(()) => Ok(Ok(())),
             Err(error) if error.kind() == ErrorKind::Fenced => Err(error),
             Err(error) => Ok(Err(error.full_message())),
+        }
+    }
+
+    /// Removes checkpoints that newer ones have replaced, and what crashed attempts have left. What can not be removed now
+    /// is tried again the next time.
+    fn remove_garbage(&self) {
+        let Some(start) = self.checkpoints.start() else { return };
+        let (keep, scope) = (self.checkpoints.config().retain, GarbageScope::Attempt(start.attempt));
+        let removed = self.store.garbage(Some(keep), scope).and_then(|garbage| self.store.remove(&garbage));
+        if let Err(error) = removed {
+            tracing::warn!("old checkpoints stay: {}", error.full_message());
         }
     }
 

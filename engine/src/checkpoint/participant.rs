@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::checkpoint::keeper::{Commit, Message};
+use crate::checkpoint::keeper::{Commit, Message, Section};
 use crate::checkpoint::shared::Checkpoints;
 use crate::checkpoint::state::{Entries, StateReader, StateWriter};
 use crate::checkpoint::store::{Checkpoint, SectionKey};
@@ -214,7 +214,7 @@ impl Participant {
         let start = checkpoints.start().ok_or_else(|| Error::internal("it runs before the job has begun"))?;
         if let Some(checkpoint) = &start.checkpoint {
             let mut saved = Saved { checkpoint, participant: self, had_ended: Vec::new() };
-            saved.had_ended = saved.copy(ENDED)?.next()?.unwrap_or_default();
+            saved.had_ended = saved.copy(ENDED)?.next_item()?.unwrap_or_default();
             state.restore(&saved)?;
             self.had_ended = saved.had_ended;
         }
@@ -225,7 +225,9 @@ impl Participant {
         let name = format!("{}#{}", self.name, self.nth);
         if self.origin.worker() == 0 {
             let place = self.origin.site().location;
-            tracing::warn!("operator \"{name}\" ({place}) has no uid: its state is found by name and order alone");
+            tracing::warn!(
+                "operator \"{name}\" ({place}) has no uid: its state is found by name and order alone"
+            );
         }
         name
     }
@@ -248,7 +250,9 @@ impl Participant {
     fn mark(&mut self, next: Epoch, ended: &[bool], state: &mut impl Snapshot) -> Result<()> {
         let epoch = std::mem::replace(&mut self.epoch, next);
         if next != epoch + 1 || self.sweeping.is_some() {
-            return Err(Error::internal(format!("epoch {next} has begun before the checkpoint of {epoch} was made")));
+            return Err(Error::internal(format!(
+                "epoch {next} has begun before the checkpoint of {epoch} was made"
+            )));
         }
         state.mark(&mut self.written)?;
         if ended.contains(&true) {
@@ -316,7 +320,10 @@ impl Participant {
     fn take_items(&mut self) -> impl Iterator<Item = (&'static str, Vec<u8>)> + use<> {
         let Written { items, copied, .. } = &mut self.written;
         let taken = [(ITEMS, std::mem::take(items)), (COPIED, std::mem::take(copied))];
-        taken.map(|(kind, items)| (kind, items.into_bytes())).into_iter().filter(|(_, items)| !items.is_empty())
+        // Functions on workers that have no part in the stream have nothing to say.
+        let takes_part = self.origin.worker() < self.origin.parallelism();
+        let bytes = taken.map(|(kind, items)| (kind, items.into_bytes())).into_iter();
+        bytes.filter(move |(_, items)| takes_part && !items.is_empty())
     }
 
     fn key(&self, kind: &str) -> SectionKey {
@@ -325,7 +332,7 @@ impl Participant {
 
     fn send(&self, epoch: Epoch, kind: &str, key_group: Option<u32>, bytes: Vec<u8>) {
         let (worker, key) = (self.origin.worker(), self.key(kind));
-        self.checkpoints.tell(Message::Section { epoch, worker, key, key_group, bytes });
+        self.checkpoints.tell(Message::Section(Section { epoch, worker, key, key_group, bytes }));
     }
 }
 

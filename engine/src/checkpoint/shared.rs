@@ -8,7 +8,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use timely::scheduling::activate::SyncActivator;
 
 use crate::checkpoint::config::CheckpointConfig;
-use crate::checkpoint::keeper::Message;
+use crate::checkpoint::keeper::{Message, Section};
 use crate::checkpoint::store::Checkpoint;
 use crate::checkpoint::word::Word;
 use crate::clock::Epoch;
@@ -82,7 +82,7 @@ impl Checkpoints {
 
     /// Tells the keeper. One that has ended needs to know nothing more.
     pub(crate) fn tell(&self, message: Message) {
-        if let Message::Section { bytes, .. } = &message {
+        if let Message::Section(Section { bytes, .. }) = &message {
             self.queued_bytes.fetch_add(bytes.len(), Ordering::Relaxed);
         }
         let _ = self.keeper.send(message);
@@ -204,7 +204,9 @@ impl Checkpoints {
         restored.n += 1;
         restored.names.insert(name.to_string());
         let checkpoint = self.start().and_then(|start| start.checkpoint.as_ref());
-        let Some(checkpoint) = checkpoint.filter(|_| restored.n == self.n_participants()) else { return Ok(()) };
+        let Some(checkpoint) = checkpoint.filter(|_| restored.n == self.n_participants()) else {
+            return Ok(());
+        };
         let mut left: Vec<String> = checkpoint.keys().into_iter().map(|key| key.operator).collect();
         left.retain(|name| !restored.names.contains(name));
         left.dedup();

@@ -97,9 +97,7 @@ impl StateReader {
     ///
     /// # Errors
     /// It is of another type than the one that was put.
-    // The inner `Option` of an iterator over results would hide that the type may be another one for each item.
-    #[expect(clippy::should_implement_trait, reason = "the type of the item is chosen by each call")]
-    pub fn next<V: DeserializeOwned>(&mut self) -> Result<Option<V>> {
+    pub fn next_item<V: DeserializeOwned>(&mut self) -> Result<Option<V>> {
         let rest = &self.bytes[self.next..];
         if rest.is_empty() {
             return Ok(None);
@@ -110,7 +108,9 @@ impl StateReader {
         self.next += 4 + len;
         match postcard::take_from_bytes(item) {
             Ok((item, [])) => Ok(Some(item)),
-            Ok((_, rest)) => Err(another_type::<V>().caused_by(format!("{} bytes are left over", rest.len()))),
+            Ok((_, rest)) => {
+                Err(another_type::<V>().caused_by(format!("{} bytes are left over", rest.len())))
+            }
             Err(error) => Err(another_type::<V>().caused_by(error)),
         }
     }
@@ -132,7 +132,6 @@ fn another_type<V>() -> Error {
 #[derive(Debug, Default)]
 pub(crate) struct Entries {
     groups: Vec<Vec<u8>>,
-    len_bytes: usize,
 }
 
 impl Entries {
@@ -144,11 +143,7 @@ impl Entries {
         if self.groups.is_empty() {
             self.groups.resize_with(KEY_GROUPS as usize, Vec::new);
         }
-        let bytes = &mut self.groups[group as usize];
-        let before = bytes.len();
-        put_item(bytes, entry)?;
-        self.len_bytes += bytes.len() - before;
-        Ok(())
+        put_item(&mut self.groups[group as usize], entry)
     }
 
     /// Adds all of `other` behind those that are here.
@@ -160,21 +155,12 @@ impl Entries {
         for (bytes, more) in self.groups.iter_mut().zip(&mut other.groups) {
             bytes.append(more);
         }
-        self.len_bytes += std::mem::take(&mut other.len_bytes);
-    }
-
-    pub(crate) fn len_bytes(&self) -> usize {
-        self.len_bytes
     }
 
     /// Takes all entries of the groups that have at least `from` bytes of them.
     pub(crate) fn take(&mut self, from: usize) -> impl Iterator<Item = (u32, Vec<u8>)> {
-        let len_bytes = &mut self.len_bytes;
-        let full = self.groups.iter_mut().zip(0u32..);
-        full.filter(move |(bytes, _)| bytes.len() >= from.max(1)).map(|(bytes, group)| {
-            *len_bytes -= bytes.len();
-            (group, std::mem::take(bytes))
-        })
+        let full = self.groups.iter_mut().zip(0u32..).filter(move |(bytes, _)| bytes.len() >= from.max(1));
+        full.map(|(bytes, group)| (group, std::mem::take(bytes)))
     }
 }
 
@@ -183,7 +169,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Golden bytes: they are in every checkpoint.
+    /// Golden bytes of docs/formats/checkpoint-state.md: they are in every checkpoint.
     #[test]
     fn items_have_their_golden_bytes() {
         let mut writer = StateWriter::default();
@@ -197,10 +183,10 @@ mod tests {
         let mut writer = StateWriter::default();
         writer.put(&(1u8, 2u8)).unwrap();
         let bytes = writer.into_bytes();
-        let error = StateReader::new(bytes.clone()).next::<u8>().unwrap_err();
+        let error = StateReader::new(bytes.clone()).next_item::<u8>().unwrap_err();
         assert!(error.full_message().ends_with("give operators a uid: 1 bytes are left over"), "{error:?}");
-        assert!(StateReader::new(bytes.clone()).next::<Vec<String>>().is_err());
-        assert!(StateReader::new(bytes[..5].to_vec()).next::<(u8, u8)>().is_err());
+        assert!(StateReader::new(bytes.clone()).next_item::<Vec<String>>().is_err());
+        assert!(StateReader::new(bytes[..5].to_vec()).next_item::<(u8, u8)>().is_err());
     }
 
     #[test]
@@ -209,10 +195,9 @@ mod tests {
         assert_eq!(entries.take(0).count(), 0);
         entries.put(3, &7u8).unwrap();
         entries.put(127, &(7u8, 7u8)).unwrap();
-        assert_eq!(entries.len_bytes(), 11);
         assert_eq!(Vec::from_iter(entries.take(6)), [(127, vec![2, 0, 0, 0, 7, 7])]);
         assert_eq!(Vec::from_iter(entries.take(0)), [(3, vec![1, 0, 0, 0, 7])]);
-        assert_eq!(entries.len_bytes(), 0);
+        assert_eq!(entries.take(0).count(), 0);
     }
 
     proptest! {
@@ -222,15 +207,15 @@ mod tests {
             items.iter().for_each(|item| writer.put(item).unwrap());
             let mut reader = StateReader::new(writer.into_bytes());
             for item in items {
-                prop_assert_eq!(reader.next::<(i64, String)>().unwrap(), Some(item));
+                prop_assert_eq!(reader.next_item::<(i64, String)>().unwrap(), Some(item));
             }
-            prop_assert_eq!(reader.next::<u8>().unwrap(), None);
+            prop_assert_eq!(reader.next_item::<u8>().unwrap(), None);
         }
 
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
             let mut reader = StateReader::new(bytes);
-            while let Ok(Some(_)) = reader.next::<(u32, String)>() {}
+            while let Ok(Some(_)) = reader.next_item::<(u32, String)>() {}
         }
     }
 }

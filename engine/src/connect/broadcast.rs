@@ -246,7 +246,7 @@ impl<A, B, F: BroadcastProcessFunction<A, B>> Snapshot for WithBroadcast<F, F::B
     }
 
     fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
-        self.broadcast = from.copied()?.next()?.unwrap_or_default();
+        self.broadcast = from.copied()?.next_item()?.unwrap_or_default();
         self.f.restore(&mut from.items()?)
     }
 }

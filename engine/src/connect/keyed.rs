@@ -282,7 +282,8 @@ impl<K: Key, A, B, F: KeyedCoProcessFunction<K, A, B>> Snapshot for KeyedCo<F, K
 
     fn mark(&mut self, to: &mut Written) -> Result<()> {
         self.f.snapshot(&mut to.items)?;
-        self.states.mark()
+        self.states.mark();
+        Ok(())
     }
 
     fn sweep(&mut self, to: &mut Written) -> Result<bool> {

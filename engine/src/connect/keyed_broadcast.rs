@@ -263,7 +263,8 @@ impl<K: Key, A, B, F: KeyedBroadcastProcessFunction<K, A, B>> Snapshot for Keyed
     fn mark(&mut self, to: &mut Written) -> Result<()> {
         to.copied.put(&self.broadcast)?;
         self.f.snapshot(&mut to.items)?;
-        self.states.mark()
+        self.states.mark();
+        Ok(())
     }
 
     fn sweep(&mut self, to: &mut Written) -> Result<bool> {
@@ -272,7 +273,7 @@ impl<K: Key, A, B, F: KeyedBroadcastProcessFunction<K, A, B>> Snapshot for Keyed
 
     fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
         self.broadcast_ended = from.had_ended(1);
-        self.broadcast = from.copied()?.next()?.unwrap_or_default();
+        self.broadcast = from.copied()?.next_item()?.unwrap_or_default();
         self.f.restore(&mut from.items()?)?;
         self.states.restore(from)
     }

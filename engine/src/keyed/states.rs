@@ -118,9 +118,11 @@ impl<K: Key, S: State> KeyStates<K, S> {
 
     /// Marks the states for a checkpoint. An entry is the key, the time since its last touch, which is 0 where states
     /// last, and the state.
-    pub(crate) fn mark(&mut self) -> Result<()> {
+    pub(crate) fn mark(&mut self) {
         match self {
-            KeyStates::Lasting(states) => states.mark(Box::new(|key, state, to| put(key, Duration::ZERO, state, to))),
+            KeyStates::Lasting(states) => {
+                states.mark(Box::new(|key, state, to| put(key, Duration::ZERO, state, to)));
+            }
             KeyStates::Expiring(states) => {
                 let (now, ttl) = ((states.ttl.clock)(), states.ttl.clone());
                 states.entries.mark(Box::new(move |key, Touched { state, at }, to| {
@@ -128,7 +130,7 @@ impl<K: Key, S: State> KeyStates<K, S> {
                         true => Ok(()),
                         false => put(key, now.saturating_duration_since(*at), state, to),
                     }
-                }))
+                }));
             }
         }
     }
@@ -144,7 +146,7 @@ impl<K: Key, S: State> KeyStates<K, S> {
     /// Takes over the states of this worker's key groups. Time in which the job did not run does not count.
     pub(crate) fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
         from.entries(|mut entries| {
-            while let Some((key, age, state)) = entries.next::<(K, Duration, S)>()? {
+            while let Some((key, age, state)) = entries.next_item::<(K, Duration, S)>()? {
                 match self {
                     KeyStates::Lasting(states) => *states.state_or(&key, S::default).1 = state,
                     KeyStates::Expiring(states) => states.take_over(key, age, state),
@@ -268,6 +270,36 @@ mod tests {
             states.for_each(|key, count| { seen.push((*key, *count)); Ok(()) }).unwrap();
             prop_assert_eq!(seen, expected);
         }
+    }
+
+    /// Golden bytes of docs/formats/checkpoint-state.md.
+    #[test]
+    fn entries_in_a_checkpoint_have_their_golden_bytes() {
+        let mut states: KeyStates<u64, u64> = KeyStates::new(None);
+        states.with(&7, |state, _| *state = 9);
+        let mut written = Written::default();
+        states.mark();
+        assert!(!states.sweep(&mut written).unwrap());
+        let entries = Vec::from_iter(written.entries.take(0));
+        assert_eq!(entries, [(key_group(&7u64) as u32, vec![4, 0, 0, 0, 7, 0, 0, 9])]);
+    }
+
+    /// What has timed out is no part of a checkpoint, and the age of the rest is.
+    #[test]
+    fn entries_with_a_time_to_live_keep_their_age() {
+        let (mut states, clock) = states(10);
+        let start = clock.get();
+        states.with(&1, |state, _| *state = 1);
+        clock.set(start + Duration::from_secs(7));
+        states.with(&2, |state, _| *state = 2);
+        clock.set(start + Duration::from_secs(10));
+        let mut written = Written::default();
+        states.mark();
+        // Touched after the mark: written as it was.
+        states.with(&2, |state, _| *state = 3);
+        while states.sweep(&mut written).unwrap() {}
+        let entries = Vec::from_iter(written.entries.take(0));
+        assert_eq!(entries, [(key_group(&2u64) as u32, vec![4, 0, 0, 0, 2, 3, 0, 2])]);
     }
 
     #[test]

@@ -83,6 +83,7 @@ impl<K: Key, S> KeyTable<K, S> {
         self.entries.reserve(n, |(key, _)| FxBuildHasher.hash_one(key));
     }
 
+    /// Number of keys.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }

@@ -112,7 +112,8 @@ impl<D: 'static, F: Fn(&D, &mut dyn Write) -> io::Result<()> + 'static> Sink<D> 
             self.file = Some(self.create()?);
         }
         let Some(file) = &mut self.file else { return Ok(()) };
-        (self.format)(&record, file).map_err(|error| failed("write", &self.appearance().pending_path(), error))
+        (self.format)(&record, file)
+            .map_err(|error| failed("write", &self.appearance().pending_path(), error))
     }
 
     fn prepare(&mut self) -> Result<Option<Appearance>> {

@@ -5,8 +5,8 @@
 
 use std::io::{self, Read};
 
-use serde::{Deserialize, Serialize};
 use memchr::{memchr, memchr_iter, memchr2, memchr3, memmem, memrchr};
+use serde::{Deserialize, Serialize};
 
 /// Bytes that are asked of the file at once.
 const BLOCK_BYTES: usize = 1 << 16;

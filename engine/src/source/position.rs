@@ -25,7 +25,9 @@ impl SourcePosition {
     /// It can not be encoded.
     pub fn new<P: Serialize + ?Sized>(position: &P) -> Result<Self> {
         let bytes = postcard::to_stdvec(position);
-        bytes.map(SourcePosition).map_err(|error| Error::operator("a position can not be encoded").caused_by(error))
+        bytes
+            .map(SourcePosition)
+            .map_err(|error| Error::operator("a position can not be encoded").caused_by(error))
     }
 
     /// What describes the position.
@@ -37,7 +39,8 @@ impl SourcePosition {
             Ok((position, [])) => Ok(position),
             outcome => {
                 let expected = std::any::type_name::<P>();
-                let error = Error::config(format!("its position in the checkpoint can not be read as {expected}"));
+                let error =
+                    Error::config(format!("its position in the checkpoint can not be read as {expected}"));
                 Err(match outcome {
                     Ok((_, rest)) => error.caused_by(format!("{} bytes are left over", rest.len())),
                     Err(cause) => error.caused_by(cause),

@@ -231,7 +231,7 @@ impl<S: Source, F: Fn(Split) -> Result<S>> Snapshot for SplitReader<S, F> {
     fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
         let mut items = from.all_items()?;
         let mut known = Vec::new();
-        while let Some((n_splits, split, at)) = items.next::<(usize, usize, Whereabouts)>()? {
+        while let Some((n_splits, split, at)) = items.next_item::<(usize, usize, Whereabouts)>()? {
             match self.splits {
                 Splits::Fixed(expected) if expected != n_splits => {
                     return Err(Error::config(format!(
@@ -242,7 +242,8 @@ impl<S: Source, F: Fn(Split) -> Result<S>> Snapshot for SplitReader<S, F> {
             }
             known.push((split, at));
         }
-        self.unopened = of_worker(self.worker, self.workers, self.n_splits).map(|split| (split, None)).collect();
+        self.unopened =
+            of_worker(self.worker, self.workers, self.n_splits).map(|split| (split, None)).collect();
         for (split, at) in known {
             let Some(mine) = self.unopened.iter().position(|(number, _)| *number == split) else { continue };
             match at {
@@ -288,6 +289,15 @@ pub(crate) fn sooner(a: SourceStatus, b: SourceStatus) -> SourceStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Golden bytes of docs/formats/checkpoint-state.md.
+    #[test]
+    fn whereabouts_of_a_split_have_their_golden_bytes() {
+        let mut written = Written::default();
+        let position = SourcePosition::new(&300u64).unwrap();
+        written.items.put(&(3usize, 1usize, Whereabouts::At(position))).unwrap();
+        assert_eq!(written.items.into_bytes(), [6, 0, 0, 0, 3, 1, 1, 2, 0xac, 2]);
+    }
 
     #[test]
     fn pace_doubles_to_the_limit_and_falls_after_a_hold_but_never_to_nothing() {

@@ -215,7 +215,7 @@ impl<D: Record, F> Snapshot for Partition<D, F> {
 
     fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
         let mut items = from.items()?;
-        while let Some(record) = items.next()? {
+        while let Some(record) = items.next_item()? {
             self.records.push(record);
         }
         Ok(())

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use waterwheel::engine::machine;
 use waterwheel::ml::generate::sm;
 use waterwheel::prelude::*;
 
@@ -126,11 +127,10 @@ fn process_that_may_be_killed_runs_its_job() {
 fn run_once(job: &str, dir: &Path, seed: u64, kill: Option<Duration>) -> Result<bool, String> {
     let (processes, threads) = [(1, 1), (1, 2), (2, 1), (1, 4), (2, 2)][(seed % 5) as usize];
     let addresses = free_addresses(processes);
-    let running: Vec<Running> = (0..usize::from(processes))
-        .map(|index| start(job, dir, &addresses, index, threads))
-        .collect();
+    let running: Vec<Running> =
+        (0..usize::from(processes)).map(|index| start(job, dir, &addresses, index, threads)).collect();
     if let Some(after) = kill {
-        let since = engine::machine::now();
+        let since = machine::now();
         while since.elapsed() < after {
             std::thread::park_timeout(after - since.elapsed().min(after));
         }
@@ -192,8 +192,6 @@ fn keyed_count_to_files_survives_kills() {
 
 #[test]
 fn asynchronous_loop_to_files_survives_kills() {
-    let laps = (1..RECORDS).flat_map(|x| {
-        std::iter::successors(Some(x), |x| (x % 2 == 0).then_some(x / 2))
-    });
+    let laps = (1..RECORDS).flat_map(|x| std::iter::successors(Some(x), |x| (x % 2 == 0).then_some(x / 2)));
     chaos("loop", 200, &counted(laps));
 }

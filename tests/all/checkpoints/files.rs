@@ -52,9 +52,9 @@ fn files_without_checkpoints_appear_at_the_end() {
     let dir = tempfile::tempdir().unwrap();
     let files = dir.path().join("files");
     assert!(write(RuntimeConfig::threads(2), Fuse::new(1000), &files).is_err());
-    let pending = std::fs::read_dir(&files).unwrap().all(|entry| {
-        entry.unwrap().file_name().to_str().unwrap().ends_with(".pending")
-    });
+    let pending = std::fs::read_dir(&files)
+        .unwrap()
+        .all(|entry| entry.unwrap().file_name().to_str().unwrap().ends_with(".pending"));
     assert!(pending, "a run that failed has finished a file");
     write(RuntimeConfig::threads(2), Fuse::none(), &files).unwrap();
     let names: Vec<_> = std::fs::read_dir(&files).unwrap().map(|entry| entry.unwrap().file_name()).collect();

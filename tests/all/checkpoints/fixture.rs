@@ -35,7 +35,8 @@ pub(super) const BURNT: &str = "the fuse has burnt";
 
 /// Fails as soon as there is a checkpoint in `dir`, which is looked for at every thousandth number.
 pub(super) fn fail_after_a_checkpoint(dir: &Path, n: u64) -> Result<()> {
-    let has_one = || dir.join("job").join("manifests").read_dir().is_ok_and(|mut files| files.next().is_some());
+    let has_one =
+        || dir.join("job").join("manifests").read_dir().is_ok_and(|mut files| files.next().is_some());
     match n % 1000 == 0 && has_one() {
         true => Err(Error::operator(STOPPED)),
         false => Ok(()),
@@ -52,18 +53,16 @@ pub(super) fn config(dir: &Path, workers: usize) -> RuntimeConfig {
 
 /// Runs a job with checkpoints again and again, with a fuse that burns after `span` at most and each time on another
 /// number of workers, until it ends. Gives its result, and how often it has failed.
-pub(super) fn recover<R>(
-    seed: u64,
-    span: u64,
-    job: impl Fn(RuntimeConfig, Fuse) -> Result<R>,
-) -> (R, u64) {
+pub(super) fn recover<R>(seed: u64, span: u64, job: impl Fn(RuntimeConfig, Fuse) -> Result<R>) -> (R, u64) {
     let dir = tempfile::tempdir().unwrap();
     for attempt in 0..1000 {
         let workers = [1, 2, 4, 3][(sm(seed, 2 * attempt) % 4) as usize];
         match job(config(dir.path(), workers), Fuse::new((sm(seed, 2 * attempt + 1) % span) as i64)) {
             Ok(result) => return (result, attempt),
             Err(error) if error.message() == BURNT => {}
-            Err(error) => panic!("seed {seed}, attempt {attempt}, {workers} workers: {}", error.full_message()),
+            Err(error) => {
+                panic!("seed {seed}, attempt {attempt}, {workers} workers: {}", error.full_message())
+            }
         }
     }
     panic!("seed {seed}: the job does not end");

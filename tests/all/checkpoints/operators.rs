@@ -21,7 +21,9 @@ fn job<E: Record>(
 
 #[test]
 fn count_by_key_at_the_end_is_exact() {
-    check(|config, fuse| job(config, fuse, |_env, numbers| Ok(numbers.key_by(|x| x % KEYS).at_end().count())));
+    check(|config, fuse| {
+        job(config, fuse, |_env, numbers| Ok(numbers.key_by(|x| x % KEYS).at_end().count()))
+    });
 }
 
 /// Each result is there once: what was emitted after the checkpoint is emitted again, and what was before is not.
@@ -29,10 +31,12 @@ fn count_by_key_at_the_end_is_exact() {
 fn results_of_a_keyed_function_are_neither_lost_nor_doubled() {
     check(|config, fuse| {
         job(config, fuse, |_env, numbers| {
-            Ok(numbers.key_by(|x| (x % KEYS).to_string()).process(|key, seen: &mut ListState<u64>, x, out| {
-                seen.add(x);
-                out.emit((key.clone(), seen.get().iter().sum::<u64>()));
-            }))
+            Ok(numbers.key_by(|x| (x % KEYS).to_string()).process(
+                |key, seen: &mut ListState<u64>, x, out| {
+                    seen.add(x);
+                    out.emit((key.clone(), seen.get().iter().sum::<u64>()));
+                },
+            ))
         })
         // Which record of a key comes first may differ; how many results a key has, and the last, may not.
         .map(|results| {
@@ -82,7 +86,7 @@ impl ProcessFunction<u64> for Sum {
     }
 
     fn restore(&mut self, state: &mut StateReader) -> Result<()> {
-        while let Some((n, sum)) = state.next::<(u64, u64)>()? {
+        while let Some((n, sum)) = state.next_item::<(u64, u64)>()? {
             self.n += n;
             self.sum += sum;
         }
@@ -147,7 +151,8 @@ fn end_of_one_of_two_inputs_is_answered_once() {
 fn two_keyed_streams_meet_in_one_state() {
     check(|config, fuse| {
         let results = job(config, fuse, |env, numbers| {
-            let others = env.from_splits(3, |split| (0..20_000u64).skip(split).step_by(3)).key_by(|x| x % KEYS);
+            let others =
+                env.from_splits(3, |split| (0..20_000u64).skip(split).step_by(3)).key_by(|x| x % KEYS);
             let pairs = numbers.key_by(|x| x % KEYS).connect(others);
             Ok(pairs.process(
                 |key, sums: &mut (u64, u64), x, out| {
@@ -218,10 +223,11 @@ fn side_outputs_and_dead_letters_are_exact() {
         let results = execute(config, move |env| {
             const ODD: OutputTag<u64> = OutputTag::new("odd");
             let numbers = numbers(env, fuse.clone());
-            let split = numbers.key_by(|x| x % 97).process_with_side_outputs(|_, n: &mut u64, x, out, side| {
-                *n += 1;
-                if x % 2 == 1 { side.emit(&ODD, x) } else { out.emit(x) }
-            });
+            let split =
+                numbers.key_by(|x| x % 97).process_with_side_outputs(|_, n: &mut u64, x, out, side| {
+                    *n += 1;
+                    if x % 2 == 1 { side.emit(&ODD, x) } else { out.emit(x) }
+                });
             let odd = split.side_output(&ODD);
             let (good, dead) = split.into_main().try_map_with(BadRecordPolicy::Skip, |x| match x % 10 {
                 0 => Err(Error::data("a ten")),
@@ -230,10 +236,13 @@ fn side_outputs_and_dead_letters_are_exact() {
             Ok((odd.collect(), good.collect(), dead.map(|dead| dead.record).collect()))
         })?;
         let (odd, good, dead) = results.into_iter().next().unwrap();
-        Ok(vec![odd, good, dead].into_iter().map(|mut part| {
-            part.sort_unstable();
-            part
-        }).collect())
+        Ok(vec![odd, good, dead]
+            .into_iter()
+            .map(|mut part| {
+                part.sort_unstable();
+                part
+            })
+            .collect())
     });
 }
 

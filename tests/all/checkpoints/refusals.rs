@@ -6,8 +6,8 @@ use waterwheel::prelude::*;
 
 use super::fixture::{STOPPED, config, fail_after_a_checkpoint};
 
-fn count(config: RuntimeConfig, uid: &'static str) -> Result<Vec<(u64, u64)>> {
-    let counts = execute(config, move |env| {
+fn count(config: RuntimeConfig, uid: &'static str) -> Result<()> {
+    execute(config, move |env| {
         let numbers = env.from_iter(0..100u64).uid("numbers");
         let counts = numbers.key_by(|x| x % 7).process(|key, n: &mut u64, _x, out| {
             *n += 1;
@@ -15,8 +15,8 @@ fn count(config: RuntimeConfig, uid: &'static str) -> Result<Vec<(u64, u64)>> {
         });
         counts.uid(uid).sink(|_| Ok(()));
         Ok(())
-    });
-    counts.map(|_| Vec::new())
+    })
+    .map(drop)
 }
 
 #[test]
@@ -25,7 +25,8 @@ fn state_that_no_operator_takes_is_named() {
     count(config(dir.path(), 2), "counts").unwrap();
     let error = count(config(dir.path(), 2), "sums").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
-    let expected = "the checkpoint has state of operators that the job does not have: \"counts\"; give operators a uid";
+    let expected =
+        "the checkpoint has state of operators that the job does not have: \"counts\"; give operators a uid";
     assert!(error.message().starts_with(expected), "{error}");
 
     let checkpoints = CheckpointConfig::new(dir.path().display().to_string()).allow_unmatched_state(true);
@@ -37,20 +38,22 @@ fn state_of_another_type_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let watched = dir.path().to_path_buf();
     let first = execute(config(dir.path(), 1), move |env| {
-        let counts = env.from_iter(0u64..).uid("numbers").key_by(|x| x % 7).process(|_, n: &mut u64, _, out| {
-            *n += 1;
-            out.emit(*n);
-        });
+        let counts =
+            env.from_iter(0u64..).uid("numbers").key_by(|x| x % 7).process(|_, n: &mut u64, _, out| {
+                *n += 1;
+                out.emit(*n);
+            });
         let watched = watched.clone();
         counts.uid("counts").sink(move |n| fail_after_a_checkpoint(&watched, n));
         Ok(())
     });
     assert_eq!(first.unwrap_err().message(), STOPPED);
     let second = execute(config(dir.path(), 1), |env| {
-        let texts = env.from_iter(0u64..).uid("numbers").key_by(|x| x % 7).process(|_, text: &mut String, x, out| {
-            *text = x.to_string();
-            out.emit(x);
-        });
+        let texts =
+            env.from_iter(0u64..).uid("numbers").key_by(|x| x % 7).process(|_, text: &mut String, x, out| {
+                *text = x.to_string();
+                out.emit(x);
+            });
         texts.uid("counts").sink(|_| Ok(()));
         Ok(())
     });
@@ -60,7 +63,11 @@ fn state_of_another_type_is_refused() {
     assert_eq!(error.site().map(|site| site.operator.as_str()), Some("keyed_process"));
 }
 
-fn refused(build: impl for<'s> Fn(&Env<'s>) -> Result<()> + Send + Sync + 'static, operator: &str, why: &str) {
+fn refused(
+    build: impl for<'s> Fn(&Env<'s>) -> Result<()> + Send + Sync + 'static,
+    operator: &str,
+    why: &str,
+) {
     let dir = tempfile::tempdir().unwrap();
     let error = execute(config(dir.path(), 1), build).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config, "{error}");
@@ -91,7 +98,10 @@ fn records_that_stay_on_their_worker_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let run = execute(config(dir.path(), 1), |env| Ok(env.from_iter(0..3u64).collect_local()));
     let error = run.unwrap_err();
-    assert!(error.message().starts_with("this operator keeps a state that checkpoints can not hold yet"), "{error}");
+    assert!(
+        error.message().starts_with("this operator keeps a state that checkpoints can not hold yet"),
+        "{error}"
+    );
 }
 
 /// The files of the checkpoints are there, and each is damaged.
@@ -111,6 +121,30 @@ fn job_whose_checkpoints_are_all_damaged_does_not_begin_anew_by_itself() {
     assert_eq!(error.kind(), ErrorKind::Data);
     assert!(error.message().starts_with("the job can not go on from where it was"), "{error}");
 
-    let fresh = CheckpointConfig::new(dir.path().display().to_string()).on_missing(OnMissingCheckpoint::Fresh);
+    let fresh =
+        CheckpointConfig::new(dir.path().display().to_string()).on_missing(OnMissingCheckpoint::Fresh);
     count(RuntimeConfig::threads(1).job_name("job").checkpoints(fresh), "counts").unwrap();
+}
+
+#[test]
+fn newest_checkpoints_are_kept_and_older_ones_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let watched = dir.path().to_path_buf();
+    let newest = |dir: &Path| {
+        let names = std::fs::read_dir(dir.join("job").join("manifests")).into_iter().flatten();
+        names.map(|file| file.unwrap().file_name().into_string().unwrap()).max()
+    };
+    let run = execute(config(dir.path(), 2), move |env| {
+        let watched = watched.clone();
+        env.from_iter(0u64..).uid("numbers").sink(move |n| {
+            let is_tenth =
+                n % 1000 == 0 && newest(&watched).is_some_and(|name| name > format!("{:020}.json", 9));
+            if is_tenth { Err(Error::operator(STOPPED)) } else { Ok(()) }
+        });
+        Ok(())
+    });
+    assert_eq!(run.unwrap_err().message(), STOPPED);
+    // The newest of all may have been written when the run failed, and what it replaces not yet removed.
+    let manifests = std::fs::read_dir(dir.path().join("job").join("manifests")).unwrap().count();
+    assert!((2..=3).contains(&manifests), "{manifests} checkpoints, expected the two newest");
 }

@@ -11,14 +11,16 @@ fn csv_files_are_read_on_from_their_positions() {
     let paths: Vec<_> = (0..3).map(|file| dir.path().join(format!("{file}.csv"))).collect();
     for (file, path) in paths.iter().enumerate() {
         let rows = (0..20_000u64).map(|row| format!("{row},\"a\n{file}\"\n"));
-        std::fs::write(path, std::iter::once("n,text\n".to_string()).chain(rows).collect::<String>()).unwrap();
+        std::fs::write(path, std::iter::once("n,text\n".to_string()).chain(rows).collect::<String>())
+            .unwrap();
     }
     check(|config, fuse| {
         let paths = paths.clone();
         let rows = execute(config, move |env| {
             let (rows, _bad) = env.read_csv::<(u64, String)>(&paths, CsvOptions::default())?;
             let fuse = fuse.clone();
-            let rows = rows.try_map(move |row| fuse.burn().map(|()| (row.file, row.row, row.line, row.value)));
+            let rows =
+                rows.try_map(move |row| fuse.burn().map(|()| (row.file, row.row, row.line, row.value)));
             Ok(rows.collect())
         })?;
         Ok(rows.concat())
@@ -31,9 +33,8 @@ fn job_that_has_ended_ends_again_with_the_same_result() {
     let run = |workers, fuse: Fuse| {
         let results = execute(config(dir.path(), workers), move |env| {
             let fuse = fuse.clone();
-            let numbers = env.from_splits(3, |split| 0..100 * split as u64).try_map(move |x| {
-                fuse.burn().map(|()| x)
-            });
+            let numbers =
+                env.from_splits(3, |split| 0..100 * split as u64).try_map(move |x| fuse.burn().map(|()| x));
             Ok(numbers.key_by(|x| x % 5).at_end().sum(|x| *x).collect())
         });
         let mut results = results.unwrap().concat();
@@ -62,9 +63,8 @@ impl Source for Forgetful {
 
 #[test]
 fn source_that_can_not_go_back_is_refused_unless_it_may_read_again() {
-    let run = |config| {
-        execute(config, |env| Ok(env.source("forgetful", 1, |_split| Ok(Forgetful(0))).collect()))
-    };
+    let run =
+        |config| execute(config, |env| Ok(env.source("forgetful", 1, |_split| Ok(Forgetful(0))).collect()));
     let dir = tempfile::tempdir().unwrap();
     let error = run(config(dir.path(), 2)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);

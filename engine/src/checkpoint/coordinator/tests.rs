@@ -2,7 +2,10 @@ use super::*;
 use proptest::prelude::*;
 
 /// What follows from the events, one after the other.
-fn commands(coordinator: &mut Coordinator<&'static str>, events: Vec<Event<&'static str>>) -> Vec<Command<&'static str>> {
+fn commands(
+    coordinator: &mut Coordinator<&'static str>,
+    events: Vec<Event<&'static str>>,
+) -> Vec<Command<&'static str>> {
     let mut commands = Vec::new();
     events.into_iter().for_each(|event| coordinator.note(event, &mut commands));
     commands
@@ -55,7 +58,8 @@ fn job_that_has_ended_makes_a_last_checkpoint() {
 #[test]
 fn job_that_ends_while_a_checkpoint_is_under_way_makes_another_one_behind_it() {
     let mut coordinator = Coordinator::new(1);
-    let all = vec![Event::Due, marked(0, 0), Event::Ended { process: 0 }, stored(0, 0), Event::Committed(Ok(()))];
+    let all =
+        vec![Event::Due, marked(0, 0), Event::Ended { process: 0 }, stored(0, 0), Event::Committed(Ok(()))];
     let expected = [
         Command::Close(0),
         Command::Open(1),

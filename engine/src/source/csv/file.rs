@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use csv::StringRecord;
 
 use crate::error::{Error, Result};
+use crate::source::Split;
 use crate::source::csv::fields::FieldSplitter;
 use crate::source::csv::message;
 use crate::source::csv::options::{CsvOptions, Delimiter, Header};
-use crate::source::Split;
 use crate::source::lines::{Line, LineReader, Position, Quotes, Separator};
 
 /// What is known of a file once its first line has been read.

@@ -74,7 +74,9 @@ impl<R: DeserializeOwned + 'static> Source for CsvSource<R> {
         let (file, at) = position.get::<(usize, Option<Position>)>()?;
         if file > self.files.len() || at.is_some() && file == self.files.len() {
             let n = self.files.len();
-            return Err(Error::config(format!("file {file} was being read in the checkpoint, and now there are {n}")));
+            return Err(Error::config(format!(
+                "file {file} was being read in the checkpoint, and now there are {n}"
+            )));
         }
         self.next_file = file;
         if let Some(at) = at {
