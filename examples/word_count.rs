@@ -28,7 +28,14 @@ impl KeyedProcessFunction<String, String> for Count {
     type State = u64;
     type Out = (String, u64);
 
-    fn process(&mut self, _: &String, n: &mut u64, _: String, _: &mut Collector<Self::Out>) -> Result<()> {
+    fn process(
+        &mut self,
+        _: &String,
+        n: &mut u64,
+        _: String,
+        _: &mut KeyedContext,
+        _: &mut Collector<Self::Out>,
+    ) -> Result<()> {
         *n += 1;
         Ok(())
     }

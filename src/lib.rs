@@ -12,6 +12,7 @@ pub mod prelude {
     pub use waterwheel_iteration::*;
     pub use waterwheel_ml::{generate, graph};
     pub use waterwheel_ps::{
-        Emit, ParameterServerClient, Placement, PsConfig, SendPolicy, ServerLogic, SimpleServer, WorkerLogic,
+        Consistency, Emit, ParameterServerClient, Placement, PsConfig, SendPolicy, ServerLogic, SimpleServer,
+        WorkerLogic,
     };
 }

@@ -61,7 +61,14 @@ impl<K: Key> KeyedProcessFunction<K, K> for Count {
     type Out = u64;
 
     #[inline]
-    fn process(&mut self, _key: &K, count: &mut u64, _record: K, _out: &mut Collector<u64>) -> Result<()> {
+    fn process(
+        &mut self,
+        _key: &K,
+        count: &mut u64,
+        _record: K,
+        _context: &mut KeyedContext,
+        _out: &mut Collector<u64>,
+    ) -> Result<()> {
         *count += 1;
         Ok(())
     }

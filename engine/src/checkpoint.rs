@@ -20,10 +20,9 @@ mod word;
 
 pub use config::{CheckpointConfig, OnMissingCheckpoint};
 pub(crate) use keeper::{Inbox, JobNames, KeeperThread, Membership, Message};
-pub(crate) use participant::{Part, Saved, Snapshot, Written};
+pub use participant::{Part, Saved, Snapshot, Written};
 pub(crate) use shared::Checkpoints;
-pub(crate) use state::Entries;
-pub use state::{State, StateReader, StateWriter};
+pub use state::{Entries, State, StateReader, StateWriter};
 pub use store::{
     CHUNK, Checkpoint, CheckpointMeta, CheckpointStore, FaultyStorage, Garbage, GarbageScope, Listing,
     Newest, ObjectInfo, PartInfo, PartRef, PartWriter, Section, SectionKey, SectionSummary, SectionTable,

@@ -3,6 +3,7 @@
 mod broadcast;
 mod keyed;
 mod keyed_broadcast;
+mod run;
 
 use std::marker::PhantomData;
 use std::panic::Location;
@@ -15,8 +16,10 @@ use crate::checkpoint::{Saved, Snapshot, StateReader, StateWriter, Written};
 use crate::clock::{Clock, Epoch};
 use crate::error::Result;
 use crate::operator::{Input, OperatorBuilder, WakeOn};
-use crate::process::{Collector, ForRound, LastWord, Renewable, Spans, keeps_nothing, swap_function};
+use crate::process::{Collector, ForRound, Renewable, keeps_nothing, swap_function};
+use crate::side_output::{SideOutputStream, SideOutputs};
 use crate::stream::DataStream;
+use run::{run, run_with_side_outputs};
 
 /// Two streams on their way into one function; see [`DataStream::connect`].
 pub struct ConnectedStreams<'s, A, B, T: Clock = Epoch> {
@@ -31,6 +34,38 @@ impl<A, B, T: Clock> std::fmt::Debug for ConnectedStreams<'_, A, B, T> {
 }
 
 /// A function on the records of two streams, one instance per worker.
+///
+/// # Examples
+/// Numbers times a factor, which they wait for:
+/// ```
+/// use waterwheel_engine::{CoProcessFunction, Collector, Result, RuntimeConfig, execute};
+///
+/// #[derive(Default)]
+/// struct Scale { factor: Option<u64>, waiting: Vec<u64> }
+///
+/// impl CoProcessFunction<u64, u64> for Scale {
+///     type Out = u64;
+///     fn process1(&mut self, number: u64, out: &mut Collector<u64>) -> Result<()> {
+///         match self.factor {
+///             Some(factor) => out.emit(number * factor),
+///             None => self.waiting.push(number),
+///         }
+///         Ok(())
+///     }
+///     fn process2(&mut self, factor: u64, out: &mut Collector<u64>) -> Result<()> {
+///         self.factor = Some(factor);
+///         self.waiting.drain(..).for_each(|number| out.emit(number * factor));
+///         Ok(())
+///     }
+/// }
+///
+/// let scaled = execute(RuntimeConfig::threads(1), |env| {
+///     let both = env.from_iter([1, 2, 3]).connect(env.from_iter([10]));
+///     Ok(both.process_function(Scale::default()).collect())
+/// })?;
+/// assert_eq!(scaled.concat(), [10, 20, 30]);
+/// # Ok::<(), waterwheel_engine::Error>(())
+/// ```
 pub trait CoProcessFunction<A, B> {
     /// What it emits.
     type Out: 'static;
@@ -162,19 +197,69 @@ impl<'s, A: 'static, B: 'static, T: Clock> ConnectedStreams<'s, A, B, T> {
         self.run("co_process", Location::caller(), f)
     }
 
+    /// As [`process_function`](Self::process_function), for the function that `make` returns; it keeps the
+    /// [`SideOutputs`] that `make` gets.
+    ///
+    /// # Examples
+    /// ```
+    /// use waterwheel_engine::{
+    ///     CoProcessFunction, Collector, OutputTag, Result, RuntimeConfig, SideOutputs, execute,
+    /// };
+    ///
+    /// const WORDS: OutputTag<&str> = OutputTag::new("words");
+    ///
+    /// struct Divide(SideOutputs);
+    /// impl CoProcessFunction<u32, &'static str> for Divide {
+    ///     type Out = u32;
+    ///     fn process1(&mut self, number: u32, out: &mut Collector<u32>) -> Result<()> { Ok(out.emit(number)) }
+    ///     fn process2(&mut self, word: &'static str, _out: &mut Collector<u32>) -> Result<()> {
+    ///         Ok(self.0.emit(&WORDS, word))
+    ///     }
+    /// }
+    ///
+    /// let workers = execute(RuntimeConfig::threads(1), |env| {
+    ///     let both = env.from_iter([1, 2]).connect(env.from_iter(["a"]));
+    ///     let divided = both.process_function_with_side_outputs(Divide);
+    ///     let words = divided.side_output(&WORDS).map(String::from);
+    ///     Ok((divided.into_main().collect(), words.collect()))
+    /// })?;
+    /// assert_eq!(workers[0], (vec![1, 2], vec!["a".to_string()]));
+    /// # Ok::<(), waterwheel_engine::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn process_function_with_side_outputs<F: CoProcessFunction<A, B> + 'static>(
+        self,
+        make: impl FnOnce(SideOutputs) -> F,
+    ) -> SideOutputStream<'s, F::Out, T> {
+        let (op, inputs) = self.inputs("co_process", Location::caller(), WakeOn::end(F::WAITS_FOR_END));
+        run_with_side_outputs(op, inputs, |side| Plain(make(side), PhantomData))
+    }
+
     fn run<F: CoProcessFunction<A, B> + 'static>(
         self,
         name: &str,
         location: &'static Location<'static>,
         f: F,
     ) -> DataStream<'s, F::Out, T> {
-        let (first, second) = (self.first.into_edge(), self.second.into_edge());
-        let mut op = OperatorBuilder::made_at(&first.place(), name, location);
-        let wake = WakeOn::end(F::WAITS_FOR_END);
-        let inputs = (op.input(first, wake), op.input(second, wake));
+        let (op, inputs) = self.inputs(name, location, WakeOn::end(F::WAITS_FOR_END));
         run(op, inputs, Plain(f, PhantomData))
     }
+
+    fn inputs(
+        self,
+        name: &str,
+        location: &'static Location<'static>,
+        wake: WakeOn,
+    ) -> (OperatorBuilder<'s, T>, Inputs<A, B, T>) {
+        let (first, second) = (self.first.into_edge(), self.second.into_edge());
+        let mut op = OperatorBuilder::made_at(&first.place(), name, location);
+        let inputs = (op.input(first, wake), op.input(second, wake));
+        (op, inputs)
+    }
 }
+
+/// The inputs of an operator on two streams.
+type Inputs<A, B, T> = (Input<Vec<A>, T>, Input<Vec<B>, T>);
 
 /// A closure per stream as a [`CoProcessFunction`].
 struct EachOfTwo<F, G, E>(F, G, PhantomData<E>);
@@ -244,112 +329,10 @@ impl<A, B, F: CoProcessFunction<A, B> + 'static> Snapshot for Plain<F, A, B> {
     }
 
     fn mark(&mut self, to: &mut Written) -> Result<()> {
-        self.0.snapshot(&mut to.items)
+        self.0.snapshot(to.items())
     }
 
     fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
         self.0.restore(&mut from.items()?)
     }
-}
-
-/// Finishes an operator that runs `f` on every record of two inputs.
-fn run<'s, A: 'static, B: 'static, T: Clock, F: CoProcessFunction<A, B> + Renewable + Snapshot + 'static>(
-    mut op: OperatorBuilder<'s, T>,
-    (mut first, mut second): (Input<Vec<A>, T>, Input<Vec<B>, T>),
-    mut f: F,
-) -> DataStream<'s, F::Out, T> {
-    if op.is_per_round() {
-        match f.fresh() {
-            ForRound::Same => {}
-            ForRound::Fresh(_) => return run_in_rounds(op, (first, second), f),
-            ForRound::Refused => op.refuse_rounds(),
-        }
-    }
-    let (mut out, edge) = op.output::<Vec<F::Out>>();
-    let takes_part = op.takes_part();
-    let mut part = op.part(&f);
-    op.build(move |promises, _activation| {
-        let mut last = LastWord::new(promises, F::WAITS_FOR_END);
-        let mut is_open = [takes_part && F::WAITS_FOR_END; 2];
-        let mut collector = Collector::default();
-        move |frontiers| {
-            part.begin(&mut f)?;
-            (0..2).for_each(|port| is_open[port] &= !part.had_ended(port));
-            first.try_for_each(|token, batch| {
-                collector.send_each(&token, &mut out, batch, |record, out| f.process1(record, out))
-            })?;
-            second.try_for_each(|token, batch| {
-                collector.send_each(&token, &mut out, batch, |record, out| f.process2(record, out))
-            })?;
-            part.step(frontiers, &mut f)?;
-            let next = frontiers.next(0).into_iter().chain(frontiers.next(1)).min();
-            if let Some(time) = &next {
-                last.wait_until(time)?;
-            }
-            for (port, is_open) in is_open.iter_mut().enumerate() {
-                let Some(promise) = last.promises().first() else { break };
-                if *is_open && frontiers.is_done(port) {
-                    *is_open = false;
-                    match port {
-                        0 => f.end_of_input1(&mut collector)?,
-                        _ => f.end_of_input2(&mut collector)?,
-                    }
-                    collector.send_promised(promise, &mut out);
-                }
-            }
-            if next.is_none() {
-                last.say_no_more();
-                part.end(&mut f)?;
-            }
-            Ok(())
-        }
-    });
-    DataStream::from_edge(edge)
-}
-
-/// As [`run`], where operators begin anew in each round.
-fn run_in_rounds<'s, A: 'static, B: 'static, T: Clock, F: CoProcessFunction<A, B> + Renewable + 'static>(
-    mut op: OperatorBuilder<'s, T>,
-    (mut first, mut second): (Input<Vec<A>, T>, Input<Vec<B>, T>),
-    mut f: F,
-) -> DataStream<'s, F::Out, T> {
-    let spans = op.input_spans();
-    let (mut out, edge) = op.output::<Vec<F::Out>>();
-    let takes_part = op.takes_part();
-    op.build(move |promises, _activation| {
-        let mut spans = spans.map(|(last_of, ticks)| Spans::new(last_of, ticks, promises));
-        let mut collector = Collector::default();
-        move |frontiers| {
-            let Some(spans) = &mut spans else { return Ok(()) };
-            spans.read(|| f.fresh())?;
-            first.try_for_each(|token, batch| {
-                let state = spans.state_of(&token, || f.fresh())?;
-                f.swap(state);
-                let handle = |record, out: &mut Collector<F::Out>| f.process1(record, out);
-                let outcome = collector.send_each(&token, &mut out, batch, handle);
-                f.swap(state);
-                outcome
-            })?;
-            second.try_for_each(|token, batch| {
-                let state = spans.state_of(&token, || f.fresh())?;
-                f.swap(state);
-                let handle = |record, out: &mut Collector<F::Out>| f.process2(record, out);
-                let outcome = collector.send_each(&token, &mut out, batch, handle);
-                f.swap(state);
-                outcome
-            })?;
-            while let Some((promises, mut state)) = spans.next_complete(frontiers.least().as_ref()) {
-                if takes_part && F::WAITS_FOR_END {
-                    f.swap(&mut state);
-                    let outcome =
-                        f.end_of_input1(&mut collector).and_then(|()| f.end_of_input2(&mut collector));
-                    f.swap(&mut state);
-                    outcome?;
-                    promises.iter().for_each(|promise| collector.send_promised(promise, &mut out));
-                }
-            }
-            Ok(())
-        }
-    });
-    DataStream::from_edge(edge)
 }

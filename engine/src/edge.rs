@@ -47,6 +47,11 @@ impl<'s, C: 'static, T: AnyClock> Edge<'s, C, T> {
         Edge { place: place.clone(), ..self }
     }
 
+    /// Ends the run because what is made of this edge is wrong; the error names the operator that made it.
+    pub fn refuse(&self, error: Error) {
+        self.origin.refuse(error);
+    }
+
     /// The sources that this edge descends from.
     pub fn sources(&self) -> SourcesOf {
         SourcesOf(Rc::clone(&self.lineage))
@@ -178,9 +183,12 @@ impl<'s, T: AnyClock> Place<'s, T> {
     /// Ends the run because the graph is wrong at the caller's source line.
     #[track_caller]
     pub fn refuse(&self, error: Error) {
-        let name = self.scope.name();
-        let location = std::panic::Location::caller();
-        Origin::new(&name, location, self.worker_index(), self.run()).refuse(error);
+        Origin::of_place(self, std::panic::Location::caller()).refuse(error);
+    }
+
+    /// Names of the loops around, from the outermost to the one whose body this is.
+    pub(crate) fn loops(&self) -> Vec<String> {
+        self.run.loops_around(&self.scope.addr())
     }
 
     /// Index of this worker, in `0..workers()`.
@@ -203,6 +211,7 @@ impl<'s, T: Clock> Place<'s, T> {
         body: impl for<'i> FnOnce(&Place<'i, (T, R)>, &Place<'s, T>) -> O,
     ) -> O {
         self.scope.scoped::<(T, R), _, _>(name, |inner| {
+            self.run.note_loop(&inner.addr(), name);
             // As the one around the job: it is there in every loop, and never scheduled without such streams.
             inner.scoped("event time", |events| body(&self.inside(inner).with_events(events), self))
         })
@@ -246,14 +255,13 @@ impl<'i, T: Clock, R: LoopCounter> Place<'i, (T, R)> {
     }
 
     /// Opens a feedback edge: what is later sent into it by [`FeedbackEdge::close`] comes out of the returned
-    /// edge, one hop later.
-    #[track_caller]
+    /// edge, one hop later. It has the name of the loop, and in errors the source line `location`.
     pub fn feedback<C: Default + Batch>(
         &self,
-        name: &str,
+        location: &'static std::panic::Location<'static>,
     ) -> (FeedbackEdge<'i, C, (T, R)>, Edge<'i, C, (T, R)>) {
         let step = (Default::default(), R::feedback_step());
-        FeedbackEdge::open(self, name, std::panic::Location::caller(), step)
+        FeedbackEdge::open(self, location, step)
     }
 }
 

@@ -26,7 +26,7 @@ pub enum ErrorKind {
 
 /// An error of a job, with the operator and the worker it came from where it has one.
 ///
-/// Displays as `operator "name" (source position, worker n): message`; the cause, where there is
+/// Displays as `operator "path" (source position, worker n): message`; the cause, where there is
 /// one, is in [`source`](std::error::Error::source) and is not repeated in the message.
 #[derive(Debug)]
 pub struct Error {
@@ -39,7 +39,8 @@ pub struct Error {
 /// Where in a running job something happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
-    /// Name of the operator.
+    /// Path of the operator: the names of the loops around it, from the outermost, and its own, with slashes
+    /// between them, as `train/inner/map`.
     pub operator: String,
     /// Source line where the operator was made, as `file:line:column`.
     pub location: String,

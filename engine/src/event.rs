@@ -12,7 +12,9 @@ mod driver;
 mod idle;
 mod interval_join;
 mod keyed;
+mod late;
 mod panes;
+mod partition;
 mod process;
 mod rounds;
 mod sessions;
@@ -27,8 +29,9 @@ mod window_join;
 mod windowed;
 
 pub(crate) use self::idle::{Board, Part};
-pub use self::interval_join::{IntervalJoin, IntervalJoined};
+pub use self::interval_join::IntervalJoin;
 pub use self::keyed::KeyedEventStream;
+pub use self::late::LateRecordState;
 pub use self::process::{EventCollector, EventProcessFunction, Timer, TimerContext};
 pub use self::strategy::WatermarkStrategy;
 pub use self::stream::{EventStream, Timed};
@@ -36,5 +39,5 @@ pub use self::trigger::{
     ContinuousTrigger, CountTrigger, EventTimeTrigger, PurgingTrigger, Trigger, TriggerContext, TriggerResult,
 };
 pub use self::window::{TimeWindow, Windows};
-pub use self::window_join::{JoinedStreams, WindowJoin};
+pub use self::window_join::{JoinedResults, JoinedStreams, WindowJoin};
 pub use self::windowed::{WindowResult, WindowedResults, WindowedStream};

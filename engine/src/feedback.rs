@@ -47,16 +47,18 @@ impl<'i, C: Default + Batch, T: Clock> FeedbackEdge<'i, C, T> {
     /// The open end, and the edge that comes out of it with the clock moved by `step`.
     pub(crate) fn open(
         place: &Place<'i, T>,
-        name: &str,
         location: &'static Location<'static>,
         step: T::Summary,
     ) -> (Self, Edge<'i, C, T>) {
         let id = flow::loop_id(place.scope().worker().new_identifier());
-        let origin = Origin::new(name, location, place.worker_index(), place.run());
+        let origin = Origin::of_place(place, location);
         let mut builder = OperatorBuilder::new("Feedback".to_string(), place.scope());
         let (output, stream) = builder.new_output::<C>();
         let lineage = Lineage::new([id].into());
-        let gauge = place.run().loop_gauges().map(|gauges| gauges.gauge(&place.scope().addr(), name));
+        let gauge = place
+            .run()
+            .loop_gauges()
+            .map(|gauges| gauges.gauge(&place.scope().addr(), &origin.site().operator));
         let gauge = gauge.map(RoundGauge::new);
         let edge = Edge { stream, place: place.clone(), origin: Rc::clone(&origin), lineage };
         (FeedbackEdge { builder, place: place.clone(), output, step, origin, id, marks: None, gauge }, edge)

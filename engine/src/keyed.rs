@@ -2,30 +2,32 @@
 
 mod aggregate;
 mod cow;
+mod run;
 mod selector;
 mod states;
 mod table;
+mod timers;
 
 use std::panic::Location;
 use std::rc::Rc;
 
-use crate::checkpoint::{Saved, Snapshot, State, StateReader, StateWriter, Written};
+use crate::checkpoint::{State, StateReader, StateWriter};
 use crate::clock::{Clock, Epoch};
 use crate::edge::{Edge, Place};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::hash::Key;
 use crate::operator::{Input, OperatorBuilder, WakeOn};
-use crate::process::{
-    self, BatchFunction, Collector, ForRound, Renewable, Results, keeps_nothing, swap_function,
-};
+use crate::process::{self, Collector, ForRound, keeps_nothing};
 use crate::record::Record;
 use crate::stream::DataStream;
 
 pub use aggregate::{AggregateFunction, KeyedAtEnd};
+pub(crate) use run::Keyed;
 pub(crate) use selector::{KeySelector, Made, Part};
 pub(crate) use states::KeyStates;
 pub use states::StateTtl;
 pub(crate) use table::KeyTable;
+pub use timers::{KeyedContext, ProcessingTimer};
 
 /// A stream partitioned by key; see [`DataStream::key_by`].
 pub struct KeyedStream<'s, K, D, T: Clock = Epoch> {
@@ -41,7 +43,54 @@ impl<K, D, T: Clock> std::fmt::Debug for KeyedStream<'_, K, D, T> {
     }
 }
 
-/// A function on the records of a keyed stream, with a state `S` per key.
+/// A function on the records of a keyed stream, with a state per key, and timers.
+///
+/// # Examples
+/// The sum of each key's numbers, each time that the key has had none for ten milliseconds:
+/// ```
+/// use std::time::Duration;
+/// use waterwheel_engine::{
+///     Collector, KeyedContext, KeyedProcessFunction, ProcessingTimer, Result, RuntimeConfig, execute,
+/// };
+///
+/// #[derive(Default)]
+/// struct Burst { sum: u64, timer: Option<ProcessingTimer> }
+///
+/// struct SumOfBurst;
+/// impl KeyedProcessFunction<u64, u64> for SumOfBurst {
+///     type State = Burst;
+///     type Out = (u64, u64);
+///
+///     fn process(
+///         &mut self, _: &u64, burst: &mut Burst, x: u64, context: &mut KeyedContext, _: &mut Collector<(u64, u64)>,
+///     ) -> Result<()> {
+///         burst.sum += x;
+///         burst.timer.take().map(|timer| context.delete_processing_time_timer(timer));
+///         burst.timer = Some(context.register_processing_time_timer(Duration::from_millis(10)));
+///         Ok(())
+///     }
+///
+///     fn on_timer(
+///         &mut self, key: &u64, burst: &mut Burst, _: ProcessingTimer, _: &mut KeyedContext,
+///         out: &mut Collector<(u64, u64)>,
+///     ) -> Result<()> {
+///         out.emit((*key, std::mem::take(burst).sum));
+///         Ok(())
+///     }
+///
+///     // What is left when the input ends: its timers are not called any more.
+///     fn end_of_input(&mut self, key: &u64, burst: &mut Burst, out: &mut Collector<(u64, u64)>) -> Result<()> {
+///         if burst.sum > 0 { out.emit((*key, burst.sum)) }
+///         Ok(())
+///     }
+/// }
+///
+/// let sums = execute(RuntimeConfig::threads(2), |env| {
+///     Ok(env.from_iter(1..=4).key_by(|x| x % 2).process_function(SumOfBurst).collect())
+/// })?;
+/// assert_eq!(sums.concat().iter().map(|(_, sum)| sum).sum::<u64>(), 10);
+/// # Ok::<(), waterwheel_engine::Error>(())
+/// ```
 pub trait KeyedProcessFunction<K, D> {
     /// State of one key; made by `Default` at the key's first record, and stored in checkpoints by serde.
     type State: State;
@@ -63,8 +112,36 @@ pub trait KeyedProcessFunction<K, D> {
         key: &K,
         state: &mut Self::State,
         record: D,
+        context: &mut KeyedContext,
         out: &mut Collector<Self::Out>,
     ) -> Result<()>;
+
+    /// Called when a timer of `key` is due: in order of time, and of timers for the same time in the order in which
+    /// they were asked for.
+    ///
+    /// Like a record, it finds the state of the key or makes one, and prolongs its [time to
+    /// live](KeyedStream::state_ttl). What it emits has the least time that may still arrive: in a loop, that of the
+    /// round that is not yet complete.
+    ///
+    /// Timers that are due when the input has ended are called before [`end_of_input`](Self::end_of_input); the others
+    /// never are, so a timer holds up neither the end of the job nor that of a loop. Where operators begin anew in each
+    /// round, the same holds for the end of the round.
+    ///
+    /// With [`WAITS_FOR_END`](Self::WAITS_FOR_END) `false` the operator has no right to send of its own, unless it
+    /// begins anew in each round: a timer is called no sooner than the next records come, and before these.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn on_timer(
+        &mut self,
+        _key: &K,
+        _state: &mut Self::State,
+        _timer: ProcessingTimer,
+        _context: &mut KeyedContext,
+        _out: &mut Collector<Self::Out>,
+    ) -> Result<()> {
+        Ok(())
+    }
 
     /// Called once per key, in order of key, when the input has ended.
     ///
@@ -156,13 +233,27 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
         self.run("keyed_process", Location::caller(), f)
     }
 
-    /// Drops the state of a key that has had no record for so long, by the clock of the machine; the key's
+    /// Drops the state of a key that has had no record and no timer for so long, by the clock of the machine; the key's
     /// next record finds a new one, made by `Default`.
     ///
     /// State that has timed out is never seen again, not even by
     /// [`end_of_input`](KeyedProcessFunction::end_of_input). Its memory is given back while other records
     /// arrive, about one time to live later. Default: state is kept to the end. Valid: above zero; zero ends
     /// the run with an [`ErrorKind::Config`](crate::ErrorKind::Config) error.
+    ///
+    /// # Examples
+    /// Clicks of a visit, which ends after half an hour without any:
+    /// ```
+    /// # use waterwheel_engine::{execute, RuntimeConfig};
+    /// use std::time::Duration;
+    ///
+    /// let counts = execute(RuntimeConfig::threads(2), |env| {
+    ///     let visits = env.from_iter([7u32, 7, 9]).key_by(|user| *user).state_ttl(Duration::from_secs(1800));
+    ///     Ok(visits.count().collect())
+    /// })?;
+    /// assert!(counts.concat().contains(&(7, 2)));
+    /// # Ok::<(), waterwheel_engine::Error>(())
+    /// ```
     #[must_use]
     pub fn state_ttl(mut self, ttl: impl Into<StateTtl>) -> Self {
         let ttl = ttl.into();
@@ -196,7 +287,8 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
         location: &'static Location<'static>,
         f: F,
     ) -> DataStream<'s, F::Out, T> {
-        let logic = Keyed::new(f, Rc::clone(&self.key), self.ttl.clone());
+        let worker = self.edge.place().worker_index();
+        let logic = Keyed::new(f, Rc::clone(&self.key), self.ttl.clone(), worker);
         let (op, input) = self.partitioned(name, location, WakeOn::end(F::WAITS_FOR_END));
         process::run(op, input, logic)
     }
@@ -227,7 +319,7 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
     }
 
     /// Number of workers, from the first, that own keys.
-    pub(crate) fn parallelism(&self) -> usize {
+    pub fn parallelism(&self) -> usize {
         self.edge.origin.parallelism().min(self.edge.place().workers())
     }
 }
@@ -245,106 +337,19 @@ where
     type Out = E;
     const WAITS_FOR_END: bool = false;
 
-    fn process(&mut self, key: &K, state: &mut S, record: D, out: &mut Collector<E>) -> Result<()> {
+    fn process(
+        &mut self,
+        key: &K,
+        state: &mut S,
+        record: D,
+        _context: &mut KeyedContext,
+        out: &mut Collector<E>,
+    ) -> Result<()> {
         (self.0)(key, state, record, out);
         Ok(())
     }
 
     fn for_next_round(&self) -> ForRound<Self> {
         ForRound::Same
-    }
-}
-
-/// Runs a keyed function with the states of this worker's keys.
-pub(crate) struct Keyed<F: KeyedProcessFunction<K, D>, K, D> {
-    f: F,
-    key: Rc<dyn KeySelector<D, K>>,
-    /// The keys of the batch at hand, unless they are parts of its records; empty between two batches.
-    keys: Vec<K>,
-    states: KeyStates<K, F::State>,
-}
-
-impl<K: Key, D, F: KeyedProcessFunction<K, D>> Keyed<F, K, D> {
-    pub(crate) fn new(f: F, key: Rc<dyn KeySelector<D, K>>, ttl: Option<StateTtl>) -> Self {
-        Keyed { f, key, keys: Vec::new(), states: KeyStates::new(ttl) }
-    }
-}
-
-impl<K: Key, D: 'static, F: KeyedProcessFunction<K, D> + 'static> Renewable for Keyed<F, K, D> {
-    type State = (Option<F>, KeyStates<K, F::State>);
-
-    fn fresh(&self) -> ForRound<Self::State> {
-        self.f.for_next_round().with(|| self.states.fresh())
-    }
-
-    fn swap(&mut self, (f, states): &mut Self::State) {
-        swap_function(&mut self.f, f);
-        std::mem::swap(&mut self.states, states);
-    }
-}
-
-impl<K: Key, D: 'static, F: KeyedProcessFunction<K, D> + 'static> Snapshot for Keyed<F, K, D> {
-    fn check(&self) -> Result<()> {
-        self.f.snapshot(&mut StateWriter::default())
-    }
-
-    fn mark(&mut self, to: &mut Written) -> Result<()> {
-        self.f.snapshot(&mut to.items)?;
-        self.states.mark();
-        Ok(())
-    }
-
-    fn sweep(&mut self, to: &mut Written) -> Result<bool> {
-        self.states.sweep(to)
-    }
-
-    fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
-        self.f.restore(&mut from.items()?)?;
-        self.states.restore(from)
-    }
-}
-
-impl<K: Key, D: 'static, F: KeyedProcessFunction<K, D> + 'static> BatchFunction<D> for Keyed<F, K, D> {
-    type Out = F::Out;
-    const WAITS_FOR_END: bool = F::WAITS_FOR_END;
-
-    fn process_batch<T: Clock>(
-        &mut self,
-        batch: &mut Vec<D>,
-        out: &mut Results<'_, F::Out, T>,
-    ) -> Result<()> {
-        let Keyed { f, key: selector, keys, states } = self;
-        let settled = match states {
-            KeyStates::Lasting(states) => states.settled(),
-            KeyStates::Expiring(_) => None,
-        };
-        let Some(settled) = settled else {
-            for record in batch.drain(..) {
-                let key = selector.key(&record);
-                states.with(&key, |state, _is_new| f.process(&key, state, record, out.collector()))?;
-                out.send_full();
-            }
-            return Ok(());
-        };
-        selector.keys(batch, keys);
-        let mut made = keys.drain(..);
-        for record in batch.drain(..) {
-            let (key, state, _is_new) = match (made.next(), &record) {
-                (Some(key), _) => settled.state_of(&key),
-                (None, record) => match selector.part(record) {
-                    Some(part) => settled.state_of(part),
-                    None => return Err(Error::internal("a record has no key")),
-                },
-            };
-            f.process(key, state, record, out.collector())?;
-            out.send_full();
-        }
-        Ok(())
-    }
-
-    fn end_of_input(&mut self, out: &mut Collector<F::Out>) -> Result<()> {
-        let outcome = self.states.for_each(|key, state| self.f.end_of_input(key, state, out));
-        self.states.clear();
-        outcome
     }
 }

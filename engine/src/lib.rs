@@ -4,6 +4,7 @@
 //! worker thread of every process. No timely type appears in what a program sees.
 
 mod async_map;
+mod bad_record;
 mod cache;
 pub mod checkpoint;
 mod clock;
@@ -25,7 +26,9 @@ pub mod operator;
 mod origin;
 mod parcel;
 mod process;
+pub mod random;
 mod record;
+mod record_count;
 mod rounds;
 mod runtime;
 mod side_output;
@@ -36,10 +39,11 @@ mod stream;
 mod wire;
 
 pub use async_map::AsyncOptions;
+pub use bad_record::{BadRecordPolicy, BadRecordState};
 pub use cache::{CachePosition, CacheReader, CacheShare, DataCache, SegmentFile};
 pub use checkpoint::{CheckpointConfig, OnMissingCheckpoint, State, StateReader, StateWriter};
 pub use clock::{AnyClock, Clock, ClockHop, Epoch, EventTime, LoopCounter, Round};
-pub use collect::{Collected, Outcome};
+pub use collect::{Collected, DataStreamSink, Outcome};
 pub use connect::{
     BroadcastConnectedStreams, BroadcastProcessFunction, CoProcessFunction, ConnectedStreams,
     KeyedBroadcastConnectedStreams, KeyedBroadcastProcessFunction, KeyedCoProcessFunction,
@@ -55,24 +59,26 @@ pub use env::Env;
 pub use error::{Error, ErrorKind, Result, Site};
 pub use event::{
     ContinuousTrigger, CountTrigger, EventCollector, EventProcessFunction, EventStream, EventTimeTrigger,
-    IntervalJoin, IntervalJoined, JoinedStreams, KeyedEventStream, PurgingTrigger, TimeWindow, Timed, Timer,
-    TimerContext, Trigger, TriggerContext, TriggerResult, WatermarkStrategy, WindowJoin, WindowResult,
-    WindowedResults, WindowedStream, Windows,
+    IntervalJoin, JoinedResults, JoinedStreams, KeyedEventStream, LateRecordState, PurgingTrigger,
+    TimeWindow, Timed, Timer, TimerContext, Trigger, TriggerContext, TriggerResult, WatermarkStrategy,
+    WindowJoin, WindowResult, WindowedResults, WindowedStream, Windows,
 };
 pub use feedback::{BegunRounds, FeedbackEdge, LoopFlow, LoopState, Mark, RoundFlow};
 pub use flow::{ExchangeFlow, FlowState, SourceHold};
 pub use hash::Key;
-pub use keyed::{AggregateFunction, KeyedAtEnd, KeyedProcessFunction, KeyedStream, StateTtl};
+pub use keyed::{
+    AggregateFunction, KeyedAtEnd, KeyedContext, KeyedProcessFunction, KeyedStream, ProcessingTimer, StateTtl,
+};
 pub use parcel::{Packet, Parcel};
 pub use process::{Collector, ForRound, ProcessFunction};
 pub use record::Record;
+pub use record_count::RecordCount;
 pub use rounds::LoopHead;
 pub use runtime::{ByteSize, Meeting, Restarts, RuntimeConfig, StopHandle, execute, started_as, supervise};
 pub use side_output::{OutputTag, SideOutputStream, SideOutputs, SidePort, SideReaders};
 pub use sink::{Sink, SinkContext};
 pub use source::{
-    BadRecord, BadRecordPolicy, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header, Source, SourcePosition,
-    SourceStatus,
+    BadRecord, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header, Source, SourcePosition, SourceStatus,
 };
 pub use state::{ListState, MapState, ReducingState, ValueState};
 pub use stream::DataStream;

@@ -4,7 +4,10 @@
 //! each with a [`Token`] that allows sending at the batch's time while the batch is handled. To send later it
 //! turns the token into a [`Promise`], which holds the time open until it is dropped.
 
+mod futures;
 mod input;
+mod keyed;
+mod neighbour;
 pub(crate) mod output;
 mod route;
 
@@ -18,7 +21,6 @@ use timely::order::Product;
 use timely::progress::Antichain;
 use timely::progress::frontier::MutableAntichain;
 use timely::progress::operate::FrontierInterest;
-use timely::scheduling::Activator;
 use timely::scheduling::activate::SyncActivator;
 
 use crate::cache::CacheShare;
@@ -29,15 +31,17 @@ use crate::error::{Error, Result, Site};
 use crate::exchange::{Channel, Counted};
 use crate::feedback::Mark;
 use crate::flow::{self, Lineage, SourceHold};
-use crate::hash::Key;
-use crate::keyed::KeyedStream;
 use crate::origin::Origin;
 use crate::parcel::{ByDestination, Packet, Parcel};
 use crate::process::SpanOf;
 use crate::record::Record;
 use crate::wire::Wired;
 
+pub use futures::Futures;
 pub use input::{Input, Promise, Token};
+pub use keyed::KeyedStates;
+pub(crate) use neighbour::Alarm;
+pub use neighbour::{Activation, OnBehalf};
 pub use output::Output;
 use output::RecordOutput;
 use route::ByRoute;
@@ -81,8 +85,10 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         Self::made_at(place, name, Location::caller())
     }
 
-    pub(crate) fn made_at(place: &Place<'s, T>, name: &str, location: &'static Location<'static>) -> Self {
-        let origin = Origin::new(name, location, place.worker_index(), place.run());
+    /// As [`new`](Self::new), for an operator that was made at `location`: where it is built inside of a closure, the
+    /// caller is not the one that asked for it.
+    pub fn made_at(place: &Place<'s, T>, name: &str, location: &'static Location<'static>) -> Self {
+        let origin = Origin::new(place, name, location);
         let builder = TimelyBuilder::new(name.to_string(), place.scope());
         let (place, lineage) = (place.clone(), Lineage::default());
         OperatorBuilder {
@@ -204,21 +210,6 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         ));
     }
 
-    /// Adds an input that brings each record to the worker that owns its key, and what reads the key.
-    pub fn input_keyed<K: Key, D: Record>(
-        &mut self,
-        keyed: KeyedStream<'s, K, D, T>,
-        wake: WakeOn,
-    ) -> (Input<Vec<D>, T>, impl Fn(&D) -> K + use<K, D, T>)
-    where
-        T: Clock,
-    {
-        let (n, key) = (keyed.parallelism(), Rc::clone(&keyed.key));
-        let input = keyed.routed_input(self, wake, n);
-        self.origin.set_parallelism(n);
-        (input, move |record: &D| key.key(record))
-    }
-
     /// An operator has records wherever one of its inputs has; called before the input is counted.
     fn inherit_parallelism(&self, input: usize) {
         let others = if self.inputs == 0 { 0 } else { self.origin.parallelism() };
@@ -321,16 +312,21 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         SourceHold::new(self.place.run(), &held.0, &spared.0)
     }
 
+    /// Where this operator was made.
+    pub(crate) fn origin(&self) -> Rc<Origin> {
+        Rc::clone(&self.origin)
+    }
+
     /// Says that this operator keeps nothing between batches, and has no effect that a checkpoint would have to wait
     /// for: it has no part in checkpoints.
-    pub(crate) fn keep_nothing(&mut self) {
+    pub fn keep_nothing(&mut self) {
         self.says_what_it_keeps = true;
     }
 
     /// This operator's part in checkpoints, with `state` as what it keeps between batches; after its inputs were added.
     /// An operator without one, that has not said [`keep_nothing`](Self::keep_nothing) either, is refused where there
     /// are checkpoints.
-    pub(crate) fn part(&mut self, state: &impl Snapshot) -> Part {
+    pub fn part(&mut self, state: &impl Snapshot) -> Part {
         let part = Part::new(&self.origin, self.activation(), self.inputs, self.place.workers());
         if part.is_taken() {
             self.says_what_it_keeps = true;
@@ -366,7 +362,7 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
     /// Wakes this operator, from another one on the same worker.
     pub fn activation(&self) -> Activation {
         let info = self.builder.operator_info();
-        Activation { activator: self.place.scope().activator_for(info.address) }
+        Activation::new(self.place.scope().activator_for(info.address))
     }
 
     /// The share of this operator of the process's memory and directory for data caches, for all caches that it will
@@ -377,7 +373,7 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
 
     /// What lets another operator on the same worker run functions of this one.
     pub fn on_behalf(&self) -> OnBehalf {
-        OnBehalf(Rc::clone(&self.origin))
+        OnBehalf::new(Rc::clone(&self.origin))
     }
 
     /// Finishes the operator. `constructor` gets one promise per output for the first time of all, and
@@ -430,48 +426,11 @@ impl<C: timely::Accountable + 'static> Batch for C {}
 #[derive(Clone, Debug, Default)]
 pub struct SourcesOf(pub(crate) Lineage);
 
-/// Runs functions of one operator inside another: their errors and panics name the one they belong to.
-#[derive(Clone)]
-pub struct OnBehalf(Rc<Origin>);
-
-impl OnBehalf {
-    /// Runs `f`.
-    ///
-    /// # Errors
-    /// Those of `f`, with the operator and the worker.
-    #[inline]
-    pub fn call<R>(&self, f: impl FnOnce() -> Result<R>) -> Result<R> {
-        self.0.blamed(f).map_err(|error| error.at(self.0.site()))
-    }
-}
-
-impl std::fmt::Debug for OnBehalf {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("OnBehalf").field(&self.0.site().operator).finish()
-    }
-}
-
-/// Wakes an operator from itself or from others on the same worker.
-#[derive(Clone)]
-pub struct Activation {
-    activator: Activator,
-}
-
-impl Activation {
-    /// Runs the operator again soon.
-    pub fn wake(&self) {
-        self.activator.activate();
-    }
-
-    /// Runs the operator again after `delay`.
-    pub fn wake_after(&self, delay: std::time::Duration) {
-        self.activator.activate_after(delay);
-    }
-}
-
-impl std::fmt::Debug for Activation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Activation")
+impl SourcesOf {
+    /// These and others.
+    #[must_use]
+    pub fn and(&self, others: &SourcesOf) -> SourcesOf {
+        SourcesOf(flow::both(&self.0, &others.0))
     }
 }
 

@@ -5,12 +5,16 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::clock::AnyClock;
+use crate::edge::Place;
 use crate::error::{Error, Result, Site};
 use crate::runtime::panics;
 use crate::runtime::state::RunState;
 
 /// Name, source line and worker of one operator.
 pub(crate) struct Origin {
+    /// Names of the loops around, from the outermost, each with a slash behind it.
+    path: String,
     name: RefCell<String>,
     location: &'static Location<'static>,
     worker: usize,
@@ -31,14 +35,37 @@ thread_local! {
 }
 
 impl Origin {
-    pub(crate) fn new(
+    /// An operator called `name` in `place`.
+    pub(crate) fn new<T: AnyClock>(
+        place: &Place<'_, T>,
         name: &str,
         location: &'static Location<'static>,
-        worker: usize,
-        run: Arc<RunState>,
     ) -> Rc<Self> {
+        let path = place.loops().into_iter().map(|name| name + "/").collect();
+        Self::at(path, place, name, location)
+    }
+
+    /// The loop whose body is `place`; outside loops, the place itself.
+    pub(crate) fn of_place<T: AnyClock>(
+        place: &Place<'_, T>,
+        location: &'static Location<'static>,
+    ) -> Rc<Self> {
+        let mut loops = place.loops();
+        let name = loops.pop().unwrap_or_else(|| place.scope().name());
+        let path = loops.into_iter().map(|name| name + "/").collect();
+        Self::at(path, place, &name, location)
+    }
+
+    fn at<T: AnyClock>(
+        path: String,
+        place: &Place<'_, T>,
+        name: &str,
+        location: &'static Location<'static>,
+    ) -> Rc<Self> {
+        let (worker, run) = (place.worker_index(), place.run());
         run.agreement().note(worker, name, location);
         Rc::new(Origin {
+            path,
             name: RefCell::new(name.into()),
             location,
             worker,
@@ -91,7 +118,7 @@ impl Origin {
     }
 
     pub(crate) fn site(&self) -> Site {
-        let operator = self.name.borrow().clone();
+        let operator = format!("{}{}", self.path, self.name.borrow());
         Site { operator, location: self.location.to_string(), worker: self.worker }
     }
 

@@ -1,19 +1,22 @@
 //! User functions on records: many results per record, and a call at the end of the input.
 
 mod rounds;
+mod run;
 
 use std::marker::PhantomData;
 use std::panic::Location;
+use std::time::Instant;
 
 use crate::checkpoint::{Saved, Snapshot, StateReader, StateWriter, Written};
 use crate::clock::{AnyClock, Clock};
 use crate::edge::Edge;
 use crate::error::{Error, Result};
-use crate::operator::{Input, OperatorBuilder, Output, Promise, Token, WakeOn};
+use crate::operator::{OperatorBuilder, Output, Promise, Token, WakeOn};
 use crate::stream::DataStream;
 
 pub use rounds::ForRound;
 pub(crate) use rounds::{Renewable, SpanOf, Spans, state, swap_function};
+pub(crate) use run::{Beside, run, run_beside, send};
 
 /// Results are sent on once this many are waiting.
 const SEND_AT: usize = 1024;
@@ -175,6 +178,19 @@ pub trait ProcessFunction<D> {
     }
 }
 
+/// When there is something to do, as of a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Due {
+    pub(crate) at: Instant,
+    pub(crate) now: Instant,
+}
+
+impl Due {
+    pub(crate) fn has_come(self) -> bool {
+        self.at <= self.now
+    }
+}
+
 /// Whether a function that has no `snapshot` of its own says that it keeps nothing.
 pub(crate) fn keeps_nothing<F>(for_next_round: &ForRound<F>) -> Result<()> {
     match for_next_round {
@@ -194,12 +210,20 @@ pub(crate) trait BatchFunction<D>: Renewable + Snapshot + 'static {
     /// As [`ProcessFunction::WAITS_FOR_END`].
     const WAITS_FOR_END: bool;
 
+    /// Whether there is something to do when time has gone by.
+    const HAS_TIMERS: bool = false;
+
     /// Handles the records of a batch in order, and takes all of them.
     fn process_batch<T: Clock>(
         &mut self,
         batch: &mut Vec<D>,
         out: &mut Results<'_, Self::Out, T>,
     ) -> Result<()>;
+
+    /// Does what is due, or a part of it, and says when there is more to do, if ever.
+    fn on_processing_time(&mut self, _out: &mut Collector<Self::Out>) -> Result<Option<Due>> {
+        Ok(None)
+    }
 
     /// As [`ProcessFunction::end_of_input`].
     fn end_of_input(&mut self, out: &mut Collector<Self::Out>) -> Result<()>;
@@ -232,7 +256,7 @@ impl<D, F: ProcessFunction<D> + 'static> Snapshot for PerRecord<F, D> {
     }
 
     fn mark(&mut self, to: &mut Written) -> Result<()> {
-        self.0.snapshot(&mut to.items)
+        self.0.snapshot(to.items())
     }
 
     fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
@@ -270,138 +294,6 @@ pub(crate) fn build<'s, D: 'static, T: Clock, F: ProcessFunction<D> + 'static>(
     let mut op = OperatorBuilder::made_at(&edge.place(), "process", location);
     let input = op.input(edge, WakeOn::end(F::WAITS_FOR_END));
     run(op, input, PerRecord::new(f))
-}
-
-/// Finishes an operator that runs `f` on every batch of `input`.
-pub(crate) fn run<'s, D: 'static, T: Clock, F: BatchFunction<D>>(
-    op: OperatorBuilder<'s, T>,
-    input: Input<Vec<D>, T>,
-    f: F,
-) -> DataStream<'s, F::Out, T> {
-    run_beside(op, input, f, ())
-}
-
-/// What an operator sends beside its results, batch by batch; `()` is nothing.
-pub(crate) trait Beside<T: Clock>: 'static {
-    /// Sends all that waits at the token's time.
-    fn send(&mut self, token: &Token<T>);
-
-    /// Sends all that waits at the promise's time.
-    fn send_promised(&mut self, promise: &Promise<T>);
-}
-
-impl<T: Clock> Beside<T> for () {
-    #[inline]
-    fn send(&mut self, _token: &Token<T>) {}
-
-    fn send_promised(&mut self, _promise: &Promise<T>) {}
-}
-
-/// As [`run`], for an operator that sends on one more output, added to it before.
-pub(crate) fn run_beside<'s, D, T, F, B>(
-    mut op: OperatorBuilder<'s, T>,
-    mut input: Input<Vec<D>, T>,
-    mut f: F,
-    mut beside: B,
-) -> DataStream<'s, F::Out, T>
-where
-    D: 'static,
-    T: Clock,
-    F: BatchFunction<D>,
-    B: Beside<T>,
-{
-    if op.is_per_round() {
-        match f.fresh() {
-            ForRound::Same => {}
-            ForRound::Fresh(_) => return run_in_rounds(op, input, f, beside),
-            ForRound::Refused => op.refuse_rounds(),
-        }
-    }
-    let (mut out, edge) = op.output::<Vec<F::Out>>();
-    let takes_part = op.takes_part();
-    let mut part = op.part(&f);
-    op.build(move |promises, _activation| {
-        let mut last = LastWord::new(promises, F::WAITS_FOR_END);
-        let mut collector = Collector::default();
-        move |frontiers| {
-            part.begin(&mut f)?;
-            if part.had_ended(0) {
-                last.say_no_more();
-            }
-            input.try_for_each(|token, batch| {
-                let mut results = Results { collector: &mut collector, token: &token, out: &mut out };
-                f.process_batch(batch, &mut results)?;
-                collector.send(&token, &mut out);
-                beside.send(&token);
-                Ok(())
-            })?;
-            part.step(frontiers, &mut f)?;
-            if let Some(time) = frontiers.next(0) {
-                return last.wait_until(&time);
-            }
-            // What is sent beside goes to the first output, results to the last; often they are one.
-            if let (Some(first), Some(main)) = (last.promises().first(), last.promises().last()) {
-                if takes_part {
-                    f.end_of_input(&mut collector)?;
-                    collector.send_promised(main, &mut out);
-                    beside.send_promised(first);
-                }
-                last.say_no_more();
-            }
-            part.end(&mut f)
-        }
-    });
-    DataStream::from_edge(edge)
-}
-
-/// As [`run_beside`], where operators begin anew in each round.
-fn run_in_rounds<'s, D, T, F, B>(
-    mut op: OperatorBuilder<'s, T>,
-    mut input: Input<Vec<D>, T>,
-    mut f: F,
-    mut beside: B,
-) -> DataStream<'s, F::Out, T>
-where
-    D: 'static,
-    T: Clock,
-    F: BatchFunction<D>,
-    B: Beside<T>,
-{
-    let spans = op.input_spans();
-    let (mut out, edge) = op.output::<Vec<F::Out>>();
-    let takes_part = op.takes_part();
-    op.build(move |promises, _activation| {
-        let mut spans = spans.map(|(last_of, ticks)| Spans::new(last_of, ticks, promises));
-        let mut collector = Collector::default();
-        move |frontiers| {
-            let Some(spans) = &mut spans else { return Ok(()) };
-            spans.read(|| f.fresh())?;
-            input.try_for_each(|token, batch| {
-                let state = spans.state_of(&token, || f.fresh())?;
-                f.swap(state);
-                let mut results = Results { collector: &mut collector, token: &token, out: &mut out };
-                let outcome = f.process_batch(batch, &mut results);
-                f.swap(state);
-                outcome?;
-                collector.send(&token, &mut out);
-                beside.send(&token);
-                Ok(())
-            })?;
-            while let Some((promises, mut state)) = spans.next_complete(frontiers.least().as_ref()) {
-                let (Some(first), Some(main)) = (promises.first(), promises.last()) else { continue };
-                if takes_part && F::WAITS_FOR_END {
-                    f.swap(&mut state);
-                    let outcome = f.end_of_input(&mut collector);
-                    f.swap(&mut state);
-                    outcome?;
-                    collector.send_promised(main, &mut out);
-                    beside.send_promised(first);
-                }
-            }
-            Ok(())
-        }
-    });
-    DataStream::from_edge(edge)
 }
 
 /// The promises of an operator that has something to send when its input has ended: kept until then, at the

@@ -1,7 +1,7 @@
 //! Running a job: worker threads, processes, and the one way in which a run ends.
 
 mod call;
-mod config;
+pub(crate) mod config;
 mod connect;
 mod graph;
 mod handshake;
@@ -97,6 +97,8 @@ where
     let _files = CacheFiles(Arc::clone(run.cache_space()));
     run.set_threads(config.threads);
     config.flow_state.watch(run.ledger());
+    config.bad_record_state.watch(run.bad_records());
+    config.late_record_state.watch(run.late_records());
     run.set_loop_gauges(config.loop_state.as_ref().map(LoopState::watch));
     let inbox = prepare_checkpoints(&config, &run);
     config.stop.watch(&run);

@@ -11,7 +11,7 @@ use crate::clock::{Clock, Epoch};
 use crate::edge::Edge;
 use crate::error::Result;
 use crate::hash::Key;
-use crate::keyed::{KeyedProcessFunction, KeyedStream};
+use crate::keyed::{KeyedContext, KeyedProcessFunction, KeyedStream};
 use crate::operator::{Input, OperatorBuilder, Promise, Token, WakeOn};
 use crate::process::{self, BatchFunction, Beside, Collector, ForRound, PerRecord, ProcessFunction};
 use crate::record::Record;
@@ -78,6 +78,18 @@ impl<'s, E: 'static, T: Clock> SideOutputStream<'s, E, T> {
             }
             Ok(())
         })
+    }
+
+    /// Names the operator, for its errors.
+    #[must_use]
+    pub fn name(self, name: &str) -> Self {
+        SideOutputStream { main: self.main.name(name), ..self }
+    }
+
+    /// Gives the operator a stable identity; see [`DataStream::uid`].
+    #[must_use]
+    pub fn uid(self, uid: &str) -> Self {
+        SideOutputStream { main: self.main.uid(uid), ..self }
     }
 
     /// The results.
@@ -151,20 +163,20 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
         let (key, ttl) = (Rc::clone(&self.key), self.ttl.clone());
         let (op, input) =
             self.partitioned("keyed_process", Location::caller(), WakeOn::end(F::WAITS_FOR_END));
-        run(op, input, |side| crate::keyed::Keyed::new(make(side), key, ttl))
+        let worker = op.worker_index();
+        run(op, input, |side| crate::keyed::Keyed::new(make(side), key, ttl, worker))
     }
 }
 
-fn run<'s, D: 'static, T: Clock, F: BatchFunction<D>>(
+/// Finishes an operator with side outputs; `make` gets what takes their records.
+pub(crate) fn run<'s, D: 'static, T: Clock, F: BatchFunction<D>>(
     mut op: OperatorBuilder<'s, T>,
     input: Input<Vec<D>, T>,
     make: impl FnOnce(SideOutputs) -> F,
 ) -> SideOutputStream<'s, F::Out, T> {
-    let side = SideOutputs::new();
-    let (out, edge) = op.output::<SideBatch>();
-    let sender = SideSender { side: side.share(), out };
-    let main = process::run_beside(op, input, make(side.share()), sender);
-    SideOutputStream { main, side, edge }
+    let (side, readers) = op.side_port();
+    let f = make(side.outputs());
+    readers.beside(process::run_beside(op, input, f, side))
 }
 
 /// The sending side of an operator's side outputs, for the layers above.
@@ -200,6 +212,16 @@ impl<T: Clock> SidePort<T> {
 
     /// Sends all that waits at the promise's time.
     pub fn send_promised(&mut self, promise: &Promise<T>) {
+        self.sender.send_promised(promise);
+    }
+}
+
+impl<T: Clock> Beside<T> for SidePort<T> {
+    fn send(&mut self, token: &Token<T>) {
+        self.sender.send(token);
+    }
+
+    fn send_promised(&mut self, promise: &Promise<T>) {
         self.sender.send_promised(promise);
     }
 }
@@ -257,7 +279,14 @@ where
     type Out = E;
     const WAITS_FOR_END: bool = false;
 
-    fn process(&mut self, key: &K, state: &mut S, record: D, out: &mut Collector<E>) -> Result<()> {
+    fn process(
+        &mut self,
+        key: &K,
+        state: &mut S,
+        record: D,
+        _context: &mut KeyedContext,
+        out: &mut Collector<E>,
+    ) -> Result<()> {
         (self.f)(key, state, record, out, &mut self.side);
         Ok(())
     }

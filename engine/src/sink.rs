@@ -196,7 +196,7 @@ impl<S: Sink<D>, D: 'static> Transactions<S, D> {
             to.commits.push(Box::new(move || S::commit(transaction).map_err(|error| error.at(site))));
         }
         self.epoch += 1;
-        self.prepared.iter().try_for_each(|(_epoch, transaction)| to.items.put(transaction))
+        self.prepared.iter().try_for_each(|(_epoch, transaction)| to.pooled().put(transaction))
     }
 }
 
@@ -212,7 +212,7 @@ impl<S: Sink<D>, D: 'static> Snapshot for Transactions<S, D> {
     /// The first worker commits what all had prepared: then it knows what is left over.
     fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
         if self.worker == 0 {
-            let mut transactions = from.all_items()?;
+            let mut transactions = from.pooled()?;
             while let Some(transaction) = transactions.next_item()? {
                 S::commit(transaction)?;
             }

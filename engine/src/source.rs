@@ -18,7 +18,7 @@ use crate::flow::Gate;
 use crate::operator::OperatorBuilder;
 use crate::stream::DataStream;
 
-pub use self::csv::{BadRecord, BadRecordPolicy, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header};
+pub use self::csv::{BadRecord, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header};
 pub use self::position::SourcePosition;
 pub(crate) use self::splits::{Split, SplitReader, Splits, sooner};
 

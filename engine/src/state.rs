@@ -73,6 +73,24 @@ impl<V> Default for ValueState<V> {
 }
 
 /// Values in the order they were added.
+///
+/// # Examples
+/// The last three values of each key:
+/// ```
+/// use waterwheel_engine::{ListState, RuntimeConfig, execute};
+///
+/// let last = execute(RuntimeConfig::threads(1), |env| {
+///     let last = env.from_iter(1..=5u64).key_by(|_| 0u8).process(|_, last: &mut ListState<u64>, x, out| {
+///         last.add(x);
+///         let few = last.get().iter().rev().take(3).rev().copied().collect::<Vec<_>>();
+///         last.update(few);
+///         out.emit(last.get().to_vec());
+///     });
+///     Ok(last.collect())
+/// })?;
+/// assert_eq!(last.concat().last(), Some(&vec![3, 4, 5]));
+/// # Ok::<(), waterwheel_engine::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ListState<V> {
@@ -119,6 +137,23 @@ impl<V> Default for ListState<V> {
 
 /// A value per user key, in order of these: iteration does not depend on history, so it is the same after a
 /// restart from a checkpoint. Operations take logarithmic time.
+///
+/// # Examples
+/// How often each user has bought each item:
+/// ```
+/// use waterwheel_engine::{MapState, RuntimeConfig, execute};
+///
+/// let bought = execute(RuntimeConfig::threads(1), |env| {
+///     let sales = env.from_iter([(1u32, "tea"), (1, "milk"), (1, "tea")].map(|(user, item)| (user, item.to_string())));
+///     let bought = sales.key_by(|sale| sale.0).process(|_, items: &mut MapState<String, u64>, (_, item), out| {
+///         *items.get_or_default(item) += 1;
+///         out.emit(items.entries().map(|(item, n)| format!("{item} {n}")).collect::<Vec<_>>());
+///     });
+///     Ok(bought.collect())
+/// })?;
+/// assert_eq!(bought.concat().last().unwrap(), &["milk 1", "tea 2"]);
+/// # Ok::<(), waterwheel_engine::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent, bound(deserialize = "K: Ord + Deserialize<'de>, V: Deserialize<'de>"))]
 pub struct MapState<K, V> {
@@ -203,6 +238,21 @@ impl<K, V> Default for MapState<K, V> {
 
 /// One value that takes in each value added. The function is given with the value, as functions can not be
 /// stored.
+///
+/// # Examples
+/// ```
+/// use waterwheel_engine::{ReducingState, RuntimeConfig, execute};
+///
+/// let highest = execute(RuntimeConfig::threads(1), |env| {
+///     let highest = env.from_iter([3u64, 9, 4]).key_by(|_| 0u8).process(|_, high: &mut ReducingState<u64>, x, out| {
+///         high.add(x, u64::max);
+///         out.emit(*high.get().unwrap());
+///     });
+///     Ok(highest.collect())
+/// })?;
+/// assert_eq!(highest.concat(), [3, 9, 9]);
+/// # Ok::<(), waterwheel_engine::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ReducingState<V> {

@@ -2,16 +2,14 @@
 
 mod partition;
 
-use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use timely::dataflow::operators::Concat;
 
 use crate::clock::{AnyClock, Clock, Epoch};
-use crate::collect::{Collected, Gathered};
+use crate::collect::{Collected, DataStreamSink, gather};
 use crate::edge::{Edge, Place};
 use crate::error::Result;
 use crate::flow;
@@ -71,6 +69,18 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
     ///
     /// An empty uid, or one that another operator of the job has, ends the run with an
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) error that names the source lines.
+    ///
+    /// # Examples
+    /// ```
+    /// # use waterwheel_engine::{execute, ErrorKind, RuntimeConfig};
+    /// let taken = execute(RuntimeConfig::threads(1), |env| {
+    ///     let words = env.from_iter(["a", "b", "a"].map(String::from)).uid("words");
+    ///     Ok(words.key_by(String::clone).count().uid("words").collect())
+    /// });
+    /// let error = taken.unwrap_err();
+    /// assert_eq!((error.kind(), error.site().unwrap().operator.as_str()), (ErrorKind::Config, "count"));
+    /// assert!(error.message().starts_with("uid \"words\" is used twice"));
+    /// ```
     #[must_use]
     pub fn uid(self, uid: &str) -> Self {
         self.edge.origin.set_uid(uid);
@@ -154,7 +164,7 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
     #[track_caller]
     pub fn union(self, other: Self) -> Self {
         let (first, second) = (&self.edge.origin, &other.edge.origin);
-        let origin = Origin::new("union", Location::caller(), first.worker(), Arc::clone(first.run()));
+        let origin = Origin::new(&self.edge.place, "union", Location::caller());
         origin.set_parallelism(first.parallelism().max(second.parallelism()));
         let lineage = flow::both(&self.edge.lineage, &other.edge.lineage);
         let stream = self.edge.stream.concat(other.edge.stream);
@@ -164,10 +174,39 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
     /// Hands each record to `write`, for its effect; an error ends the run.
     ///
     /// At least once: after a restart from a checkpoint it sees again what it has seen since.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::sync::{Arc, Mutex};
+    /// # use waterwheel_engine::{execute, RuntimeConfig};
+    /// let written = Arc::new(Mutex::new(Vec::new()));
+    /// let target = Arc::clone(&written);
+    /// execute(RuntimeConfig::threads(1), move |env| {
+    ///     let target = Arc::clone(&target);
+    ///     let write = move |x| {
+    ///         target.lock().unwrap().push(x);
+    ///         Ok(())
+    ///     };
+    ///     env.from_iter([1, 2, 3]).sink(write).name("numbers").uid("numbers-v1");
+    ///     Ok(())
+    /// })?;
+    /// assert_eq!(*written.lock().unwrap(), [1, 2, 3]);
+    /// # Ok::<(), waterwheel_engine::Error>(())
+    /// ```
     #[track_caller]
-    pub fn sink(self, mut write: impl FnMut(D) -> Result<()> + 'static) {
-        let mut op = OperatorBuilder::made_at(&self.edge.place(), "sink", Location::caller());
+    pub fn sink(self, write: impl FnMut(D) -> Result<()> + 'static) -> DataStreamSink {
+        self.sink_called("sink", Location::caller(), write)
+    }
+
+    fn sink_called(
+        self,
+        name: &str,
+        location: &'static Location<'static>,
+        mut write: impl FnMut(D) -> Result<()> + 'static,
+    ) -> DataStreamSink {
+        let mut op = OperatorBuilder::made_at(&self.edge.place(), name, location);
         let mut input = op.input(self.edge, WakeOn::Records);
+        let sink = DataStreamSink::new(op.origin());
         let mut part = op.part(&());
         op.build(move |_promises, _activation| {
             move |frontiers| {
@@ -175,6 +214,7 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
                 part.be_waited_for(frontiers)
             }
         });
+        sink
     }
 
     /// Gathers all records on worker 0; the job's caller gets them when the run has ended.
@@ -185,40 +225,21 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
     where
         D: Record,
     {
-        let records = Rc::new(RefCell::new(Vec::new()));
-        let mut gathered = Gathered::new(Rc::clone(&records));
         let mut op = OperatorBuilder::made_at(&self.edge.place(), "collect", Location::caller());
-        let mut input = op.input_routed(self.edge, WakeOn::Records, |_record| 0);
-        let mut part = op.part(&gathered);
-        op.build(move |_promises, _activation| {
-            move |frontiers| {
-                part.begin(&mut gathered)?;
-                input.for_each(|_token, batch| gathered.add(batch));
-                part.step(frontiers, &mut gathered)?;
-                if part.is_taken() && frontiers.epoch().is_none() {
-                    part.end(&mut gathered)?;
-                }
-                Ok(())
-            }
-        });
-        Collected { records }
+        let input = op.input_routed(self.edge, WakeOn::Records, |_record| 0);
+        gather(op, input)
     }
 
-    /// Keeps the records where they are; each worker gets its own. Not for jobs with checkpoints: nothing would know which
-    /// worker they belong to after a restart.
+    /// Keeps the records where they are; each worker gets its own. In a job with checkpoints that goes on with another
+    /// number of workers, worker `w` of `n` gets those of the workers whose index modulo `n` is `w`.
     #[track_caller]
-    pub fn collect_local(self) -> Collected<D> {
-        let records = Rc::new(RefCell::new(Vec::new()));
-        let kept = Rc::clone(&records);
+    pub fn collect_local(self) -> Collected<D>
+    where
+        D: Record,
+    {
         let mut op = OperatorBuilder::made_at(&self.edge.place(), "collect_local", Location::caller());
-        let mut input = op.input(self.edge, WakeOn::Records);
-        op.build(move |_promises, _activation| {
-            move |_frontiers| {
-                input.for_each(|_token, batch| kept.borrow_mut().append(batch));
-                Ok(())
-            }
-        });
-        Collected { records }
+        let input = op.input(self.edge, WakeOn::Records);
+        gather(op, input)
     }
 
     /// A one-input operator on records that stay where they are.

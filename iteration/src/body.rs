@@ -8,6 +8,34 @@ use waterwheel_engine::{Clock, DataStream, Edge, Mark, Place, Round};
 use crate::streams::{Records, StreamTuple, Variables};
 
 /// The inside of an iteration while it is built.
+///
+/// Streams of the body can have event time, which runs anew in every round; see
+/// [`EventStream`](waterwheel_engine::EventStream).
+///
+/// # Examples
+/// Times that double from round to round, counted by the minute in each:
+/// ```
+/// use std::time::Duration;
+/// use waterwheel_engine::{RuntimeConfig, WatermarkStrategy, Windows, execute};
+/// use waterwheel_iteration::{IterationBodyResult, IterationConfig, Iterations};
+///
+/// let counts = execute(RuntimeConfig::threads(2), |env| {
+///     let (times, config) = (env.from_iter([1_000i64, 2_000, 61_000]), IterationConfig::new().max_rounds(2));
+///     let minute = Windows::tumbling(Duration::from_secs(60))?;
+///     let (counts,) = Iterations::iterate_bounded((times,), (), config, |_it, (at,), ()| {
+///         let disorder = Duration::from_secs(100);
+///         let strategy = WatermarkStrategy::bounded_out_of_orderness(disorder, |at: &i64| *at);
+///         let timed = at.clone().assign_timestamps_and_watermarks(strategy);
+///         let counts = timed.window_all(minute).count().results.map(|n| (n.window.start, n.value));
+///         IterationBodyResult::new((at.map(|at| 2 * at),), (counts.into_stream(),))
+///     });
+///     Ok(counts.collect())
+/// })?;
+/// let mut counts = counts.concat();
+/// counts.sort();
+/// assert_eq!(counts, [(0, 2), (0, 2), (60_000, 1), (120_000, 1)]);
+/// # Ok::<(), waterwheel_engine::Error>(())
+/// ```
 pub struct Iteration<'i, 's, U: Clock> {
     pub(crate) inner: Place<'i, (U, Round)>,
     pub(crate) outer: Place<'s, U>,
@@ -25,6 +53,25 @@ impl<'i, 's, U: Clock> Iteration<'i, 's, U> {
     }
 
     /// Brings a stream of the surroundings into the body, a source for example; its records arrive in epoch 0.
+    ///
+    /// # Examples
+    /// ```
+    /// use waterwheel_engine::{RuntimeConfig, execute};
+    /// use waterwheel_iteration::{IterationBodyResult, Iterations};
+    ///
+    /// let all = execute(RuntimeConfig::threads(1), |env| {
+    ///     let late = env.from_iter([100u64]);
+    ///     let (all,) = Iterations::iterate_unbounded((env.from_iter([2u64]),), (), |it, (x,), ()| {
+    ///         let all = x.union(it.enter(late));
+    ///         IterationBodyResult::new((all.clone().filter(|x| *x % 10 > 0).map(|x| x - 1),), (all,))
+    ///     });
+    ///     Ok(all.collect())
+    /// })?;
+    /// let mut all = all.concat();
+    /// all.sort();
+    /// assert_eq!(all, [0, 1, 2, 100]);
+    /// # Ok::<(), waterwheel_engine::Error>(())
+    /// ```
     pub fn enter<D: 'static>(&self, stream: DataStream<'s, D, U>) -> DataStream<'i, D, (U, Round)> {
         DataStream::from_edge(self.inner.enter(stream.into_edge()))
     }
@@ -66,6 +113,30 @@ impl<'i, 's, U: Clock> Iteration<'i, 's, U> {
 
     /// Lets the operators that `sub_body` makes of `inputs` keep their state over all rounds, inside of a body or
     /// a part of it whose operators begin anew in each.
+    ///
+    /// # Examples
+    /// How many records there were in a round, and in all rounds so far:
+    /// ```
+    /// use waterwheel_engine::{RuntimeConfig, execute};
+    /// use waterwheel_iteration::{IterationBodyResult, IterationConfig, Iterations, OperatorLifeCycle};
+    ///
+    /// let counts = execute(RuntimeConfig::threads(1), |env| {
+    ///     let config = IterationConfig::new().max_rounds(3).operator_life_cycle(OperatorLifeCycle::PerRound);
+    ///     let (counts,) = Iterations::iterate_bounded((env.from_iter([5u64, 6]),), (), config, |it, (x,), ()| {
+    ///         let of_round = x.clone().map_partition(|records| [records.len() as u64]);
+    ///         let (counts,) = it.all_rounds((of_round,), |(of_round,)| {
+    ///             (of_round.key_by(|_| 0u8).process(|_, total: &mut u64, n, out| {
+    ///                 *total += n;
+    ///                 out.emit((n, *total));
+    ///             }),)
+    ///         });
+    ///         IterationBodyResult::new((x,), (counts,))
+    ///     });
+    ///     Ok(counts.collect())
+    /// })?;
+    /// assert_eq!(counts.concat(), [(2, 2), (2, 4), (2, 6)]);
+    /// # Ok::<(), waterwheel_engine::Error>(())
+    /// ```
     pub fn all_rounds<In, Out>(
         &self,
         inputs: In,

@@ -48,6 +48,19 @@ pub trait Collectives<'s, D, T: Clock>: Sized {
 
     /// Up to `n` records, each with the same chance; all of them if there are no more. Which ones depends on
     /// `seed` and on the order of arrival.
+    ///
+    /// # Examples
+    /// ```
+    /// use waterwheel_engine::{RuntimeConfig, execute};
+    /// use waterwheel_iteration::Collectives;
+    ///
+    /// let sample = execute(RuntimeConfig::threads(2), |env| Ok(env.from_iter(0..1000u32).sample(10, 42).collect()))?;
+    /// let mut sample = sample.concat();
+    /// sample.sort();
+    /// sample.dedup();
+    /// assert_eq!(sample.len(), 10);
+    /// # Ok::<(), waterwheel_engine::Error>(())
+    /// ```
     #[track_caller]
     fn sample(self, n: usize, seed: u64) -> DataStream<'s, D, T>
     where
@@ -61,6 +74,22 @@ pub trait Collectives<'s, D, T: Clock>: Sized {
         D: Record;
 
     /// All records of both streams that have the same key, as `f` wants them.
+    ///
+    /// # Examples
+    /// ```
+    /// use waterwheel_engine::{RuntimeConfig, execute};
+    /// use waterwheel_iteration::Collectives;
+    ///
+    /// let pairs = execute(RuntimeConfig::threads(2), |env| {
+    ///     let (names, sales) = (env.from_iter([(1u32, 'a'), (2, 'b')]), env.from_iter([(1u32, 5u64), (1, 6), (3, 7)]));
+    ///     let keys = (|name: &(u32, char)| name.0, |sale: &(u32, u64)| sale.0);
+    ///     Ok(names.co_group(sales, keys, |key, names, sales| [(*key, names.len(), sales.len())]).collect())
+    /// })?;
+    /// let mut pairs = pairs.concat();
+    /// pairs.sort();
+    /// assert_eq!(pairs, [(1, 1, 2), (2, 1, 0), (3, 0, 1)]);
+    /// # Ok::<(), waterwheel_engine::Error>(())
+    /// ```
     #[track_caller]
     fn co_group<B: Record, K: Key, I: IntoIterator<Item: 'static>>(
         self,
@@ -73,6 +102,21 @@ pub trait Collectives<'s, D, T: Clock>: Sized {
 
     /// Replaces each record by `f` of it and of all records of `broadcast`, which every worker gets. Records wait
     /// until these are complete.
+    ///
+    /// # Examples
+    /// ```
+    /// use waterwheel_engine::{RuntimeConfig, execute};
+    /// use waterwheel_iteration::Collectives;
+    ///
+    /// let scaled = execute(RuntimeConfig::threads(2), |env| {
+    ///     let (numbers, factors) = (env.from_iter([1u64, 2, 3]), env.from_iter([10u64]));
+    ///     Ok(numbers.with_broadcast(factors, |x, factors| x * factors[0]).collect())
+    /// })?;
+    /// let mut scaled = scaled.concat();
+    /// scaled.sort();
+    /// assert_eq!(scaled, [10, 20, 30]);
+    /// # Ok::<(), waterwheel_engine::Error>(())
+    /// ```
     #[track_caller]
     fn with_broadcast<B: Record, E: 'static>(
         self,
@@ -88,6 +132,19 @@ pub trait AllReduce<'s, T: Clock> {
     ///
     /// A second array on a worker, or one of another length, ends the run with an
     /// [`ErrorKind::Data`](waterwheel_engine::ErrorKind::Data) error.
+    ///
+    /// # Examples
+    /// ```
+    /// use waterwheel_engine::{RuntimeConfig, execute};
+    /// use waterwheel_iteration::AllReduce;
+    ///
+    /// let sums = execute(RuntimeConfig::threads(2), |env| {
+    ///     let one_each = env.from_splits(env.workers(), |split| [vec![1.0, split as f64]]);
+    ///     Ok(one_each.all_reduce_sum().collect_local())
+    /// })?;
+    /// assert_eq!(sums, [[[2.0, 1.0]], [[2.0, 1.0]]]);
+    /// # Ok::<(), waterwheel_engine::Error>(())
+    /// ```
     #[must_use]
     #[track_caller]
     fn all_reduce_sum(self) -> DataStream<'s, Vec<f64>, T>;

@@ -3,6 +3,27 @@
 use waterwheel_engine::Round;
 
 /// How long the operators in the body of an iteration keep their state.
+///
+/// # Examples
+/// The same body with state over all rounds, and for one:
+/// ```
+/// use waterwheel_engine::{RuntimeConfig, execute};
+/// use waterwheel_iteration::{IterationBodyResult, IterationConfig, Iterations, OperatorLifeCycle};
+///
+/// let count = |life_cycle| {
+///     let counts = execute(RuntimeConfig::threads(1), move |env| {
+///         let config = IterationConfig::new().max_rounds(3).operator_life_cycle(life_cycle);
+///         let (counts,) = Iterations::iterate_bounded((env.from_iter(["a"]),), (), config, |_it, (x,), ()| {
+///             let counts = x.clone().map(String::from).key_by(String::clone).count();
+///             IterationBodyResult::new((x,), (counts.map(|(_, n)| n),))
+///         });
+///         Ok(counts.collect())
+///     });
+///     counts.unwrap().concat()
+/// };
+/// assert_eq!(count(OperatorLifeCycle::AllRound), [1, 2, 3]);
+/// assert_eq!(count(OperatorLifeCycle::PerRound), [1, 1, 1]);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OperatorLifeCycle {
     /// Over all rounds. What is told of the end of its input is told when the iteration has ended.

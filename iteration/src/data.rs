@@ -1,11 +1,16 @@
 //! The data streams of an iteration: delivered once, or in every round.
 
+use std::panic::Location;
+
 #[cfg(doc)]
 use waterwheel_engine::DataCache;
-use waterwheel_engine::{Clock, DataStream, Place, Record, Round};
+use waterwheel_engine::{Clock, DataStream, Error, Place, Record, Round};
 
 use crate::replay;
 use crate::streams::Records;
+
+/// Source line of the iteration that a stream is brought into.
+type Line = &'static Location<'static>;
 
 /// A data stream that is delivered again in every round.
 ///
@@ -65,13 +70,17 @@ pub trait DataInput<'s, U: Clock> {
 
     /// The stream inside the loop.
     #[doc(hidden)]
-    fn bring<'i>(self, place: &Place<'i, (U, Round)>) -> DataStream<'i, Self::Record, (U, Round)>;
+    fn bring<'i>(self, place: &Place<'i, (U, Round)>, at: Line) -> DataStream<'i, Self::Record, (U, Round)>;
+
+    /// Ends the run if the stream is to be replayed, in a loop whose rounds are never complete.
+    #[doc(hidden)]
+    fn refuse_replay(&self) {}
 }
 
 impl<'s, D: 'static, U: Clock> DataInput<'s, U> for DataStream<'s, D, U> {
     type Record = D;
 
-    fn bring<'i>(self, place: &Place<'i, (U, Round)>) -> DataStream<'i, D, (U, Round)> {
+    fn bring<'i>(self, place: &Place<'i, (U, Round)>, _at: Line) -> DataStream<'i, D, (U, Round)> {
         DataStream::from_edge(place.enter(self.into_edge()))
     }
 }
@@ -79,17 +88,23 @@ impl<'s, D: 'static, U: Clock> DataInput<'s, U> for DataStream<'s, D, U> {
 impl<'s, D: 'static, U: Clock> DataInput<'s, U> for NoReplay<DataStream<'s, D, U>> {
     type Record = D;
 
-    fn bring<'i>(self, place: &Place<'i, (U, Round)>) -> DataStream<'i, D, (U, Round)> {
-        self.0.bring(place)
+    fn bring<'i>(self, place: &Place<'i, (U, Round)>, at: Line) -> DataStream<'i, D, (U, Round)> {
+        self.0.bring(place, at)
     }
 }
 
 impl<'s, D: Record, U: Clock> DataInput<'s, U> for Replay<DataStream<'s, D, U>> {
     type Record = D;
 
-    #[track_caller]
-    fn bring<'i>(self, place: &Place<'i, (U, Round)>) -> DataStream<'i, D, (U, Round)> {
-        replay::replay(self.0.bring(place))
+    fn bring<'i>(self, place: &Place<'i, (U, Round)>, at: Line) -> DataStream<'i, D, (U, Round)> {
+        replay::replay(self.0.bring(place, at), at)
+    }
+
+    fn refuse_replay(&self) {
+        self.0.clone().into_edge().refuse(Error::config(
+            "the stream is to be replayed in every round, but an unbounded iteration has no rounds that are complete: \
+             use iterate_bounded, or no_replay",
+        ));
     }
 }
 
@@ -100,13 +115,20 @@ pub trait DataInputs<'s, U: Clock> {
 
     /// The streams inside the loop.
     #[doc(hidden)]
-    fn bring<'i>(self, place: &Place<'i, (U, Round)>) -> <Self::Records as Records>::Streams<'i, (U, Round)>;
+    fn bring<'i>(
+        self,
+        place: &Place<'i, (U, Round)>,
+        at: Line,
+    ) -> <Self::Records as Records>::Streams<'i, (U, Round)>;
+
+    #[doc(hidden)]
+    fn refuse_replay(&self) {}
 }
 
 impl<U: Clock> DataInputs<'_, U> for () {
     type Records = ();
 
-    fn bring<'i>(self, _place: &Place<'i, (U, Round)>) {}
+    fn bring<'i>(self, _place: &Place<'i, (U, Round)>, _at: Line) {}
 }
 
 macro_rules! tuples {
@@ -114,12 +136,16 @@ macro_rules! tuples {
         impl<'s, U: Clock, $($S: DataInput<'s, U>),+> DataInputs<'s, U> for ($($S,)+) {
             type Records = ($($S::Record,)+);
 
-            #[track_caller]
             fn bring<'i>(
                 self,
                 place: &Place<'i, (U, Round)>,
+                at: Line,
             ) -> <Self::Records as Records>::Streams<'i, (U, Round)> {
-                ($(self.$i.bring(place),)+)
+                ($(self.$i.bring(place, at),)+)
+            }
+
+            fn refuse_replay(&self) {
+                $(self.$i.refuse_replay();)+
             }
         }
     )+ };

@@ -77,10 +77,26 @@ impl Iterations {
             Collection<'i, W, InLoop<T>>,
         ) -> DeltaStep<'i, K, V, W, T>,
     ) -> Collection<'s, (K, V), T> {
+        Self::iterate_delta_named("iterate_delta", solution_set, workset, max_rounds, step)
+    }
+
+    /// As [`iterate_delta`](Self::iterate_delta), with a name of the loop, for errors. Default `iterate_delta`.
+    #[track_caller]
+    pub fn iterate_delta_named<'s, K: Key, V: Key, W: Key, T: DeltaClock>(
+        name: &str,
+        solution_set: Collection<'s, (K, V), T>,
+        workset: Collection<'s, W, T>,
+        max_rounds: Round,
+        step: impl for<'i> FnOnce(
+            &IterateScope<'i, 's, T>,
+            Collection<'i, (K, V), InLoop<T>>,
+            Collection<'i, W, InLoop<T>>,
+        ) -> DeltaStep<'i, K, V, W, T>,
+    ) -> Collection<'s, (K, V), T> {
         if max_rounds == 0 {
             return solution_set;
         }
-        IterateScope::open(&solution_set.place(), "iterate_delta", |scope| {
+        IterateScope::open(&solution_set.place(), name, |scope| {
             let (solution_variable, solution) = scope.variable(scope.enter(solution_set), max_rounds);
             let (workset_variable, work) = scope.variable(scope.enter(workset), max_rounds);
             let DeltaStep { delta, workset } = step(scope, solution.clone(), work);

@@ -1,17 +1,18 @@
 //! Operators that run functions which are told of epochs.
 
+mod broadcast;
+mod keyed;
 mod operator;
 
-use rustc_hash::FxHashMap;
 use waterwheel_engine::operator::{OperatorBuilder, WakeOn};
 use waterwheel_engine::{
-    Clock, Collector, ConnectedStreams, DataStream, ForRound, Key, KeyedStream, Record, Result, Round,
-    SideOutputStream,
+    Clock, Collector, ConnectedStreams, DataStream, ForRound, Result, Round, SideOutputStream,
 };
 
-use crate::listener::{
-    EpochCoProcessFunction, EpochContext, EpochProcessFunction, IterationListener, KeyedEpochProcessFunction,
-};
+pub use broadcast::{BroadcastEpochConnectedStreams, KeyedBroadcastEpochConnectedStreams};
+pub use keyed::{KeyedEpochConnectedStreams, KeyedEpochStream};
+
+use crate::listener::{EpochCoProcessFunction, EpochContext, EpochProcessFunction, IterationListener};
 use operator::{Callbacks, Emitter, EpochOperator, Read, Waiting};
 
 /// A stream in the body of an iteration.
@@ -76,6 +77,51 @@ pub trait EpochStream<'i, D, U: Clock> {
 /// Two connected streams in the body of an iteration.
 pub trait EpochConnectedStreams<'i, A, B, U: Clock> {
     /// Handles records of both with a function that is told of epochs.
+    ///
+    /// # Examples
+    /// A variable that loses, in each epoch, the sum of what came from a second one:
+    /// ```
+    /// use waterwheel_engine::{Collector, Result, Round, RuntimeConfig, execute};
+    /// use waterwheel_iteration::{
+    ///     EpochCoProcessFunction, EpochConnectedStreams, EpochContext, IterationBodyResult, IterationConfig,
+    ///     IterationListener, Iterations,
+    /// };
+    ///
+    /// #[derive(Default)]
+    /// struct Lose { value: i64, loss: i64 }
+    ///
+    /// impl IterationListener for Lose {
+    ///     type Out = i64;
+    ///     fn on_epoch_watermark_incremented(
+    ///         &mut self, _: Round, _: &mut EpochContext, out: &mut Collector<i64>,
+    ///     ) -> Result<()> {
+    ///         Ok(out.emit(self.value - std::mem::take(&mut self.loss)))
+    ///     }
+    /// }
+    ///
+    /// impl EpochCoProcessFunction<i64, i64> for Lose {
+    ///     fn process1(&mut self, value: i64, _: &mut EpochContext, _: &mut Collector<i64>) -> Result<()> {
+    ///         self.value = value;
+    ///         Ok(())
+    ///     }
+    ///     fn process2(&mut self, loss: i64, _: &mut EpochContext, _: &mut Collector<i64>) -> Result<()> {
+    ///         self.loss += loss;
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let values = execute(RuntimeConfig::threads(1), |env| {
+    ///     let (value, losses) = (env.from_iter([100i64]), env.from_iter([1i64, 2]));
+    ///     let config = IterationConfig::new().max_rounds(3);
+    ///     let (values,) = Iterations::iterate_bounded((value, losses), (), config, |_it, (value, losses), ()| {
+    ///         let next = value.connect(losses.clone()).process_epochs(Lose::default());
+    ///         IterationBodyResult::new((next.clone(), losses), (next,))
+    ///     });
+    ///     Ok(values.collect())
+    /// })?;
+    /// assert_eq!(values.concat(), [97, 94, 91]);
+    /// # Ok::<(), waterwheel_engine::Error>(())
+    /// ```
     #[track_caller]
     fn process_epochs<F>(self, f: F) -> DataStream<'i, F::Out, (U, Round)>
     where
@@ -86,21 +132,6 @@ pub trait EpochConnectedStreams<'i, A, B, U: Clock> {
     fn process_epochs_with_side_outputs<F>(self, f: F) -> SideOutputStream<'i, F::Out, (U, Round)>
     where
         F: EpochCoProcessFunction<A, B> + 'static;
-}
-
-/// A keyed stream in the body of an iteration.
-pub trait KeyedEpochStream<'i, K, D, U: Clock> {
-    /// Handles records with a function that has a state per key and is told of epochs.
-    #[track_caller]
-    fn process_epochs<F>(self, f: F) -> DataStream<'i, F::Out, (U, Round)>
-    where
-        F: KeyedEpochProcessFunction<K, D> + 'static;
-
-    /// As [`process_epochs`](Self::process_epochs), with side outputs.
-    #[track_caller]
-    fn process_epochs_with_side_outputs<F>(self, f: F) -> SideOutputStream<'i, F::Out, (U, Round)>
-    where
-        F: KeyedEpochProcessFunction<K, D> + 'static;
 }
 
 impl<'i, D: 'static, U: Clock> EpochStream<'i, D, U> for DataStream<'i, D, (U, Round)> {
@@ -109,8 +140,7 @@ impl<'i, D: 'static, U: Clock> EpochStream<'i, D, U> for DataStream<'i, D, (U, R
     where
         F: EpochProcessFunction<D> + 'static,
     {
-        let (op, read) = of_one(self);
-        op.results(Plain(f), read)
+        of_one(self, f).results()
     }
 
     #[track_caller]
@@ -118,8 +148,7 @@ impl<'i, D: 'static, U: Clock> EpochStream<'i, D, U> for DataStream<'i, D, (U, R
     where
         F: EpochProcessFunction<D> + 'static,
     {
-        let (op, read) = of_one(self);
-        op.results_and_side_outputs(Plain(f), read)
+        of_one(self, f).results_and_side_outputs()
     }
 }
 
@@ -131,8 +160,7 @@ impl<'i, A: 'static, B: 'static, U: Clock> EpochConnectedStreams<'i, A, B, U>
     where
         F: EpochCoProcessFunction<A, B> + 'static,
     {
-        let (op, read) = of_two(self);
-        op.results(Plain(f), read)
+        of_two(self, f).results()
     }
 
     #[track_caller]
@@ -140,35 +168,15 @@ impl<'i, A: 'static, B: 'static, U: Clock> EpochConnectedStreams<'i, A, B, U>
     where
         F: EpochCoProcessFunction<A, B> + 'static,
     {
-        let (op, read) = of_two(self);
-        op.results_and_side_outputs(Plain(f), read)
-    }
-}
-
-impl<'i, K: Key, D: Record, U: Clock> KeyedEpochStream<'i, K, D, U> for KeyedStream<'i, K, D, (U, Round)> {
-    #[track_caller]
-    fn process_epochs<F>(self, f: F) -> DataStream<'i, F::Out, (U, Round)>
-    where
-        F: KeyedEpochProcessFunction<K, D> + 'static,
-    {
-        let (op, read) = of_keyed(self);
-        op.results(Keyed::new(f), read)
-    }
-
-    #[track_caller]
-    fn process_epochs_with_side_outputs<F>(self, f: F) -> SideOutputStream<'i, F::Out, (U, Round)>
-    where
-        F: KeyedEpochProcessFunction<K, D> + 'static,
-    {
-        let (op, read) = of_keyed(self);
-        op.results_and_side_outputs(Keyed::new(f), read)
+        of_two(self, f).results_and_side_outputs()
     }
 }
 
 #[track_caller]
 fn of_one<'i, D: 'static, U: Clock, F: EpochProcessFunction<D> + 'static>(
     stream: DataStream<'i, D, (U, Round)>,
-) -> (EpochOperator<'i, U>, impl Read<Plain<F>, U> + use<D, U, F>) {
+    f: F,
+) -> EpochOperator<'i, U, Plain<F>, impl Read<Plain<F>, U> + use<D, U, F>> {
     let edge = stream.into_edge();
     let mut op = OperatorBuilder::new(&edge.place(), "process_epochs");
     let mut input = op.input(edge, WakeOn::Progress);
@@ -176,13 +184,14 @@ fn of_one<'i, D: 'static, U: Clock, F: EpochProcessFunction<D> + 'static>(
     let read = move |Plain(f): &mut Plain<F>, emitter: &mut Emitter<F::Out, U>| {
         emitter.handle(&mut input, &mut waiting, |record, at, out| f.process(record, at, out))
     };
-    (EpochOperator { op, n_inputs: 1 }, read)
+    EpochOperator { op, n_inputs: 1, f: Plain(f), read }
 }
 
 #[track_caller]
 fn of_two<'i, A: 'static, B: 'static, U: Clock, F: EpochCoProcessFunction<A, B> + 'static>(
     streams: ConnectedStreams<'i, A, B, (U, Round)>,
-) -> (EpochOperator<'i, U>, impl Read<Plain<F>, U> + use<A, B, U, F>) {
+    f: F,
+) -> EpochOperator<'i, U, Plain<F>, impl Read<Plain<F>, U> + use<A, B, U, F>> {
     let (first, second) = streams.into_parts();
     let (first, second) = (first.into_edge(), second.into_edge());
     let mut op = OperatorBuilder::new(&first.place(), "co_process_epochs");
@@ -192,21 +201,7 @@ fn of_two<'i, A: 'static, B: 'static, U: Clock, F: EpochCoProcessFunction<A, B> 
         emitter.handle(&mut first, &mut firsts, |record, at, out| f.process1(record, at, out))?;
         emitter.handle(&mut second, &mut seconds, |record, at, out| f.process2(record, at, out))
     };
-    (EpochOperator { op, n_inputs: 2 }, read)
-}
-
-#[track_caller]
-fn of_keyed<'i, K: Key, D: Record, U: Clock, F: KeyedEpochProcessFunction<K, D> + 'static>(
-    keyed: KeyedStream<'i, K, D, (U, Round)>,
-) -> (EpochOperator<'i, U>, impl Read<Keyed<K, D, F>, U> + use<K, D, U, F>) {
-    let mut op = OperatorBuilder::new(&keyed.place(), "keyed_process_epochs");
-    let (mut input, key) = op.input_keyed(keyed, WakeOn::Progress);
-    let mut waiting = Waiting::default();
-    let read = move |keyed: &mut Keyed<K, D, F>, emitter: &mut Emitter<F::Out, U>| {
-        emitter
-            .handle(&mut input, &mut waiting, |record, at, out| keyed.process(&key(&record), record, at, out))
-    };
-    (EpochOperator { op, n_inputs: 1 }, read)
+    EpochOperator { op, n_inputs: 2, f: Plain(f), read }
 }
 
 /// A function without a state of keys.
@@ -240,64 +235,5 @@ impl<F: IterationListener + 'static> Callbacks for Plain<F> {
 fn begin_anew<F: IterationListener>(f: &mut F) {
     if let ForRound::Fresh(fresh) = f.for_next_round() {
         *f = fresh;
-    }
-}
-
-/// A function and the states of this worker's keys.
-struct Keyed<K, D, F: KeyedEpochProcessFunction<K, D>> {
-    f: F,
-    states: FxHashMap<K, F::State>,
-}
-
-impl<K: Key, D, F: KeyedEpochProcessFunction<K, D>> Keyed<K, D, F> {
-    fn new(f: F) -> Self {
-        Keyed { f, states: FxHashMap::default() }
-    }
-
-    fn process(
-        &mut self,
-        key: &K,
-        record: D,
-        context: &mut EpochContext,
-        out: &mut Collector<F::Out>,
-    ) -> Result<()> {
-        if let Some(state) = self.states.get_mut(key) {
-            return self.f.process(key, state, record, context, out);
-        }
-        let state = self.states.entry(key.clone()).or_default();
-        self.f.process(key, state, record, context, out)
-    }
-}
-
-impl<K: Key, D: 'static, F: KeyedEpochProcessFunction<K, D> + 'static> Callbacks for Keyed<K, D, F> {
-    type Out = F::Out;
-
-    fn epoch_end(
-        &mut self,
-        epoch: Round,
-        context: &mut EpochContext,
-        out: &mut Collector<F::Out>,
-    ) -> Result<()> {
-        if F::VISITS_KEYS {
-            let mut keys: Vec<_> = self.states.iter_mut().collect();
-            keys.sort_unstable_by(|a, b| a.0.cmp(b.0));
-            for (key, state) in keys {
-                self.f.on_key_epoch(key, state, epoch, context, out)?;
-            }
-        }
-        self.f.on_epoch_watermark_incremented(epoch, context, out)
-    }
-
-    fn termination(&mut self, context: &mut EpochContext, out: &mut Collector<F::Out>) -> Result<()> {
-        self.f.on_iteration_terminated(context, out)
-    }
-
-    fn can_begin_anew(&self) -> bool {
-        !matches!(self.f.for_next_round(), ForRound::Refused)
-    }
-
-    fn begin_anew(&mut self) {
-        begin_anew(&mut self.f);
-        self.states.clear();
     }
 }

@@ -1,15 +1,23 @@
 //! The feedback loop.
 
-use waterwheel_engine::operator::Batch;
+use std::panic::Location;
+
+use waterwheel_engine::operator::{Batch, OperatorBuilder};
 use waterwheel_engine::{Clock, Edge, LoopCounter, Place};
 
 /// The inside of a loop while it is built: brings edges in and out.
 pub struct LoopBody<'a, 'i, 's, T: Clock, R: LoopCounter> {
     inner: &'a Place<'i, (T, R)>,
     outer: &'a Place<'s, T>,
+    location: &'static Location<'static>,
 }
 
 impl<'i, 's, T: Clock, R: LoopCounter> LoopBody<'_, 'i, 's, T, R> {
+    /// Starts an operator of the loop. In errors it has the source line of the loop.
+    pub fn operator(&self, name: &str) -> OperatorBuilder<'i, (T, R)> {
+        OperatorBuilder::made_at(self.inner, name, self.location)
+    }
+
     /// Where operators of the loop live.
     pub fn place(&self) -> &Place<'i, (T, R)> {
         self.inner
@@ -66,9 +74,10 @@ pub fn feedback_loop<'s, T: Clock, R: LoopCounter, C: Default + Batch, O>(
     name: &str,
     body: impl for<'a, 'i> FnOnce(&LoopBody<'a, 'i, 's, T, R>, Edge<'i, C, (T, R)>) -> (Edge<'i, C, (T, R)>, O),
 ) -> O {
+    let location = Location::caller();
     around.nested(name, |inner, outer| {
-        let (open, fed_back) = inner.feedback(name);
-        let (feedback, results) = body(&LoopBody { inner, outer }, fed_back);
+        let (open, fed_back) = inner.feedback(location);
+        let (feedback, results) = body(&LoopBody { inner, outer, location }, fed_back);
         open.close(feedback);
         results
     })

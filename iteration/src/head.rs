@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::panic::Location;
 use std::rc::Rc;
 
 use waterwheel_engine::operator::{OperatorBuilder, WakeOn};
@@ -24,6 +25,8 @@ pub(crate) struct Head<'i, U: Clock> {
     outer_ticks: Option<Edge<'i, Vec<Mark>, (U, Round)>>,
     ticks: RefCell<Option<Edge<'i, Vec<Mark>, (U, Round)>>>,
     in_order: bool,
+    /// Where the loop was made.
+    location: &'static Location<'static>,
 }
 
 /// A feedback edge of records of any type.
@@ -40,7 +43,12 @@ impl<'i, D: 'static, T: Clock> MarksRounds<'i, T> for RefCell<Option<FeedbackEdg
 impl<'i, U: Clock> Head<'i, U> {
     /// The head of a loop whose body is `place`, inside `outer`. Where the rounds of that are not handled in
     /// order, those of this loop are not either.
-    pub(crate) fn new(place: &Place<'i, (U, Round)>, outer: &Place<'_, U>, in_order: bool) -> Rc<Self> {
+    pub(crate) fn new(
+        place: &Place<'i, (U, Round)>,
+        outer: &Place<'_, U>,
+        in_order: bool,
+        location: &'static Location<'static>,
+    ) -> Rc<Self> {
         let around = outer.head();
         Rc::new(Head {
             place: place.clone(),
@@ -48,13 +56,13 @@ impl<'i, U: Clock> Head<'i, U> {
             outer_ticks: around.map(|head| place.enter(head.ticks())),
             ticks: RefCell::default(),
             in_order: in_order && around.is_none_or(|head| head.in_order()),
+            location,
         })
     }
 
     /// Opens a feedback edge of the loop.
-    #[track_caller]
-    pub(crate) fn open<D: 'static>(&self, name: &str) -> OpenFeedback<'i, D, (U, Round)> {
-        let (edge, fed_back) = self.place.feedback(name);
+    pub(crate) fn open<D: 'static>(&self) -> OpenFeedback<'i, D, (U, Round)> {
+        let (edge, fed_back) = self.place.feedback(self.location);
         let shared = Rc::new(RefCell::new(Some(edge)));
         self.feedback.borrow_mut().push(Rc::clone(&shared) as Rc<dyn MarksRounds<'i, _> + 'i>);
         (shared, fed_back)
@@ -62,7 +70,7 @@ impl<'i, U: Clock> Head<'i, U> {
 
     fn build(&self) -> Edge<'i, Vec<Mark>, (U, Round)> {
         let begun = BegunRounds::default();
-        let mut op = OperatorBuilder::new(&self.place, "rounds");
+        let mut op = OperatorBuilder::made_at(&self.place, "rounds", self.location);
         let mut marks: Vec<_> = self.feedback.borrow().iter().filter_map(|edge| edge.marks(&begun)).collect();
         let mut inputs: Vec<_> =
             marks.drain(..).map(|edge| op.input_routed(edge, WakeOn::Records, |mark| *mark)).collect();

@@ -1,5 +1,6 @@
 //! Iterations over tuples of streams.
 
+use std::panic::Location;
 use std::rc::Rc;
 
 use waterwheel_engine::{Clock, Error, Place, Round};
@@ -82,7 +83,8 @@ impl Iterations {
     }
 
     /// Iterates for as long as there is input or a record in the loop. Streams may be unbounded; there are no
-    /// criteria.
+    /// criteria, and data streams are not replayed: either ends the run with an
+    /// [`ErrorKind::Config`](waterwheel_engine::ErrorKind::Config) error.
     ///
     /// # Examples
     /// Numbers are halved until they are odd:
@@ -119,15 +121,40 @@ impl Iterations {
             Inner<'i, D::Records, U>,
         ) -> IterationBodyResult<'i, V::Records, O, (U, Round)>,
     {
+        Self::iterate_unbounded_named("iterate_unbounded", init_variables, data_streams, body)
+    }
+
+    /// As [`iterate_unbounded`](Self::iterate_unbounded), with a name of the loop, for errors and for those who watch
+    /// it. Default `iterate_unbounded`.
+    #[track_caller]
+    pub fn iterate_unbounded_named<'s, U, V, D, O, F>(
+        name: &str,
+        init_variables: V,
+        data_streams: D,
+        body: F,
+    ) -> O::Streams<'s, U>
+    where
+        U: Clock,
+        V: StreamTuple<'s, U, Records: Variables>,
+        D: DataInputs<'s, U>,
+        O: Records,
+        F: for<'i> FnOnce(
+            &Iteration<'i, 's, U>,
+            Inner<'i, V::Records, U>,
+            Inner<'i, D::Records, U>,
+        ) -> IterationBodyResult<'i, V::Records, O, (U, Round)>,
+    {
         let init = init_variables.into_streams();
         let outer = V::Records::place(&init);
-        let config = IterationConfig { in_order: false, ..IterationConfig::new().name("iterate_unbounded") };
+        data_streams.refuse_replay();
+        let config = IterationConfig { in_order: false, ..IterationConfig::new().name(name) };
         build::<U, V::Records, D, O, _>(&outer, init, data_streams, &config, |it, variables, data| {
             let result = body(it, variables, data);
             if result.go.is_some() {
-                it.outer.refuse(Error::config(
-                    "iterate_unbounded has no termination criteria: use iterate_bounded, or leave them out",
-                ));
+                it.outer.refuse(Error::config(format!(
+                    "iteration \"{name}\" is unbounded and has no termination criteria: \
+                     use iterate_bounded, or leave them out"
+                )));
             }
             result
         })
@@ -153,16 +180,17 @@ where
         Inner<'i, D::Records, U>,
     ) -> IterationBodyResult<'i, V, O, (U, Round)>,
 {
+    let location = Location::caller();
     outer.nested::<Round, _>(&config.name, |inner, outer| {
-        let head = Head::new(inner, outer, config.in_order);
+        let head = Head::new(inner, outer, config.in_order, location);
         let place = inner.clone().with_head(Rc::clone(&head) as Rc<_>);
         let place = match config.life_cycle {
             OperatorLifeCycle::AllRound => place,
             OperatorLifeCycle::PerRound => place.per_round(),
         };
-        let the_loop = Loop { name: &config.name, place: &place, head: &head };
+        let the_loop = Loop { place: &place, head: &head };
         let (variables, open) = V::open(init, &the_loop);
-        let data = data.bring(&place);
+        let data = data.bring(&place, location);
         let it = Iteration { inner: place.clone(), outer: outer.clone() };
         let IterationBodyResult { feedback, outputs, go } = body(&it, variables, data);
         let max_rounds = config.max_rounds.unwrap_or(END_EPOCH);

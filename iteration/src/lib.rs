@@ -27,15 +27,19 @@ pub use collectives::{AllReduce, Collectives};
 pub use config::{IterationConfig, OperatorLifeCycle};
 pub use data::{DataInput, DataInputs, DataStreamReplay, NoReplay, Replay};
 pub use delta::DeltaStep;
-pub use epochs::{EpochConnectedStreams, EpochStream, KeyedEpochStream};
+pub use epochs::{
+    BroadcastEpochConnectedStreams, EpochConnectedStreams, EpochStream, KeyedBroadcastEpochConnectedStreams,
+    KeyedEpochConnectedStreams, KeyedEpochStream,
+};
 pub use feedback::{LoopBody, feedback_loop};
 pub use iterations::Iterations;
 pub use listener::{
-    END_EPOCH, EpochCoProcessFunction, EpochContext, EpochProcessFunction, IterationListener,
-    KeyedEpochProcessFunction,
+    END_EPOCH, EpochBroadcastProcessFunction, EpochCoProcessFunction, EpochContext, EpochProcessFunction,
+    IterationListener, KeyedEpochBroadcastProcessFunction, KeyedEpochCoProcessFunction,
+    KeyedEpochProcessFunction, KeyedIterationListener,
 };
 pub use streams::{Records, StreamTuple, Variables};
 pub use termination::{
     CriteriaStream, ForwardInputsOfLastRound, TerminateOnMaxIter, TerminateOnMaxIterOrTol,
 };
-pub use workset::{Workset, WorksetFunction, iterate_workset};
+pub use workset::{Workset, WorksetFunction, iterate_workset, iterate_workset_named};

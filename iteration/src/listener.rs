@@ -1,6 +1,12 @@
 //! User functions that are told of epochs.
 
+mod broadcast;
+mod keyed;
+
 use waterwheel_engine::{Collector, ForRound, OutputTag, Result, Round, SideOutputs};
+
+pub use broadcast::{EpochBroadcastProcessFunction, KeyedEpochBroadcastProcessFunction};
+pub use keyed::{KeyedEpochCoProcessFunction, KeyedEpochProcessFunction, KeyedIterationListener};
 
 /// The epoch of what is emitted when an iteration has ended: behind all others.
 ///
@@ -95,45 +101,6 @@ pub trait EpochCoProcessFunction<A, B>: IterationListener {
         context: &mut EpochContext,
         out: &mut Collector<Self::Out>,
     ) -> Result<()>;
-}
-
-/// A function on the records of a keyed stream in the body of an iteration, with a state per key.
-pub trait KeyedEpochProcessFunction<K, D>: IterationListener {
-    /// State of one key; made by `Default` at the key's first record, and kept over all epochs.
-    type State: Default + 'static;
-
-    /// Whether [`on_key_epoch`](Self::on_key_epoch) is called. Default `false`: it costs a walk over all keys in
-    /// every epoch.
-    const VISITS_KEYS: bool = false;
-
-    /// Handles one record of `key`.
-    ///
-    /// # Errors
-    /// Ends the run, naming this operator.
-    fn process(
-        &mut self,
-        key: &K,
-        state: &mut Self::State,
-        record: D,
-        context: &mut EpochContext,
-        out: &mut Collector<Self::Out>,
-    ) -> Result<()>;
-
-    /// Called for each key, in order of key, just before
-    /// [`on_epoch_watermark_incremented`](IterationListener::on_epoch_watermark_incremented).
-    ///
-    /// # Errors
-    /// Ends the run, naming this operator.
-    fn on_key_epoch(
-        &mut self,
-        _key: &K,
-        _state: &mut Self::State,
-        _epoch: Round,
-        _context: &mut EpochContext,
-        _out: &mut Collector<Self::Out>,
-    ) -> Result<()> {
-        Ok(())
-    }
 }
 
 /// What a function in an iteration knows, and where it emits side outputs.

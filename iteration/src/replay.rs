@@ -1,6 +1,7 @@
 //! Data that is delivered again in every round.
 
 use std::collections::BTreeMap;
+use std::panic::Location;
 
 use waterwheel_engine::operator::{Activation, Input, OperatorBuilder, Output, Promise, WakeOn};
 use waterwheel_engine::{CacheReader, CacheShare, Clock, DataCache, DataStream, Mark, Record, Result, Round};
@@ -11,12 +12,12 @@ use crate::frontier::least;
 const TURN: usize = 32_768;
 
 /// `data`, which comes in round 0, again in every later round.
-#[track_caller]
 pub(crate) fn replay<'i, D: Record, U: Clock>(
     data: DataStream<'i, D, (U, Round)>,
+    at: &'static Location<'static>,
 ) -> DataStream<'i, D, (U, Round)> {
     let data = data.into_edge();
-    let mut op = OperatorBuilder::new(&data.place(), "replay");
+    let mut op = OperatorBuilder::made_at(&data.place(), "replay", at);
     let input = op.input(data, WakeOn::Progress);
     let ticks = op.input_ticks();
     let (out, edge) = op.output::<Vec<D>>();

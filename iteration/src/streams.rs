@@ -64,7 +64,6 @@ pub trait StreamTuple<'s, T: Clock> {
 /// A loop that is being built.
 #[doc(hidden)]
 pub struct Loop<'a, 'i, U: Clock> {
-    pub(crate) name: &'a str,
     pub(crate) place: &'a Place<'i, (U, Round)>,
     pub(crate) head: &'a Head<'i, U>,
 }
@@ -83,7 +82,7 @@ fn open<'i, D: 'static, U: Clock>(
     init: DataStream<'_, D, U>,
     the_loop: &Loop<'_, 'i, U>,
 ) -> (DataStream<'i, D, (U, Round)>, SharedFeedback<'i, D, (U, Round)>) {
-    let (edge, fed_back) = the_loop.head.open(the_loop.name);
+    let (edge, fed_back) = the_loop.head.open();
     let init = DataStream::from_edge(the_loop.place.enter(init.into_edge()));
     (init.union(DataStream::from_edge(fed_back)), edge)
 }
@@ -185,7 +184,7 @@ tuples! {
 
 impl<U: Clock> std::fmt::Debug for Loop<'_, '_, U> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Loop").field(&self.name).finish()
+        f.debug_tuple("Loop").field(self.place).finish()
     }
 }
 

@@ -71,6 +71,25 @@ impl<D> EpochProcessFunction<D> for TerminateOnMaxIter {
 ///
 /// For a stream of [parallelism](DataStream::set_parallelism) 1. A second loss in a round ends the run with an
 /// [`ErrorKind::Config`](waterwheel_engine::ErrorKind::Config) error, and so does a higher parallelism.
+///
+/// # Examples
+/// ```
+/// use waterwheel_engine::{RuntimeConfig, execute};
+/// use waterwheel_iteration::{
+///     EpochStream, IterationBodyResult, IterationConfig, Iterations, TerminateOnMaxIterOrTol,
+/// };
+///
+/// let losses = execute(RuntimeConfig::threads(1), |env| {
+///     let config = IterationConfig::new();
+///     let (losses,) = Iterations::iterate_bounded((env.from_iter([8.0f64]),), (), config, |_it, (loss,), ()| {
+///         let criteria = loss.clone().process_epochs(TerminateOnMaxIterOrTol::new(100, 1.0));
+///         IterationBodyResult::new((loss.clone().map(|x| x / 2.0),), (loss,)).termination_criteria(criteria)
+///     });
+///     Ok(losses.collect())
+/// })?;
+/// assert_eq!(losses.concat(), [8.0, 4.0, 2.0, 1.0]);
+/// # Ok::<(), waterwheel_engine::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct TerminateOnMaxIterOrTol {
     max_iter: Round,
@@ -136,6 +155,25 @@ fn expect_one_worker(what: &str, context: &EpochContext) -> Result<()> {
 /// Emits, when the iteration has ended, the records of its last round.
 ///
 /// Keeps the records of one round in memory.
+///
+/// # Examples
+/// ```
+/// use waterwheel_engine::{RuntimeConfig, execute};
+/// use waterwheel_iteration::{
+///     EpochStream, ForwardInputsOfLastRound, IterationBodyResult, IterationConfig, Iterations,
+/// };
+///
+/// let last = execute(RuntimeConfig::threads(1), |env| {
+///     let config = IterationConfig::new().max_rounds(4);
+///     let (last,) = Iterations::iterate_bounded((env.from_iter([1u64]),), (), config, |_it, (x,), ()| {
+///         let last = x.clone().process_epochs(ForwardInputsOfLastRound::new());
+///         IterationBodyResult::new((x.map(|x| 2 * x),), (last,))
+///     });
+///     Ok(last.collect())
+/// })?;
+/// assert_eq!(last.concat(), [8]);
+/// # Ok::<(), waterwheel_engine::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct ForwardInputsOfLastRound<D> {
     /// By epoch; in order, so that there is seldom more than one.
@@ -195,6 +233,23 @@ pub trait CriteriaStream<'i, D, U: Clock> {
     /// A stream for [`termination_criteria`](crate::IterationBodyResult::termination_criteria) that ends the
     /// iteration with the first epoch for which `is_last(epoch, records)` is true; `records` are all of this
     /// stream's in that epoch, gathered on worker 0, in order of arrival.
+    ///
+    /// # Examples
+    /// ```
+    /// use waterwheel_engine::{RuntimeConfig, execute};
+    /// use waterwheel_iteration::{CriteriaStream, IterationBodyResult, IterationConfig, Iterations};
+    ///
+    /// let all = execute(RuntimeConfig::threads(1), |env| {
+    ///     let config = IterationConfig::new();
+    ///     let (all,) = Iterations::iterate_bounded((env.from_iter([1u64, 3]),), (), config, |_it, (x,), ()| {
+    ///         let criteria = x.clone().terminate_when(|_epoch, records| records.iter().sum::<u64>() > 10);
+    ///         IterationBodyResult::new((x.clone().map(|x| 2 * x),), (x,)).termination_criteria(criteria)
+    ///     });
+    ///     Ok(all.collect())
+    /// })?;
+    /// assert_eq!(all.concat(), [1, 3, 2, 6, 4, 12]);
+    /// # Ok::<(), waterwheel_engine::Error>(())
+    /// ```
     #[must_use]
     #[track_caller]
     fn terminate_when(

@@ -3,8 +3,8 @@
 mod operator;
 mod slots;
 
-use waterwheel_engine::hash::{Key, key_hash};
-use waterwheel_engine::operator::{OperatorBuilder, WakeOn};
+use waterwheel_engine::hash::{Key, key_owner};
+use waterwheel_engine::operator::WakeOn;
 use waterwheel_engine::{Clock, DataStream, Record, Result, Round};
 
 use crate::feedback::feedback_loop;
@@ -101,11 +101,23 @@ pub fn iterate_workset<'s, K: Key, W: Record, T: Clock, F: WorksetFunction<K, W>
     work: DataStream<'s, (K, W), T>,
     function: F,
 ) -> DataStream<'s, F::Out, T> {
+    iterate_workset_named("iterate_workset", work, function)
+}
+
+/// As [`iterate_workset`], with a name of the loop, for errors and for those who watch it. Default `iterate_workset`.
+#[track_caller]
+pub fn iterate_workset_named<'s, K: Key, W: Record, T: Clock, F: WorksetFunction<K, W>>(
+    name: &str,
+    work: DataStream<'s, (K, W), T>,
+    function: F,
+) -> DataStream<'s, F::Out, T> {
     let edge = work.into_edge();
-    let out = feedback_loop::<_, Round, _, _>(&edge.place(), "iterate_workset", |it, fed_back| {
+    let out = feedback_loop::<_, Round, _, _>(&edge.place(), name, |it, fed_back| {
         let all = DataStream::from_edge(it.enter(edge)).union(DataStream::from_edge(fed_back));
-        let mut op = OperatorBuilder::new(it.place(), "iterate_workset");
-        let input = op.input_routed(all.into_edge(), WakeOn::Progress, |(key, _)| key_hash(key));
+        let mut op = it.operator("workset");
+        let workers = it.place().workers();
+        let owner = move |(key, _): &(K, W)| key_owner(key, workers) as u64;
+        let input = op.input_routed(all.into_edge(), WakeOn::Progress, owner);
         let (next, next_edge) = op.output();
         let (out, out_edge) = op.output();
         op.build(|_promises, _activation| {

@@ -51,36 +51,8 @@ pub use labels::{LabeledPoint, Labels};
 pub use points::{ClusterPoint, Points};
 pub use ratings::{RatingRow, Ratings};
 pub use sparse::{Sparse, SparseRow};
+pub use waterwheel_engine::random::{sm, unit};
 pub use words::Words;
-
-/// Output `n`, counted from 0, of the generator splitmix64 started at state `seed`.
-///
-/// Steele, Lea and Flood, *Fast splittable pseudorandom number generators* (OOPSLA 2014), with the
-/// constants of Vigna's public-domain `splitmix64.c`.
-///
-/// # Examples
-/// ```
-/// assert_eq!(waterwheel_ml::generate::sm(0, 0), 0xe220_a839_7b1d_cdaf);
-/// ```
-#[inline]
-pub fn sm(seed: u64, n: u64) -> u64 {
-    let z = seed.wrapping_add(n.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
-
-/// The upper 53 bits of [`sm`] as a number in `[0, 1)`.
-///
-/// # Examples
-/// ```
-/// assert_eq!(waterwheel_ml::generate::unit(0, 0), 0.8833108082136426);
-/// ```
-#[inline]
-pub fn unit(seed: u64, n: u64) -> f64 {
-    const STEP: f64 = 1.0 / (1u64 << 53) as f64;
-    (sm(seed, n) >> 11) as f64 * STEP
-}
 
 /// The rows of part `split` of `splits` nearly equal parts of `count` rows; none where there is no such part.
 ///
@@ -141,21 +113,6 @@ mod tests {
     }
 
     #[test]
-    fn sm_is_splitmix64() {
-        assert_eq!(
-            [0, 1, 2, 3].map(|n| sm(0, n)),
-            [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4, 0x06c4_5d18_8009_454f, 0xf88b_b8a8_724c_81ec,]
-        );
-        assert_eq!(sm(1_234_567, 0), 0x599e_d017_fb08_fc85);
-        assert_eq!(sm(u64::MAX, u64::MAX), 0xb4d0_55fc_f2cb_bd7b);
-    }
-
-    #[test]
-    fn unit_far_away_is_golden() {
-        assert_eq!(unit(7, 1_000_000_000_000_000_000), 0.2351153992443965);
-    }
-
-    #[test]
     fn generator_of_nothing_names_the_size() {
         let error = Ratings::new(3, 0, 10).unwrap_err();
         assert_eq!(error.message(), "ratings: items is 0, but it must be from 1 to 4294967295");
@@ -164,11 +121,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn unit_is_below_one(seed: u64, n: u64) {
-            prop_assert!((0.0..1.0).contains(&unit(seed, n)));
-        }
-
         #[test]
         fn split_ranges_cover_every_row_once(count: u64, splits in 1usize..20) {
             let mut next = 0;

@@ -10,13 +10,47 @@ use crate::element::{self, Element};
 pub(crate) enum Op {
     Pull,
     Push,
+    /// A push, then a pull of the same key.
+    PushPull,
+}
+
+impl Op {
+    #[inline]
+    pub(crate) fn pulls(self) -> bool {
+        self != Op::Push
+    }
+
+    #[inline]
+    pub(crate) fn pushes(self) -> bool {
+        self != Op::Pull
+    }
+}
+
+/// A run of equal operations; in an answer, of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) op: Op,
+    pub(crate) n: u32,
+    /// The pull of many keys that these are part of; 0 if they stand alone.
+    pub(crate) group: u32,
+}
+
+impl Run {
+    /// Counts one more operation at the end of `runs`.
+    #[inline]
+    pub(crate) fn note(runs: &mut Vec<Run>, op: Op, group: u32) {
+        match runs.last_mut() {
+            Some(last) if last.op == op && last.group == group => last.n += 1,
+            _ => runs.push(Run { op, n: 1, group }),
+        }
+    }
 }
 
 /// Operations on their way to a server, or answers on their way back.
 ///
 /// Keys stand in the order in which the worker issued the operations; `runs` says how many pulls and pushes
-/// follow each other. `values` holds one row per pulled key once it is an answer, `deltas` one per pushed
-/// key. A block keeps its allocations when it turns from request to answer to request.
+/// follow each other. `values` holds one row per key once it is an answer, `deltas` one per pushed key. A
+/// block keeps its allocations when it turns from request to answer to request.
 #[derive(Debug)]
 pub(crate) struct Block<K, E, D> {
     /// Worker thread (of the engine) that it goes to.
@@ -25,13 +59,21 @@ pub(crate) struct Block<K, E, D> {
     pub(crate) from: u32,
     /// Whether the sender wants its answer at once, past any sending policy.
     pub(crate) urgent: bool,
-    /// Runs of equal operations; empty in an answer.
-    pub(crate) runs: Vec<(Op, u32)>,
+    /// Whether the sender has ended, or finished an epoch: a block without operations and without an answer.
+    pub(crate) finished: bool,
+    /// Whether its pulls are to see all clocks before the present one, and nothing else.
+    pub(crate) snapshot: bool,
+    /// Runs of equal operations; of rows in an answer, where all stand alone if there are none.
+    pub(crate) runs: Vec<Run>,
     pub(crate) keys: Vec<K>,
     pub(crate) values: Vec<E>,
     pub(crate) deltas: Vec<D>,
+    /// Pulls that are settled, in an answer.
+    pub(crate) answered: u64,
     /// Pushes that the server has applied, in an answer.
     pub(crate) applied: u64,
+    /// By how much an answer changes the number of pulls that stay open.
+    pub(crate) open: i32,
 }
 
 impl<K, E, D> Default for Block<K, E, D> {
@@ -40,11 +82,15 @@ impl<K, E, D> Default for Block<K, E, D> {
             destination: 0,
             from: 0,
             urgent: false,
+            finished: false,
+            snapshot: false,
             runs: Vec::new(),
             keys: Vec::new(),
             values: Vec::new(),
             deltas: Vec::new(),
+            answered: 0,
             applied: 0,
+            open: 0,
         }
     }
 }
@@ -57,19 +103,77 @@ impl<K, E, D> Block<K, E, D> {
 
     /// Number of pulls in a request.
     pub(crate) fn pulls(&self) -> usize {
-        self.runs.iter().filter(|(op, _)| *op == Op::Pull).map(|(_, n)| *n as usize).sum()
+        self.count(Op::pulls)
+    }
+
+    /// Number of pushes in a request.
+    pub(crate) fn pushes(&self) -> usize {
+        self.count(Op::pushes)
+    }
+
+    fn count(&self, counts: impl Fn(Op) -> bool) -> usize {
+        self.runs.iter().filter(|run| counts(run.op)).map(|run| run.n as usize).sum()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.keys.is_empty() && self.applied == 0 && !self.urgent
+        self.keys.is_empty()
+            && self.answered == 0
+            && self.applied == 0
+            && self.open == 0
+            && !self.urgent
+            && !self.finished
     }
 
     /// Counts one more operation at the end.
     #[inline]
     pub(crate) fn note(&mut self, op: Op) {
+        Run::note(&mut self.runs, op, 0);
+    }
+
+    /// Notes in an answer that the rows of these keys, pulls of `group`, have been appended.
+    #[inline]
+    pub(crate) fn note_rows(&mut self, keys: &[K], group: u32)
+    where
+        K: Clone,
+    {
+        if keys.is_empty() {
+            return;
+        }
+        let n = keys.len() as u32;
         match self.runs.last_mut() {
-            Some((last, n)) if *last == op => *n += 1,
-            _ => self.runs.push((op, 1)),
+            Some(last) if last.group == group => last.n += n,
+            _ => self.runs.push(Run { op: Op::Pull, n, group }),
+        }
+        self.keys.extend_from_slice(keys);
+        self.answered += u64::from(n);
+    }
+
+    /// Adds an answer to the same worker at the end.
+    pub(crate) fn append(&mut self, mut more: Self) {
+        if !(self.runs.is_empty() && more.runs.is_empty()) {
+            self.name_plain_runs();
+            more.name_plain_runs();
+            self.runs.append(&mut more.runs);
+        }
+        self.keys.append(&mut more.keys);
+        self.values.append(&mut more.values);
+        self.answered += more.answered;
+        self.applied += more.applied;
+        self.open += more.open;
+        self.urgent |= more.urgent;
+    }
+
+    /// Says of the rows of an answer without runs that all stand alone.
+    fn name_plain_runs(&mut self) {
+        if self.runs.is_empty() && !self.keys.is_empty() {
+            self.runs.push(Run { op: Op::Pull, n: self.keys.len() as u32, group: 0 });
+        }
+    }
+
+    /// Leaves out the runs of an answer if all its rows stand alone.
+    pub(crate) fn drop_plain_runs(&mut self) {
+        if self.runs.iter().all(|run| run.group == 0) {
+            self.runs.clear();
         }
     }
 
@@ -79,20 +183,33 @@ impl<K, E, D> Block<K, E, D> {
         self.keys.clear();
         self.values.clear();
         self.deltas.clear();
-        self.applied = 0;
-        self.urgent = false;
+        (self.answered, self.applied, self.open) = (0, 0, 0);
+        self.set_flags(0);
+    }
+
+    fn flags(&self) -> u32 {
+        let flags = [self.urgent, self.finished, self.snapshot];
+        flags.iter().rev().fold(0, |bits, flag| bits << 1 | u32::from(*flag))
+    }
+
+    fn set_flags(&mut self, bits: u32) {
+        let flags = [&mut self.urgent, &mut self.finished, &mut self.snapshot];
+        flags.into_iter().enumerate().for_each(|(i, flag)| *flag = bits >> i & 1 == 1);
     }
 }
 
 /// First word of the wire form: the letters `WB` and the version of the format.
-const FORMAT: u32 = u32::from_le_bytes([b'W', b'B', 1, 0]);
+const FORMAT: u32 = u32::from_le_bytes([b'W', b'B', 2, 0]);
 const HEADER_WORDS: usize = 12;
-const HEADER_BYTES: usize = 4 * HEADER_WORDS + 16;
+const HEADER_BYTES: usize = 4 * HEADER_WORDS + 24;
+/// Bytes of a run.
+const RUN_BYTES: usize = 12;
 
-/// Wire form, little-endian: twelve `u32` (format, destination, from, urgent; number of runs, keys, values,
-/// deltas; bytes of keys, values, deltas; 0), `u64` applied, `u64` checksum (XXH3 of the words and `applied`,
-/// xor XXH3 of what follows), then the runs (two `u32` each: 0 pull or 1 push, and how many), keys, values
-/// and deltas as the module `element` writes them.
+/// Wire form, little-endian: twelve `u32` (format, destination, from, flags; number of runs, keys, values,
+/// deltas; bytes of keys, values, deltas; open), `u64` answered, `u64` applied, `u64` checksum (XXH3 of what is
+/// before it, xor XXH3 of what follows), then the runs (three `u32` each: 0 pull, 1 push or 2 push and pull;
+/// how many; group), keys, values and deltas as the module `element` writes them. Flags are the bits urgent,
+/// finished and snapshot, from the lowest; `open` is signed.
 impl<K: Key, E: Element, D: Element> Packet for Block<K, E, D> {
     fn destination(&self) -> usize {
         self.destination as usize
@@ -104,7 +221,7 @@ impl<K: Key, E: Element, D: Element> Packet for Block<K, E, D> {
 
     fn encoded_len(&self) -> usize {
         HEADER_BYTES
-            + 8 * self.runs.len()
+            + RUN_BYTES * self.runs.len()
             + element::encoded_len(&self.keys)
             + element::encoded_len(&self.values)
             + element::encoded_len(&self.deltas)
@@ -113,9 +230,8 @@ impl<K: Key, E: Element, D: Element> Packet for Block<K, E, D> {
     fn encode(&self, out: &mut Vec<u8>) {
         let start = out.len();
         out.resize(start + HEADER_BYTES, 0);
-        for (op, n) in &self.runs {
-            out.extend_from_slice(&(*op as u32).to_le_bytes());
-            out.extend_from_slice(&n.to_le_bytes());
+        for run in &self.runs {
+            [run.op as u32, run.n, run.group].iter().for_each(|word| out.extend(word.to_le_bytes()));
         }
         let mut ends = [0; 4];
         ends[0] = out.len();
@@ -127,13 +243,14 @@ impl<K: Key, E: Element, D: Element> Packet for Block<K, E, D> {
         ends[3] = out.len();
         let lens = [1, 2, 3].map(|i| ends[i] - ends[i - 1]);
         let counts = [self.runs.len(), self.keys.len(), self.values.len(), self.deltas.len()];
-        let mut words = vec![FORMAT, self.destination, self.from, u32::from(self.urgent)];
+        let mut words = vec![FORMAT, self.destination, self.from, self.flags()];
         words.extend(counts.into_iter().chain(lens).map(|n| n as u32));
-        words.push(0);
+        words.push(self.open.cast_unsigned());
         let header = &mut out[start..start + HEADER_BYTES];
         for (place, word) in header.chunks_exact_mut(4).zip(words) {
             place.copy_from_slice(&word.to_le_bytes());
         }
+        header[HEADER_BYTES - 24..HEADER_BYTES - 16].copy_from_slice(&self.answered.to_le_bytes());
         header[HEADER_BYTES - 16..HEADER_BYTES - 8].copy_from_slice(&self.applied.to_le_bytes());
         let sum = checksum(&out[start..]);
         out[start + HEADER_BYTES - 8..start + HEADER_BYTES].copy_from_slice(&sum.to_le_bytes());
@@ -142,17 +259,20 @@ impl<K: Key, E: Element, D: Element> Packet for Block<K, E, D> {
     fn decode(bytes: &[u8]) -> Result<Self> {
         let header = Header::read(bytes)?;
         let [runs, keys, values, deltas] = header.sections(bytes)?;
-        let block = Block {
+        let mut block = Block {
             destination: header.words[1],
             from: header.words[2],
-            urgent: header.words[3] != 0,
             runs: decode_runs(runs)?,
             keys: element::decode(keys, header.count(5))?,
             values: element::decode(values, header.count(6))?,
             deltas: element::decode(deltas, header.count(7))?,
+            answered: header.answered,
             applied: header.applied,
+            open: header.words[11].cast_signed(),
+            ..Block::default()
         };
-        let operations: usize = block.runs.iter().map(|(_op, n)| *n as usize).sum();
+        block.set_flags(header.words[3]);
+        let operations = block.count(|_op| true);
         if !block.runs.is_empty() && operations != block.keys.len() {
             let keys = block.keys.len();
             return Err(Error::data(format!("block of {keys} keys with {operations} operations")));
@@ -168,6 +288,7 @@ fn checksum(bytes: &[u8]) -> u64 {
 
 struct Header {
     words: [u32; HEADER_WORDS],
+    answered: u64,
     applied: u64,
     sum: u64,
 }
@@ -188,7 +309,8 @@ impl Header {
         if words[0] != FORMAT {
             return Err(Error::data(format!("block format {:#x}, expected {FORMAT:#x}", words[0])));
         }
-        Ok(Header { words, applied: long(HEADER_BYTES - 16), sum: long(HEADER_BYTES - 8) })
+        let (answered, applied) = (long(HEADER_BYTES - 24), long(HEADER_BYTES - 16));
+        Ok(Header { words, answered, applied, sum: long(HEADER_BYTES - 8) })
     }
 
     fn count(&self, at: usize) -> usize {
@@ -197,7 +319,7 @@ impl Header {
 
     /// The bytes of runs, keys, values and deltas, after their checksum was found right. Padding may follow.
     fn sections<'a>(&self, bytes: &'a [u8]) -> Result<[&'a [u8]; 4]> {
-        let lens = [8 * self.count(4), self.count(8), self.count(9), self.count(10)];
+        let lens = [RUN_BYTES * self.count(4), self.count(8), self.count(9), self.count(10)];
         let total = HEADER_BYTES + lens.iter().sum::<usize>();
         if bytes.len() < total {
             return Err(Error::data(format!("block of {} bytes, its header says {total}", bytes.len())));
@@ -214,14 +336,18 @@ impl Header {
     }
 }
 
-fn decode_runs(bytes: &[u8]) -> Result<Vec<(Op, u32)>> {
+fn decode_runs(bytes: &[u8]) -> Result<Vec<Run>> {
     let word = |bytes: &[u8]| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-    let read = |pair: &[u8]| match word(pair) {
-        0 => Ok((Op::Pull, word(&pair[4..]))),
-        1 => Ok((Op::Push, word(&pair[4..]))),
-        other => Err(Error::data(format!("operation {other} in a block, expected 0 or 1"))),
+    let read = |run: &[u8]| {
+        let op = match word(run) {
+            0 => Op::Pull,
+            1 => Op::Push,
+            2 => Op::PushPull,
+            other => return Err(Error::data(format!("operation {other} in a block, expected 0 to 2"))),
+        };
+        Ok(Run { op, n: word(&run[4..]), group: word(&run[8..]) })
     };
-    bytes.chunks_exact(8).map(read).collect()
+    bytes.chunks_exact(RUN_BYTES).map(read).collect()
 }
 
 #[cfg(test)]
@@ -236,11 +362,15 @@ mod tests {
             destination: 1,
             from: 2,
             urgent: true,
-            runs: vec![(Op::Pull, 1), (Op::Push, 2)],
+            finished: false,
+            snapshot: true,
+            runs: [(Op::Pull, 1, 3), (Op::Push, 2, 0)].map(|(op, n, group)| Run { op, n, group }).to_vec(),
             keys: vec![7, u64::MAX, 0],
             values: vec![],
             deltas: vec![0.5, -1.0],
+            answered: 8,
             applied: 9,
+            open: -4,
         }
     }
 
@@ -252,7 +382,8 @@ mod tests {
     }
 
     fn fields(block: &NumberBlock) -> impl PartialEq + std::fmt::Debug {
-        let numbers = (block.destination, block.from, block.urgent, block.applied);
+        let numbers = (block.destination, block.from, block.answered, block.applied, block.open);
+        let numbers = (numbers, block.flags());
         (numbers, block.runs.clone(), block.keys.clone(), block.values.clone(), block.deltas.clone())
     }
 
@@ -265,8 +396,8 @@ mod tests {
     }
 
     /// Made with another implementation of XXH3.
-    const GOLDEN: &str = "574201000100000002000000010000000200000003000000000000000200000018000000000000000800000000000000\
-                          09000000000000007c40725805e1aa30000000000100000001000000020000000700000000000000ffffffffffffffff00000000000000000000003f000080bf";
+    const GOLDEN: &str = "5742020001000000020000000500000002000000030000000000000002000000180000000000000008000000fcffffff080000000000000009000000000000003ddb8f6dc7c075bc0000000001000000\
+                          030000000100000002000000000000000700000000000000ffffffffffffffff00000000000000000000003f000080bf";
 
     #[test]
     fn every_flipped_byte_of_a_block_is_detected() {

@@ -2,6 +2,7 @@
 
 use waterwheel_engine::{Error, Result};
 
+use crate::consistency::{Consistency, PushOrder, Semantics};
 use crate::core::policy::SendPolicy;
 use crate::placement::Placement;
 
@@ -14,6 +15,8 @@ use crate::placement::Placement;
 /// | `pull_width`, `push_width` | 1 element | 1 or more |
 /// | `credit` | 16,384 operations | 1 or more, and twice the counts of the send policies on each server |
 /// | `block_len` | 1,024 operations | 1 or more |
+/// | `consistency` | [`Consistency::Asynchronous`] | |
+/// | `whole_clocks` | off; on, by value, with staleness 0 | not with [`Consistency::Serialisable`] |
 /// | `placement` | [`Placement::Hash`] | |
 /// | `worker_send`, `server_send` | [`SendPolicy::Immediate`] | |
 #[derive(Clone, Debug)]
@@ -24,6 +27,8 @@ pub struct PsConfig<K> {
     pub(crate) push_width: usize,
     pub(crate) credit: usize,
     pub(crate) block_len: usize,
+    pub(crate) consistency: Consistency,
+    whole_clocks: Option<PushOrder>,
     pub(crate) placement: Placement<K>,
     pub(crate) worker_send: SendPolicy,
     pub(crate) server_send: SendPolicy,
@@ -38,6 +43,8 @@ impl<K> Default for PsConfig<K> {
             push_width: 1,
             credit: 16_384,
             block_len: 1_024,
+            consistency: Consistency::Asynchronous,
+            whole_clocks: None,
             placement: Placement::Hash,
             worker_send: SendPolicy::Immediate,
             server_send: SendPolicy::Immediate,
@@ -103,6 +110,45 @@ impl<K> PsConfig<K> {
         self
     }
 
+    /// Sets what a pull is guaranteed to see.
+    #[must_use]
+    pub fn consistency(mut self, consistency: Consistency) -> Self {
+        self.consistency = consistency;
+        self
+    }
+
+    /// Lets pushes take effect when their clock is complete, in this order, and not when they come.
+    ///
+    /// A server then always shows a *version*: the pushes of all clocks before some clock. A pull sees none of the
+    /// worker's own pushes at its present clock, and
+    /// [`pull_snapshot`](crate::ParameterServerClient::pull_snapshot) can ask for one version of many keys. A server
+    /// keeps the pushes of the clocks that are not complete: that memory is bounded by what the workers push in a
+    /// clock, not by the credit, because a push that is kept counts as applied.
+    #[must_use]
+    pub fn whole_clocks(mut self, order: PushOrder) -> Self {
+        self.whole_clocks = Some(order);
+        self
+    }
+
+    /// Whether pushes wait for whole clocks.
+    pub(crate) fn has_whole_clocks(&self) -> bool {
+        matches!(self.semantics(), Semantics::Clocked { whole_clocks: Some(_), .. })
+    }
+
+    /// What the settings mean for a server.
+    pub(crate) fn semantics(&self) -> Semantics {
+        match (self.consistency, self.whole_clocks) {
+            (Consistency::Asynchronous, None) => Semantics::Direct,
+            (Consistency::Serialisable, _) => Semantics::Locked,
+            (Consistency::Bounded(0), None) => {
+                Semantics::Clocked { staleness: Some(0), whole_clocks: Some(PushOrder::default()) }
+            }
+            (consistency, whole_clocks) => {
+                Semantics::Clocked { staleness: consistency.staleness(), whole_clocks }
+            }
+        }
+    }
+
     /// Sets how keys are spread over the servers.
     #[must_use]
     pub fn placement(mut self, placement: Placement<K>) -> Self {
@@ -146,9 +192,20 @@ impl<K> PsConfig<K> {
         if !(self.worker_send.is_possible() && self.server_send.is_possible()) {
             return Err(Error::config("parameter server: the send policy Any([]) would never send"));
         }
+        if self.consistency == Consistency::Serialisable && self.whole_clocks.is_some() {
+            return Err(Error::config(
+                "parameter server: whole_clocks with serialisable consistency, where a push must be applied at once",
+            ));
+        }
+        let counts = self.worker_send.largest_count().saturating_add(self.server_send.largest_count());
+        if self.consistency == Consistency::Serialisable && counts > 0 {
+            return Err(Error::config(
+                "parameter server: a send policy with a count and serialisable consistency: a push that waits for its \
+                 batch would keep others from the key",
+            ));
+        }
         // Batches that wait to be filled hold credit on both sides, and waiting pulls leave in chunks of an
         // eighth of it: twice the batches is enough.
-        let counts = self.worker_send.largest_count().saturating_add(self.server_send.largest_count());
         let needed = counts.saturating_mul(2 * servers);
         if self.credit < needed {
             let credit = self.credit;

@@ -1,6 +1,7 @@
 //! Elements of parameter rows, and their bytes.
 
 use std::any::Any;
+use std::cmp::Ordering;
 
 use serde::{Serialize, de::DeserializeOwned};
 use waterwheel_engine::{Error, Result};
@@ -50,6 +51,28 @@ fn numbers_from<E: 'static>(bytes: &[u8]) -> Option<Vec<E>> {
 fn is_number<E: 'static>() -> bool {
     if_number!(E, N => return size_of::<N>() > 0);
     false
+}
+
+/// The number zero, where elements are numbers.
+pub(crate) fn zero<E: 'static>() -> Option<E> {
+    let mut zero: Option<E> = None;
+    let place = &mut zero as &mut dyn Any;
+    if_number!(E, N => if let Some(place) = place.downcast_mut::<Option<N>>() { *place = Some(N::default()); });
+    zero
+}
+
+/// A total order of elements that depends on their bytes alone: numbers by their bits, others by their encoding.
+pub(crate) fn compare<E: Element>(a: &E, b: &E) -> Ordering {
+    macro_rules! by_bits {
+        ($($number:ty),*) => {
+            $(if let (Some(a), Some(b)) = ((a as &dyn Any).downcast_ref::<$number>(), (b as &dyn Any).downcast_ref::<$number>()) {
+                return a.to_le_bytes().cmp(&b.to_le_bytes());
+            })*
+        };
+    }
+    by_bits!(f32, f64, u64, i64, u32, i32, u16, i16, u8, i8);
+    let encoded = |element: &E| postcard::to_stdvec(element).unwrap_or_else(unserialisable);
+    encoded(a).cmp(&encoded(b))
 }
 
 /// Length of [`encode`]'s result in bytes.

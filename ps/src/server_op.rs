@@ -1,16 +1,19 @@
 //! The server operator: serves the blocks that come over the edge, loads the model, and sends the outputs.
 
+mod replies;
+
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Instant;
 
 use waterwheel_engine::operator::{Activation, Frontiers, Input, Output, Promise};
-use waterwheel_engine::{Clock, Parcel, Result, machine};
+use waterwheel_engine::{Clock, Error, Parcel, Result};
 
+use crate::block::Block;
 use crate::core::policy::SendPolicy;
 use crate::server::ServerLogic;
-use crate::shard::{BlockOf, Shard};
+use crate::shard::{BlockOf, Request, Shard};
 use crate::worker_op::LoopTime;
+use replies::{Replies, Right};
 
 /// Index of the input of requests and of the model.
 const REQUESTS: usize = 0;
@@ -21,17 +24,10 @@ pub(crate) const ANSWERS_PORT: usize = 0;
 /// A parameter of a saved model: key and row.
 pub(crate) type Saved<S> = (<S as ServerLogic>::Key, Vec<<S as ServerLogic>::Pull>);
 
-/// Answers for one worker that wait to be sent, with the right to send them.
-struct WaitingAnswer<S: ServerLogic, T: Clock> {
-    block: BlockOf<S>,
-    promise: Promise<LoopTime<T>>,
-    since: Instant,
-}
-
 /// The ports and places of a server operator.
 pub(crate) struct ServerParts<S: ServerLogic, T: Clock> {
     pub(crate) index: usize,
-    pub(crate) shard: Rc<RefCell<Shard<S>>>,
+    pub(crate) shard: Rc<RefCell<Shard<S, T>>>,
     pub(crate) requests: Input<Parcel<BlockOf<S>>, LoopTime<T>>,
     /// Absent when no model is loaded.
     pub(crate) model: Option<Input<Vec<Saved<S>>, LoopTime<T>>>,
@@ -41,38 +37,62 @@ pub(crate) struct ServerParts<S: ServerLogic, T: Clock> {
     pub(crate) out_promise: Option<Promise<LoopTime<T>>>,
     pub(crate) send: SendPolicy,
     pub(crate) activation: Activation,
-    /// Wakes the worker beside it, whose blocks wait for the model too.
+    /// Wakes the worker beside it, whose blocks wait for the model, for clocks and for others too.
     pub(crate) wake_worker: Activation,
 }
 
 /// The server operator's state on one worker.
 pub(crate) struct ServerDriver<S: ServerLogic, T: Clock> {
-    parts: ServerParts<S, T>,
+    requests: Input<Parcel<BlockOf<S>>, LoopTime<T>>,
+    model: Option<Input<Vec<Saved<S>>, LoopTime<T>>>,
+    out: Output<Vec<S::Out>, LoopTime<T>>,
+    out_promise: Option<Promise<LoopTime<T>>>,
+    activation: Activation,
+    wake_worker: Activation,
     /// Requests that came before the model was loaded; their number is bounded by the workers' credit.
     parked: Vec<(Promise<LoopTime<T>>, BlockOf<S>)>,
-    /// Answers held back by the sending policy, per worker.
-    waiting: Vec<Option<WaitingAnswer<S, T>>>,
+    serving: Serving<S, T>,
+}
+
+/// A server's state and its way to the workers.
+struct Serving<S: ServerLogic, T: Clock> {
+    index: usize,
+    shard: Rc<RefCell<Shard<S, T>>>,
+    replies: Replies<S, T>,
+    /// The right to answer the pulls of each worker that are open.
+    rights: Vec<Option<Promise<LoopTime<T>>>>,
 }
 
 impl<S: ServerLogic, T: Clock> ServerDriver<S, T> {
     pub(crate) fn new(parts: ServerParts<S, T>, peers: usize) -> Self {
-        ServerDriver { parts, parked: Vec::new(), waiting: (0..peers).map(|_| None).collect() }
+        let ServerParts { index, shard, requests, model, answers, out, .. } = parts;
+        let (out_promise, activation, wake_worker) = (parts.out_promise, parts.activation, parts.wake_worker);
+        let replies = Replies::new(answers, parts.send, peers);
+        let serving = Serving { index, shard, replies, rights: (0..peers).map(|_| None).collect() };
+        let parked = Vec::new();
+        ServerDriver { requests, model, out, out_promise, activation, wake_worker, parked, serving }
     }
 
     /// One activation: everything that can be done now.
     pub(crate) fn run(&mut self, frontiers: &Frontiers<'_, LoopTime<T>>) -> Result<()> {
         self.load_model(frontiers)?;
         self.serve_requests()?;
-        self.send_waiting();
+        let for_neighbour = self.serving.advance(frontiers)? | self.serving.send_late()?;
+        if for_neighbour {
+            self.wake_worker.wake();
+        }
+        if let Some(interval) = self.serving.replies.let_go() {
+            self.activation.wake_after(interval);
+        }
         self.finish(frontiers)
     }
 
     fn load_model(&mut self, frontiers: &Frontiers<'_, LoopTime<T>>) -> Result<()> {
-        let Some(model) = &mut self.parts.model else { return Ok(()) };
-        if self.parts.shard.borrow().is_ready() {
+        let Some(model) = &mut self.model else { return Ok(()) };
+        let mut shard = self.serving.shard.borrow_mut();
+        if shard.is_ready() {
             return Ok(());
         }
-        let mut shard = self.parts.shard.borrow_mut();
         model.try_for_each(|_token, batch| {
             batch.drain(..).try_for_each(|(key, value)| shard.load(&key, &value))
         })?;
@@ -81,108 +101,130 @@ impl<S: ServerLogic, T: Clock> ServerDriver<S, T> {
         }
         shard.set_ready();
         drop(shard);
-        self.parts.wake_worker.wake();
-        for (promise, mut block) in std::mem::take(&mut self.parked) {
-            self.serve(&mut block)?;
-            self.parts.answers.send_promised(&promise, [&mut Parcel(block)]);
-        }
-        Ok(())
-    }
-
-    fn serve_requests(&mut self) -> Result<()> {
-        let ready = self.parts.shard.borrow().is_ready();
-        let ServerParts { shard, requests, answers, send, index, .. } = &mut self.parts;
-        let (parked, waiting) = (&mut self.parked, &mut self.waiting);
-        requests.try_for_each(|token, parcel| {
-            let mut block = std::mem::take(&mut parcel.0);
-            if !ready && !block.keys.is_empty() {
-                parked.push((token.promise(ANSWERS_PORT), block));
-                return Ok(());
-            }
-            let urgent = block.urgent;
-            if block.keys.is_empty() {
-                // A call for what is held back. It has no answer of its own: the worker may have ended.
-                if let Some(held) = &mut waiting[block.from as usize] {
-                    held.block.urgent = true;
-                }
-                return Ok(());
-            }
-            serve(&mut shard.borrow_mut(), &mut block, *index)?;
-            let held = &mut waiting[block.destination as usize];
-            if *send == SendPolicy::Immediate || (urgent && held.is_none()) {
-                answers.send(&token, [&mut Parcel(block)]);
-                return Ok(());
-            }
-            match held {
-                Some(held) => held.append(block, urgent),
-                None => {
-                    let promise = token.promise(ANSWERS_PORT);
-                    *held = Some(WaitingAnswer { block, promise, since: machine::now() });
-                }
-            }
-            Ok(())
+        self.wake_worker.wake();
+        let mut parked = std::mem::take(&mut self.parked).into_iter();
+        parked.try_for_each(|(promise, block)| {
+            let block = Block { urgent: true, ..block };
+            self.serving.serve(block, &Right::Promise(promise))
         })
     }
 
-    fn serve(&mut self, block: &mut BlockOf<S>) -> Result<()> {
-        serve(&mut self.parts.shard.borrow_mut(), block, self.parts.index)
-    }
-
-    /// Sends the answers that the policy lets go.
-    fn send_waiting(&mut self) {
-        let ServerParts { answers, send, activation, .. } = &mut self.parts;
-        let mut some_wait = false;
-        for slot in &mut self.waiting {
-            let Some(held) = slot else { continue };
-            let n = held.block.keys.len() + held.block.applied as usize;
-            if held.block.urgent || send.allows(n, held.since.elapsed()) {
-                let block = std::mem::take(&mut held.block);
-                answers.send_promised(&held.promise, [&mut Parcel(block)]);
-                *slot = None;
-            } else {
-                some_wait = true;
+    fn serve_requests(&mut self) -> Result<()> {
+        let ready = self.serving.shard.borrow().is_ready();
+        let (serving, parked) = (&mut self.serving, &mut self.parked);
+        self.requests.try_for_each(|token, parcel| {
+            let block = std::mem::take(&mut parcel.0);
+            if block.from as usize >= serving.rights.len() {
+                return Err(Error::data(format!("a request of worker {}, which there is not", block.from)));
             }
-        }
-        if let Some(interval) = send.interval().filter(|_| some_wait) {
-            activation.wake_after(interval);
-        }
+            match (block.keys.is_empty(), ready) {
+                (true, _) => serving.take_word(&block),
+                (false, true) => serving.serve(block, &Right::Token(&token)),
+                (false, false) => {
+                    parked.push((token.promise(ANSWERS_PORT), block));
+                    Ok(())
+                }
+            }
+        })
     }
 
     /// Sends what the logic has output; closes when no request can come any more.
     fn finish(&mut self, frontiers: &Frontiers<'_, LoopTime<T>>) -> Result<()> {
-        let Some(promise) = &mut self.parts.out_promise else { return Ok(()) };
-        let mut shard = self.parts.shard.borrow_mut();
+        let Some(promise) = &mut self.out_promise else { return Ok(()) };
+        let mut shard = self.serving.shard.borrow_mut();
         let next = frontiers.next(REQUESTS);
         let closes = next.is_none() && shard.is_ready();
         if closes {
             shard.close()?;
         }
-        if !shard.out.is_empty() {
-            self.parts.out.send_promised(promise, [shard.out.batch()]);
-            shard.out.batch().clear();
+        let out = &mut shard.ps.out;
+        if !out.is_empty() {
+            self.out.send_promised(promise, [out.batch()]);
+            out.batch().clear();
         }
         match next {
             Some(time) if time > *promise.time() => promise.advance_to(&time)?,
-            None if closes => self.parts.out_promise = None,
+            None if closes => self.out_promise = None,
             _ => {}
         }
         Ok(())
     }
 }
 
-/// Serves a request that came over the edge and addresses its answer.
-fn serve<S: ServerLogic>(shard: &mut Shard<S>, block: &mut BlockOf<S>, index: usize) -> Result<()> {
-    let worker = block.from;
-    shard.serve(block, worker as usize)?;
-    (block.destination, block.from) = (worker, index as u32);
-    Ok(())
-}
+impl<S: ServerLogic, T: Clock> Serving<S, T> {
+    /// Serves a request that came over the edge, and answers it unless it waits for clocks.
+    fn serve(&mut self, block: BlockOf<S>, right: &Right<'_, T>) -> Result<()> {
+        let worker = block.from as usize;
+        let (time, (clock, _hop)) = right.time();
+        let mut shard = self.shard.borrow_mut();
+        let served = shard.serve(block, worker, &(time, clock), || Some(right.promise()))?;
+        if let Some(late) = shard.ps.take_late(worker) {
+            self.replies.send(self.index, worker, late, right);
+        }
+        if let Some(answer) = served {
+            self.replies.send(self.index, worker, answer, right);
+        }
+        if shard.ps.open_pulls(worker) > 0 && self.rights[worker].is_none() {
+            self.rights[worker] = Some(right.promise());
+        }
+        Ok(())
+    }
 
-impl<S: ServerLogic, T: Clock> WaitingAnswer<S, T> {
-    fn append(&mut self, mut more: BlockOf<S>, urgent: bool) {
-        self.block.keys.append(&mut more.keys);
-        self.block.values.append(&mut more.values);
-        self.block.applied += more.applied;
-        self.block.urgent |= urgent;
+    /// Takes what a worker says without asking for something. It has no answer: the worker may have ended.
+    fn take_word(&mut self, block: &BlockOf<S>) -> Result<()> {
+        let worker = block.from as usize;
+        if block.urgent {
+            self.replies.call_in(worker);
+        }
+        if block.finished {
+            self.shard.borrow_mut().end_worker(worker)?;
+        }
+        Ok(())
+    }
+
+    /// Does what has waited for clocks that are complete now. Returns whether the worker beside the server has
+    /// something to take.
+    fn advance(&mut self, frontiers: &Frontiers<'_, LoopTime<T>>) -> Result<bool> {
+        let mut shard = self.shard.borrow_mut();
+        shard.advance(frontiers.next(REQUESTS).as_ref())?;
+        let mut for_neighbour = false;
+        while let Some(Request { block, worker, promise }) = shard.next_waited()? {
+            let late = shard.ps.take_late(worker);
+            let Some(promise) = promise else {
+                shard.for_neighbour.extend(late.into_iter().chain([block]));
+                for_neighbour = true;
+                continue;
+            };
+            if shard.ps.open_pulls(worker) > 0 && self.rights[worker].is_none() {
+                self.rights[worker] = Some(promise.clone());
+            }
+            let right = Right::Promise(promise);
+            // The worker may have called in its answers while this one waited.
+            for block in late.into_iter().chain([block]) {
+                let block = Block { urgent: true, ..block };
+                self.replies.send(self.index, worker, block, &right);
+            }
+        }
+        Ok(for_neighbour)
+    }
+
+    /// Sends answers to pulls that were open. Returns whether the worker beside the server has something to take.
+    fn send_late(&mut self) -> Result<bool> {
+        let mut shard = self.shard.borrow_mut();
+        for worker in (0..self.rights.len()).filter(|worker| *worker != self.index) {
+            if let Some(mut late) = shard.ps.take_late(worker) {
+                let Some(promise) = self.rights[worker].clone() else {
+                    return Err(Error::internal(format!(
+                        "an answer for worker {worker}, which waits for none"
+                    )));
+                };
+                late.urgent = true;
+                self.replies.send(self.index, worker, late, &Right::Promise(promise));
+            }
+            if shard.ps.open_pulls(worker) == 0 {
+                self.rights[worker] = None;
+            }
+        }
+        Ok(shard.ps.has_late())
     }
 }

@@ -1,9 +1,19 @@
 //! One server's state, driven by blocks: the same whether they come over an edge or from the worker beside it.
 
-use waterwheel_engine::{Collector, Error, Result};
+mod clocked;
+mod locked;
 
-use crate::block::{Block, Op};
+use waterwheel_engine::operator::Promise;
+use waterwheel_engine::{Clock, Error, Result};
+
+use crate::block::{Block, Op, Run};
+use crate::consistency::Semantics;
+use crate::core::gate::At;
+use crate::core::locks::Locks;
+use crate::parameter_server::{ParameterServer, wrong_answer};
 use crate::server::{ServerContext, ServerLogic};
+use crate::worker_op::LoopTime;
+use clocked::Clocked;
 
 /// The block that a server logic's types make.
 pub(crate) type BlockOf<S> =
@@ -12,21 +22,58 @@ pub(crate) type BlockOf<S> =
 /// Keys that are announced to the logic at a time: few enough for their rows to stay in the first cache.
 const PREFETCHED: usize = 64;
 
-/// A server's logic with what it has output and not yet sent.
-pub(crate) struct Shard<S: ServerLogic> {
+/// A request that came, and the right to answer it; none is needed for the worker beside the server.
+pub(crate) struct Request<S: ServerLogic, T: Clock> {
+    pub(crate) block: BlockOf<S>,
+    pub(crate) worker: usize,
+    pub(crate) promise: Option<Promise<LoopTime<T>>>,
+}
+
+/// A server's logic with what it has answered and output and not yet sent.
+pub(crate) struct Shard<S: ServerLogic, T: Clock> {
     logic: S,
     /// Until the logic is opened.
     unopened: Option<ServerContext<S::Key>>,
-    pub(crate) out: Collector<S::Out>,
+    pub(crate) ps: ParameterServer<S::Key, S::Pull, S::Out>,
+    /// Answers to blocks of the worker beside the server that had to wait.
+    pub(crate) for_neighbour: Vec<BlockOf<S>>,
+    discipline: Discipline<S, T>,
     pull_width: usize,
     push_width: usize,
+    /// The row of a pull that is answered late, while it is made.
+    row: Vec<S::Pull>,
     ready: bool,
 }
 
-impl<S: ServerLogic> Shard<S> {
-    pub(crate) fn new(logic: S, context: ServerContext<S::Key>, ready: bool) -> Self {
+/// How operations become calls of the logic.
+enum Discipline<S: ServerLogic, T: Clock> {
+    /// At once.
+    Direct,
+    /// One worker at a time per key.
+    Locked(Locks<S::Key>),
+    /// When the clocks before theirs are complete.
+    Clocked(Clocked<S, T>),
+}
+
+impl<S: ServerLogic, T: Clock> Shard<S, T> {
+    /// For as many worker threads as the job has.
+    pub(crate) fn new(logic: S, context: ServerContext<S::Key>, peers: usize, ready: bool) -> Self {
         let (pull_width, push_width) = (context.pull_width, context.push_width);
-        Shard { logic, unopened: Some(context), out: Collector::default(), pull_width, push_width, ready }
+        let ps = ParameterServer::new(peers, pull_width);
+        let (unopened, discipline, row) = (Some(context), Discipline::Direct, Vec::new());
+        let for_neighbour = Vec::new();
+        Shard { logic, unopened, ps, for_neighbour, discipline, pull_width, push_width, row, ready }
+    }
+
+    /// Sets what pulls are guaranteed to see, in a loop that begins at time `start`.
+    pub(crate) fn follow(&mut self, semantics: Semantics, start: T) {
+        self.discipline = match semantics {
+            Semantics::Direct => Discipline::Direct,
+            Semantics::Locked => Discipline::Locked(Locks::new()),
+            Semantics::Clocked { staleness, whole_clocks } => {
+                Discipline::Clocked(Clocked::new(staleness, start, whole_clocks))
+            }
+        };
     }
 
     /// Whether the model is loaded: before, operations wait.
@@ -36,6 +83,12 @@ impl<S: ServerLogic> Shard<S> {
 
     pub(crate) fn set_ready(&mut self) {
         self.ready = true;
+    }
+
+    /// Whether there is something to send besides the answers of blocks.
+    #[inline]
+    pub(crate) fn has_more(&self) -> bool {
+        !self.ps.out.is_empty() || self.ps.has_late()
     }
 
     /// Opens the logic, the first time.
@@ -58,97 +111,178 @@ impl<S: ServerLogic> Shard<S> {
         self.logic.on_load(key, value)
     }
 
-    /// Performs the operations of a request in order and turns it into its answer.
-    pub(crate) fn serve(&mut self, block: &mut BlockOf<S>, worker: usize) -> Result<()> {
-        self.open()?;
-        if let [(op, _)] = block.runs[..] {
-            match op {
-                Op::Pull => self.answer_pulls(block, worker, 0..block.keys.len())?,
-                Op::Push => {
-                    self.apply_pushes(block, 0..block.keys.len(), 0)?;
-                    block.applied = block.keys.len() as u64;
-                    block.keys.clear();
-                }
-            }
-        } else {
-            self.serve_mixed(block, worker)?;
-        }
-        block.runs.clear();
-        block.deltas.clear();
-        Ok(())
-    }
-
-    fn serve_mixed(&mut self, block: &mut BlockOf<S>, worker: usize) -> Result<()> {
-        let (mut start, mut pushed, mut pulled) = (0, 0, Vec::with_capacity(block.keys.len()));
-        for (op, n) in std::mem::take(&mut block.runs) {
-            let end = start + n as usize;
-            match op {
-                Op::Pull => {
-                    self.answer_pulls(block, worker, start..end)?;
-                    pulled.extend_from_slice(&block.keys[start..end]);
-                }
-                Op::Push => {
-                    self.apply_pushes(block, start..end, pushed)?;
-                    pushed += n as usize;
-                }
-            }
-            start = end;
-        }
-        block.keys = pulled;
-        block.applied = pushed as u64;
-        Ok(())
-    }
-
-    fn answer_pulls(
+    /// Performs the operations of a request in order and turns it into its answer. `None` if it waits for
+    /// clocks to be complete; then `promise` is kept with it.
+    pub(crate) fn serve(
         &mut self,
-        block: &mut BlockOf<S>,
+        mut block: BlockOf<S>,
         worker: usize,
-        range: std::ops::Range<usize>,
-    ) -> Result<()> {
-        block.values.reserve(range.len() * self.pull_width);
-        for keys in block.keys[range].chunks(PREFETCHED) {
-            self.logic.prefetch(keys);
-            for key in keys {
+        at: &At<T>,
+        promise: impl FnOnce() -> Option<Promise<LoopTime<T>>>,
+    ) -> Result<Option<BlockOf<S>>> {
+        if let Discipline::Clocked(clocked) = &mut self.discipline {
+            match clocked.pass(at, block, worker, promise) {
+                Some(passed) => block = passed,
+                None => return Ok(None),
+            }
+        }
+        self.answer(&mut block, worker, at)?;
+        Ok(Some(block))
+    }
+
+    /// Turns a request into its answer.
+    fn answer(&mut self, block: &mut BlockOf<S>, worker: usize, at: &At<T>) -> Result<()> {
+        self.open()?;
+        self.ps.begin(worker, at.1);
+        let deltas = block.deltas.len();
+        if deltas != block.pushes() * self.push_width {
+            return Err(Error::internal(format!(
+                "block with {deltas} elements for {} pushes",
+                block.pushes()
+            )));
+        }
+        match &self.discipline {
+            Discipline::Locked(_) => self.serve_locked(block, worker),
+            Discipline::Clocked(clocked) if clocked.whole_clocks.is_some() => {
+                self.serve_whole(block, worker, at)
+            }
+            Discipline::Direct | Discipline::Clocked(_) => self.serve_direct(block),
+        }?;
+        block.deltas.clear();
+        self.ps.end()
+    }
+
+    fn serve_direct(&mut self, block: &mut BlockOf<S>) -> Result<()> {
+        match block.runs[..] {
+            [Run { op: Op::Pull, group: 0, .. }] => self.serve_pulls(block),
+            [Run { op: Op::Push, n, .. }] => {
+                self.apply_pushes(&block.keys, &block.deltas)?;
+                block.applied = u64::from(n);
+                block.keys.clear();
+                block.runs.clear();
+                Ok(())
+            }
+            _ => self.serve_mixed(block),
+        }
+    }
+
+    /// Answers a block of pulls that stand alone: its keys stay where they are.
+    fn serve_pulls(&mut self, block: &mut BlockOf<S>) -> Result<()> {
+        let keys = std::mem::take(&mut block.keys);
+        block.runs.clear();
+        match self.answer_pulls(&keys, 0, block)? {
+            0 => {
+                block.answered = keys.len() as u64;
+                block.keys = keys;
+            }
+            noted => block.note_rows(&keys[noted..], 0),
+        }
+        block.drop_plain_runs();
+        Ok(())
+    }
+
+    fn serve_mixed(&mut self, block: &mut BlockOf<S>) -> Result<()> {
+        let (runs, keys) = (std::mem::take(&mut block.runs), std::mem::take(&mut block.keys));
+        let deltas = std::mem::take(&mut block.deltas);
+        let (mut start, mut pushed) = (0, 0);
+        block.keys.reserve(keys.len());
+        for run in runs {
+            let keys = &keys[start..start + run.n as usize];
+            let end = pushed + if run.op.pushes() { keys.len() * self.push_width } else { 0 };
+            match run.op {
+                Op::Pull => {
+                    let noted = self.answer_pulls(keys, run.group, block)?;
+                    block.note_rows(&keys[noted..], run.group);
+                }
+                Op::Push => self.apply_pushes(keys, &deltas[pushed..end])?,
+                Op::PushPull => self.push_and_pull(keys, &deltas[pushed..end], block)?,
+            }
+            start += keys.len();
+            block.applied += if run.op.pushes() { keys.len() as u64 } else { 0 };
+            pushed = end;
+        }
+        block.deltas = deltas;
+        block.drop_plain_runs();
+        Ok(())
+    }
+
+    /// Appends the rows of `keys`. Returns how many of the keys are noted in the block already: up to the last
+    /// one that was not answered at once.
+    fn answer_pulls(&mut self, keys: &[S::Key], group: u32, block: &mut BlockOf<S>) -> Result<usize> {
+        block.values.reserve(keys.len() * self.pull_width);
+        let (worker, mut noted) = (self.ps.serving(), 0);
+        for (chunk, announced) in keys.chunks(PREFETCHED).enumerate() {
+            self.logic.prefetch(announced);
+            for (i, key) in announced.iter().enumerate() {
                 let before = block.values.len();
-                self.logic.on_pull(key, worker, &mut block.values, &mut self.out)?;
-                let found = block.values.len() - before;
-                if found != self.pull_width {
-                    let expected = self.pull_width;
-                    return Err(Error::operator(format!(
-                        "answer to a pull of {key:?} has {found} elements, expected {expected}"
-                    )));
+                self.logic.on_pull(key, worker, &mut block.values, &mut self.ps)?;
+                if block.values.len() - before != self.pull_width {
+                    let at = chunk * PREFETCHED + i;
+                    block.note_rows(&keys[noted..at], group);
+                    self.leave_open(key, group, before, block)?;
+                    noted = at + 1;
                 }
             }
+        }
+        Ok(noted)
+    }
+
+    /// Notes that a pull was not answered, if that is what the logic meant.
+    #[cold]
+    fn leave_open(&mut self, key: &S::Key, group: u32, before: usize, block: &mut BlockOf<S>) -> Result<()> {
+        match block.values.len() - before {
+            0 if self.ps.leave_open(key, group)? => block.open += 1,
+            0 => block.answered += 1,
+            found => return Err(wrong_answer(key, found, self.pull_width)),
         }
         Ok(())
     }
 
-    /// Applies the pushes of `keys[range]`, whose rows in `deltas` begin with number `first`.
-    fn apply_pushes(
-        &mut self,
-        block: &BlockOf<S>,
-        range: std::ops::Range<usize>,
-        first: usize,
-    ) -> Result<()> {
-        let width = self.push_width;
-        let deltas = block.deltas.get(first * width..(first + range.len()) * width);
-        let Some(deltas) = deltas else {
-            return Err(Error::internal("block with fewer deltas than pushes"));
-        };
-        let mut rows = deltas.chunks_exact(width);
-        for keys in block.keys[range].chunks(PREFETCHED) {
+    /// Applies the pushes of `keys`, whose rows are `deltas`.
+    fn apply_pushes(&mut self, keys: &[S::Key], deltas: &[S::Push]) -> Result<()> {
+        let mut rows = deltas.chunks_exact(self.push_width);
+        for keys in keys.chunks(PREFETCHED) {
             self.logic.prefetch(keys);
             for key in keys {
                 let delta = rows.next().unwrap_or_default();
-                self.logic.on_push(key, delta, &mut self.out)?;
+                self.logic.on_push(key, delta, &mut self.ps)?;
             }
         }
         Ok(())
+    }
+
+    fn push_and_pull(&mut self, keys: &[S::Key], deltas: &[S::Push], block: &mut BlockOf<S>) -> Result<()> {
+        let (worker, mut rows) = (self.ps.serving(), deltas.chunks_exact(self.push_width));
+        for keys in keys.chunks(PREFETCHED) {
+            self.logic.prefetch(keys);
+            for key in keys {
+                let (before, delta) = (block.values.len(), rows.next().unwrap_or_default());
+                self.logic.on_push_pull(key, delta, worker, &mut block.values, &mut self.ps)?;
+                if block.values.len() - before == self.pull_width {
+                    block.note_rows(std::slice::from_ref(key), 0);
+                } else {
+                    self.leave_open(key, 0, before, block)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that a worker has ended or finished an epoch.
+    pub(crate) fn end_worker(&mut self, worker: usize) -> Result<()> {
+        self.open()?;
+        if let Discipline::Locked(locks) = &self.discipline {
+            locks.held_by(worker).iter().try_for_each(|key| self.unlock(key))?;
+        }
+        self.logic.on_worker_end(worker, &mut self.ps)
     }
 
     /// Tells the logic that nothing more will come.
     pub(crate) fn close(&mut self) -> Result<()> {
         self.open()?;
-        self.logic.close(&mut self.out)
+        self.logic.close(&mut self.ps.out)
     }
 }
+
+#[cfg(test)]
+mod tests;

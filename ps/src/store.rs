@@ -1,139 +1,320 @@
-//! Where a server keeps its rows: one slab, found by hash or by position.
+//! Where a server keeps its rows: side by side in slabs, found by hash or by position.
 
-use rustc_hash::FxHashMap;
+mod evicting;
+mod index;
+mod recency;
+mod slab;
+
+use std::sync::Arc;
+
+use waterwheel_engine::random::below;
 use waterwheel_engine::{Error, Key, Result};
 
-use crate::dense::dense_index;
+use crate::dense::{dense_index, dense_key};
 use crate::element::Element;
+use crate::eviction::Eviction;
+use crate::partition::Part;
 use crate::prefetch;
+use crate::state::Figures;
+use evicting::Evicting;
+use index::Index;
+use slab::Slab;
 
-/// Rows of `width` elements in one contiguous slab, made on first touch.
+/// Rows of `width` elements and the slots behind them, made on first use.
 pub(crate) struct RowStore<K, E> {
+    rows: Slab<E>,
     width: usize,
-    slots: Slots<K>,
-    /// Key of each row, in order of first touch.
-    keys: Vec<K>,
-    slab: Vec<E>,
+    /// The first slots of each row.
+    slots: Vec<E>,
+    places: Places<K, E>,
+    /// The key of each row, where rows are drawn.
+    keys: Option<Slab<K>>,
+    evicting: Option<Evicting<K, E>>,
+    /// Clock of the worker whose operations come.
+    clock: u64,
+    figures: Option<Arc<Figures>>,
     /// The row that is being made.
     fresh: Vec<E>,
 }
 
-enum Slots<K> {
-    Hashed(FxHashMap<K, u32>),
-    /// Keys `first..first + n`, each at its own place.
+/// How the place of a row is found.
+enum Places<K, E> {
+    Hashed(Index<K>),
+    /// The keys of a part, each at its own place.
     Dense {
-        first: u64,
-        n: u64,
+        part: Part,
         /// A bit per key: whether its row was made.
-        filled: Vec<u64>,
+        filled: Slab<u64>,
+        made: usize,
+        /// Fills rows that were not made yet.
+        blank: E,
     },
 }
 
+/// Rows by position reserve no more than this; beyond, rows are found by hash.
+const DENSE_BYTES: u128 = 1 << 40;
+
 impl<K: Key, E: Element> RowStore<K, E> {
+    /// Rows that are found by hash.
     pub(crate) fn hashed(width: usize) -> Self {
-        Self::with_slots(width, Slots::Hashed(FxHashMap::default()), Vec::new())
+        Self::with_places(width, Places::Hashed(Index::new()))
     }
 
-    /// For the keys `first..first + n`; `blank` fills rows that were not touched yet.
-    pub(crate) fn dense(width: usize, first: u64, n: u64, blank: E) -> Self {
-        let filled = vec![0; n.div_ceil(64) as usize];
-        Self::with_slots(width, Slots::Dense { first, n, filled }, vec![blank; n as usize * width])
+    /// Rows for the keys of a part, found by position where that is possible: `blank` fills rows that were not made yet.
+    pub(crate) fn dense(width: usize, part: Part, blank: E) -> Self {
+        if u128::from(part.len) * (width * size_of::<E>()).max(1) as u128 > DENSE_BYTES {
+            return Self::hashed(width);
+        }
+        Self::with_places(width, Places::Dense { part, filled: Slab::new(1), made: 0, blank })
     }
 
-    fn with_slots(width: usize, slots: Slots<K>, slab: Vec<E>) -> Self {
-        RowStore { width, slots, keys: Vec::new(), slab, fresh: Vec::new() }
+    /// Rows that are found by hash and evicted by these limits.
+    pub(crate) fn evicting(width: usize, limits: Eviction) -> Self {
+        RowStore { evicting: Some(Evicting::new(limits)), ..Self::hashed(width) }
+    }
+
+    /// Remembers the keys of rows, so that they can be drawn; of rows that are found by hash, of which there are none
+    /// yet.
+    pub(crate) fn with_keys(self) -> Self {
+        RowStore { keys: Some(Slab::new(1)), ..self }
+    }
+
+    fn with_places(width: usize, places: Places<K, E>) -> Self {
+        let rows = Slab::new(width);
+        RowStore {
+            rows,
+            width,
+            slots: Vec::new(),
+            places,
+            keys: None,
+            evicting: None,
+            clock: 0,
+            figures: None,
+            fresh: Vec::new(),
+        }
+    }
+
+    /// Keeps these slots behind each row, of which there are none yet.
+    pub(crate) fn with_slots(self, slots: Vec<E>) -> Self {
+        RowStore { rows: Slab::new(self.width + slots.len()), slots, ..self }
+    }
+
+    /// Writes its size there from now on.
+    pub(crate) fn report_to(&mut self, figures: Arc<Figures>) {
+        self.figures = Some(figures);
+        self.report();
+    }
+
+    /// Notes the clock of the worker whose operations come.
+    #[inline]
+    pub(crate) fn at_clock(&mut self, clock: u64) {
+        self.clock = clock;
+    }
+
+    /// Number of rows.
+    pub(crate) fn len(&self) -> usize {
+        match &self.places {
+            Places::Hashed(index) => index.len(),
+            Places::Dense { made, .. } => *made,
+        }
+    }
+
+    /// Memory of rows and index, used or not.
+    pub(crate) fn bytes(&self) -> usize {
+        let index = match &self.places {
+            Places::Hashed(index) => index.bytes(),
+            Places::Dense { filled, .. } => filled.bytes(),
+        };
+        let keys = self.keys.as_ref().map_or(0, Slab::bytes);
+        self.rows.bytes() + index + keys + self.evicting.as_ref().map_or(0, Evicting::bytes)
+    }
+
+    fn report(&self) {
+        if let Some(figures) = &self.figures {
+            let evicted = self.evicting.as_ref().map_or(0, |evicting| evicting.count);
+            figures.write(self.len(), self.bytes(), evicted);
+        }
     }
 
     /// Brings the rows of `keys` near, those that exist: many at once cost little more than one.
     pub(crate) fn prefetch(&self, keys: &[K]) {
         for key in keys {
-            let place = match &self.slots {
-                Slots::Hashed(map) => map.get(key).map(|slot| *slot as usize),
-                Slots::Dense { first, n, .. } => position(key, *first, *n),
-            };
-            if let Some(row) = place.and_then(|place| self.slab.get(place * self.width..)) {
-                prefetch::read(&row[..self.width.min(row.len())]);
+            if let Some(row) = self.find(key).ok().flatten().and_then(|place| self.rows.get(place)) {
+                prefetch::read(row);
             }
         }
     }
 
-    /// The row of `key`; `init` appends its elements on first touch.
+    /// Place of a row that was made.
     #[inline]
-    pub(crate) fn row(&mut self, key: &K, init: impl FnOnce(&mut Vec<E>)) -> Result<&mut [E]> {
-        let start = match &mut self.slots {
-            Slots::Hashed(map) => match map.get(key) {
-                Some(slot) => *slot as usize * self.width,
-                None => return self.insert_hashed(key, init),
-            },
-            Slots::Dense { first, n, filled } => {
-                let Some(index) = position(key, *first, *n) else {
-                    return Err(Error::operator(format!(
-                        "key {key:?} does not belong to this server's range"
-                    )));
+    fn find(&self, key: &K) -> Result<Option<usize>> {
+        match &self.places {
+            Places::Hashed(index) => Ok(index.get(key).map(|place| place as usize)),
+            Places::Dense { part, filled, .. } => {
+                let Some(place) = dense_index(key).and_then(|key| part.place(key)) else {
+                    return Err(not_here(key));
                 };
-                if filled[index / 64] & (1 << (index % 64)) == 0 {
-                    return self.fill_dense(index, key, init);
-                }
-                index * self.width
+                let place = place as usize;
+                let made = filled.get(place / 64).is_some_and(|word| word[0] & (1 << (place % 64)) != 0);
+                Ok(made.then_some(place))
             }
-        };
-        Ok(&mut self.slab[start..start + self.width])
+        }
+    }
+
+    /// The row of `key` with its slots; `init` appends its elements where it must be made. `None` if the key gets no
+    /// row yet.
+    #[inline]
+    pub(crate) fn row(&mut self, key: &K, init: impl FnOnce(&mut Vec<E>)) -> Result<Option<&mut [E]>> {
+        if self.evicting.is_some() {
+            self.expire();
+        }
+        match self.find(key)? {
+            Some(place) => self.touch(place),
+            None if self.evicting.as_mut().is_some_and(|evicting| !evicting.admits(key)) => return Ok(None),
+            None => return self.make(key, init).map(Some),
+        }
+        .map(Some)
+    }
+
+    /// As [`row`](Self::row), and the key gets its row whatever the limits say.
+    pub(crate) fn loaded_row(&mut self, key: &K, init: impl FnOnce(&mut Vec<E>)) -> Result<&mut [E]> {
+        match self.find(key)? {
+            Some(place) => self.touch(place),
+            None => self.make(key, init),
+        }
+    }
+
+    /// The row at a place, as the one used last.
+    #[inline]
+    fn touch(&mut self, place: usize) -> Result<&mut [E]> {
+        if let Some(evicting) = &mut self.evicting {
+            evicting.touch(place as u32);
+        }
+        self.rows.get_mut(place).ok_or_else(|| Error::internal("a row that was made is not there"))
     }
 
     #[cold]
-    fn insert_hashed(&mut self, key: &K, init: impl FnOnce(&mut Vec<E>)) -> Result<&mut [E]> {
-        let start = self.slab.len();
-        init(&mut self.slab);
-        let made = self.slab.len() - start;
-        if made != self.width {
-            self.slab.truncate(start);
-            return Err(wrong_width(key, made, self.width));
-        }
-        let slot = u32::try_from(self.keys.len())
-            .map_err(|_| Error::operator("one server can hold at most 2^32 rows; use more servers"))?;
-        if let Slots::Hashed(map) = &mut self.slots {
-            map.insert(key.clone(), slot);
-        }
-        self.keys.push(key.clone());
-        Ok(&mut self.slab[start..])
-    }
-
-    #[cold]
-    fn fill_dense(&mut self, index: usize, key: &K, init: impl FnOnce(&mut Vec<E>)) -> Result<&mut [E]> {
+    fn make(&mut self, key: &K, init: impl FnOnce(&mut Vec<E>)) -> Result<&mut [E]> {
         self.fresh.clear();
         init(&mut self.fresh);
         if self.fresh.len() != self.width {
             return Err(wrong_width(key, self.fresh.len(), self.width));
         }
-        if let Slots::Dense { filled, .. } = &mut self.slots {
-            filled[index / 64] |= 1 << (index % 64);
+        self.fresh.extend_from_slice(&self.slots);
+        while self.evicting.as_ref().is_some_and(Evicting::is_full) {
+            self.evict_oldest();
         }
-        self.keys.push(key.clone());
-        let place = &mut self.slab[index * self.width..(index + 1) * self.width];
-        place.clone_from_slice(&self.fresh);
-        Ok(place)
+        let place = match &mut self.places {
+            Places::Hashed(index) => {
+                let place = u32::try_from(self.rows.len()).ok().filter(|place| *place < u32::MAX);
+                let place = place.ok_or_else(too_many_rows)?;
+                index.insert(key.clone(), place);
+                if let Some(evicting) = &mut self.evicting {
+                    evicting.push(key.clone());
+                }
+                if let Some(keys) = &mut self.keys {
+                    keys.push([key.clone()]);
+                }
+                self.rows.push(self.fresh.drain(..))
+            }
+            Places::Dense { part, filled, made, blank } => {
+                let place = dense_index(key).and_then(|key| part.place(key)).ok_or_else(|| not_here(key))?;
+                let (place, total) = (place as usize, part.len as usize);
+                filled.make(place / 64, total.div_ceil(64), &0);
+                if let Some([word]) = filled.get_mut(place / 64) {
+                    *word |= 1 << (place % 64);
+                }
+                *made += 1;
+                self.rows.make(place, total, blank);
+                if let Some(row) = self.rows.get_mut(place) {
+                    row.iter_mut().zip(self.fresh.drain(..)).for_each(|(place, element)| *place = element);
+                }
+                place
+            }
+        };
+        self.report();
+        self.rows.get_mut(place).ok_or_else(|| Error::internal("a new row is not there"))
     }
 
-    /// Calls `visit` with every touched row, in order of key.
+    /// Evicts what was idle for too long, before the next operation.
+    fn expire(&mut self) {
+        if let Some(evicting) = &mut self.evicting {
+            evicting.next_operation(self.clock);
+        }
+        while self.evicting.as_ref().is_some_and(Evicting::has_expired) {
+            self.evict_oldest();
+            self.report();
+        }
+    }
+
+    #[cold]
+    fn evict_oldest(&mut self) {
+        let (Some(evicting), Places::Hashed(index)) = (&mut self.evicting, &mut self.places) else { return };
+        let last = (self.rows.len() - 1) as u32;
+        let Some((key, place)) = evicting.pop_oldest(&self.rows) else { return };
+        index.remove(&key);
+        self.rows.swap_remove(place as usize);
+        if let Some(keys) = &mut self.keys {
+            keys.swap_remove(place as usize);
+        }
+        if place != last
+            && let Some(moved) = evicting.key(place)
+            && let Some(number) = index.get_mut(moved)
+        {
+            *number = place;
+        }
+    }
+
+    /// A row that is chosen by the number `draw`, all with the same chance, and its key; `None` if there are none, or
+    /// keys are not remembered.
+    pub(crate) fn drawn(&self, draw: u64) -> Option<(&K, &[E])> {
+        let keys = self.keys.as_ref().filter(|keys| keys.len() > 0)?;
+        let place = below(keys.len() as u64, draw) as usize;
+        keys.get(place)?.first().zip(self.rows.get(place))
+    }
+
+    /// Takes what was evicted and is to be output.
+    pub(crate) fn take_evicted(&mut self) -> impl Iterator<Item = (K, Vec<E>)> {
+        self.evicting.iter_mut().flat_map(|evicting| evicting.evicted.drain(..))
+    }
+
+    /// Calls `visit` with every row, in order of key.
     pub(crate) fn for_each(&self, mut visit: impl FnMut(&K, &[E])) {
-        let mut order: Vec<usize> = (0..self.keys.len()).collect();
-        order.sort_by(|a, b| self.keys[*a].cmp(&self.keys[*b]));
-        for touched in order {
-            let key = &self.keys[touched];
-            let place = match &self.slots {
-                Slots::Hashed(_) => touched,
-                Slots::Dense { first, n, .. } => position(key, *first, *n).unwrap_or_default(),
-            };
-            visit(key, &self.slab[place * self.width..(place + 1) * self.width]);
+        match &self.places {
+            Places::Hashed(index) => {
+                let mut entries: Vec<&(K, u32)> = index.iter().collect();
+                entries.sort_by(|a, b| a.0.cmp(&b.0));
+                for (key, place) in entries {
+                    self.rows.get(*place as usize).into_iter().for_each(|row| visit(key, row));
+                }
+            }
+            Places::Dense { part, filled, .. } => {
+                for place in set_bits(filled) {
+                    let key = dense_key::<K>(part.key(place));
+                    if let (Some(key), Some(row)) = (key, self.rows.get(place as usize)) {
+                        visit(&key, row);
+                    }
+                }
+            }
         }
     }
 }
 
-/// Position of `key` among `first..first + n`.
-#[inline]
-fn position<K: 'static>(key: &K, first: u64, n: u64) -> Option<usize> {
-    let index = dense_index(key)?.checked_sub(first)?;
-    (index < n).then_some(index as usize)
+/// Positions of the bits that are set.
+fn set_bits(words: &Slab<u64>) -> impl Iterator<Item = u64> {
+    words.iter().flat_map(|(at, word)| {
+        (0..64).filter(move |bit| word[0] & (1 << bit) != 0).map(move |bit| 64 * at as u64 + bit)
+    })
+}
+
+#[cold]
+fn not_here<K: std::fmt::Debug>(key: &K) -> Error {
+    Error::operator(format!("key {key:?} does not belong to this server's range"))
+}
+
+#[cold]
+fn too_many_rows() -> Error {
+    Error::operator("one server can hold at most 2^32 - 1 rows; use more servers")
 }
 
 fn wrong_width<K: std::fmt::Debug>(key: &K, found: usize, expected: usize) -> Error {
@@ -141,38 +322,4 @@ fn wrong_width<K: std::fmt::Debug>(key: &K, found: usize, expected: usize) -> Er
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rows(store: &RowStore<u64, i32>) -> Vec<(u64, Vec<i32>)> {
-        let mut rows = Vec::new();
-        store.for_each(|key, row| rows.push((*key, row.to_vec())));
-        rows
-    }
-
-    #[test]
-    fn hashed_and_dense_rows_are_made_once_and_visited_in_order_of_key() {
-        for mut store in [RowStore::hashed(2), RowStore::dense(2, 10, 5, 0)] {
-            for key in [13u64, 10, 13] {
-                store.row(&key, |row| row.extend([key as i32, 1])).unwrap()[1] += 1;
-            }
-            assert_eq!(rows(&store), [(10, vec![10, 2]), (13, vec![13, 3])]);
-        }
-    }
-
-    #[test]
-    fn row_of_wrong_width_is_refused_and_leaves_no_trace() {
-        for mut store in [RowStore::hashed(2), RowStore::dense(2, 0, 5, 0)] {
-            let error = store.row(&3u64, |row| row.push(1)).unwrap_err();
-            assert_eq!(error.message(), "row of key 3 has 1 elements, expected 2");
-            assert_eq!(rows(&store), []);
-        }
-    }
-
-    #[test]
-    fn key_of_another_range_is_refused() {
-        let mut store = RowStore::dense(1, 10, 5, 0);
-        assert!(store.row(&9u64, |row| row.push(0)).is_err());
-        assert!(store.row(&15u64, |row| row.push(0)).is_err());
-    }
-}
+mod tests;

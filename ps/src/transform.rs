@@ -1,21 +1,13 @@
-//! Building the loop: workers, servers, and the edges between them.
+//! The loop of workers and servers: how a program asks for it.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+mod plan;
 
-use waterwheel_engine::hash::Key;
-use waterwheel_engine::operator::{Activation, OnBehalf, OperatorBuilder, WakeOn};
-use waterwheel_engine::{Clock, ClockHop, DataStream, Edge, Parcel, Record, Result, SourceHold};
-use waterwheel_iteration::{LoopBody, feedback_loop};
+use waterwheel_engine::{Clock, DataStream, Record, Result};
 
 use crate::config::PsConfig;
-use crate::core::outbox::{Outbox, OutboxConfig};
-use crate::placement::Placement;
-use crate::server::{ServerContext, ServerLogic};
-use crate::server_op::{Saved, ServerDriver, ServerParts};
-use crate::shard::{BlockOf, Shard};
-use crate::worker::{ParameterServerClient, WorkerContext, WorkerLogic};
-use crate::worker_op::{LoopTime, WorkerParts, WorkerPorts};
+use crate::server::ServerLogic;
+use crate::worker::WorkerLogic;
+use plan::{Loaded, build};
 
 /// What [`transform`] returns.
 #[derive(Debug)]
@@ -85,7 +77,7 @@ where
     L: WorkerLogic<In: Record>,
     S: ServerLogic<Key = L::Key, Pull = L::Pull, Push = L::Push>,
 {
-    build(data, None, worker, server, config)
+    build(data, Loaded::<S, L, (), T>::NONE, worker, server, config)
 }
 
 /// As [`transform`], with a saved model: every parameter of `model` is loaded before the first pull and push.
@@ -108,175 +100,95 @@ where
     L: WorkerLogic<In: Record>,
     S: ServerLogic<Key = L::Key, Pull = L::Pull, Push = L::Push>,
 {
-    build(data, Some(model), worker, server, config)
+    build(data, Loaded::<S, L, (), T> { server: Some(model), worker: None }, worker, server, config)
 }
 
-/// What both sides of the loop are built from.
-struct Plan<'c, L: WorkerLogic, S: ServerLogic> {
-    config: &'c PsConfig<L::Key>,
-    me: usize,
-    peers: usize,
-    workers: usize,
-    servers: usize,
-    shard: Rc<RefCell<Shard<S>>>,
+/// A worker logic that keeps a part of the model itself, and takes it from a saved one.
+pub trait LoadModel: WorkerLogic {
+    /// A parameter that a worker keeps, with whatever it is known by.
+    type Saved: Record;
+
+    /// Takes such a parameter, after [`open`](WorkerLogic::open) and before the first record.
+    ///
+    /// # Errors
+    /// Ends the run, naming the worker operator.
+    fn on_load(&mut self, saved: Self::Saved) -> Result<()>;
 }
 
+/// As [`transform_with_model_load`], with a second part of the saved model for the workers.
+///
+/// `model` goes to the servers and `worker_model` to the logic of the worker where each record is: partition it as
+/// `data` is, so that a worker finds what its records need. Both may be partitioned in any way, and any part of them
+/// may be empty. Training records wait until all of both is loaded, and keep their partitioning. With fewer workers
+/// than the job has, parameters of the others are moved as training records are.
+///
+/// # Errors
+/// Settings out of their range; see [`PsConfig`].
+///
+/// # Examples
+/// Users' weights stay with the workers, items' with the servers:
+/// ```
+/// use std::collections::BTreeMap;
+/// use waterwheel_engine::{Result, RuntimeConfig, execute};
+/// use waterwheel_ps::{LoadModel, ParameterServerClient, PsConfig, SimpleServer, WorkerLogic};
+///
+/// #[derive(Default)]
+/// struct Scores {
+///     users: BTreeMap<u64, f64>,
+///     waiting: Vec<u64>,
+/// }
+/// impl WorkerLogic for Scores {
+///     type In = (u64, u64);
+///     type Key = u64;
+///     type Pull = f64;
+///     type Push = f64;
+///     type Out = f64;
+///     fn on_recv(&mut self, (user, item): (u64, u64), ps: &mut ParameterServerClient<Self>) -> Result<()> {
+///         self.waiting.push(user);
+///         ps.pull(item)
+///     }
+///     fn on_pull_recv(&mut self, _: &u64, item: &[f64], ps: &mut ParameterServerClient<Self>) -> Result<()> {
+///         let user = self.waiting.pop().and_then(|user| self.users.get(&user));
+///         ps.output(user.unwrap_or(&0.0) * item[0]);
+///         Ok(())
+///     }
+/// }
+/// impl LoadModel for Scores {
+///     type Saved = (u64, f64);
+///     fn on_load(&mut self, (user, weight): (u64, f64)) -> Result<()> {
+///         self.users.insert(user, weight);
+///         Ok(())
+///     }
+/// }
+///
+/// let scores = execute(RuntimeConfig::threads(2), |env| {
+///     let items = env.from_iter([(7u64, vec![3.0])]);
+///     let users = env.from_iter([(1u64, 2.0)]).partition_custom(|(user, _), workers| *user as usize % workers);
+///     let data = env.from_iter([(1u64, 7u64)]).partition_custom(|(user, _), workers| *user as usize % workers);
+///     let server = SimpleServer::new(|_: &u64, row: &mut Vec<f64>| row.push(0.0), |_, _: &[f64]| ());
+///     let config = PsConfig::new();
+///     let out = waterwheel_ps::transform_with_double_model_load(
+///         items, users, data, Scores::default(), server, &config,
+///     )?;
+///     Ok(out.output.collect())
+/// })?;
+/// assert_eq!(scores.concat(), [6.0]);
+/// # Ok::<(), waterwheel_engine::Error>(())
+/// ```
 #[track_caller]
-fn build<'s, T, L, S>(
+pub fn transform_with_double_model_load<'s, T, L, S>(
+    model: DataStream<'s, (L::Key, Vec<L::Pull>), T>,
+    worker_model: DataStream<'s, L::Saved, T>,
     data: DataStream<'s, L::In, T>,
-    model: Option<DataStream<'s, Saved<S>, T>>,
     worker: L,
     server: S,
     config: &PsConfig<L::Key>,
 ) -> Result<Transformed<'s, L::Out, S::Out, T>>
 where
     T: Clock,
-    L: WorkerLogic<In: Record>,
+    L: LoadModel + WorkerLogic<In: Record>,
     S: ServerLogic<Key = L::Key, Pull = L::Pull, Push = L::Push>,
 {
-    let data = data.into_edge();
-    let place = data.place();
-    let (me, peers) = (place.worker_index(), place.workers());
-    let (workers, servers) = config.check(peers)?;
-    let (pull_width, push_width, placement) =
-        (config.pull_width, config.push_width, config.placement.clone());
-    let context =
-        ServerContext { index: me, parallelism: servers, workers, pull_width, push_width, placement };
-    let shard = Rc::new(RefCell::new(Shard::new(server, context, model.is_none())));
-    let plan = Plan { config, me, peers, workers, servers, shard };
-    let model = model.map(DataStream::into_edge);
-    let (output, trained) = feedback_loop::<_, ClockHop, _, _>(&place, "parameter server", |it, answers| {
-        plan.lay_out(it, data, model, answers, worker)
-    });
-    Ok(Transformed { output: DataStream::from_edge(output), model: DataStream::from_edge(trained) })
-}
-
-type Outs<'s, L, S, T> =
-    (Edge<'s, Vec<<L as WorkerLogic>::Out>, T>, Edge<'s, Vec<<S as ServerLogic>::Out>, T>);
-type Answers<'i, S, T> = Edge<'i, Parcel<BlockOf<S>>, LoopTime<T>>;
-
-impl<L, S> Plan<'_, L, S>
-where
-    L: WorkerLogic<In: Record>,
-    S: ServerLogic<Key = L::Key, Pull = L::Pull, Push = L::Push>,
-{
-    #[track_caller]
-    fn lay_out<'i, 's, T: Clock>(
-        self,
-        it: &LoopBody<'_, 'i, 's, T, ClockHop>,
-        data: Edge<'s, Vec<L::In>, T>,
-        model: Option<Edge<'s, Vec<Saved<S>>, T>>,
-        answers: Answers<'i, S, T>,
-        worker: L,
-    ) -> (Answers<'i, S, T>, Outs<'s, L, S, T>) {
-        let (sources, spared) = (data.sources(), model.as_ref().map(Edge::sources).unwrap_or_default());
-        let mut op = OperatorBuilder::new(it.place(), "ps worker");
-        let hold = op.source_hold(&sources, &spared);
-        let data = if self.workers == self.peers {
-            op.input(it.enter(data), WakeOn::Progress)
-        } else {
-            let to = (self.me % self.workers) as u64;
-            op.input_routed(it.enter(data), WakeOn::Progress, move |_record| to)
-        };
-        let answers = op.input_parcels(answers, WakeOn::Progress);
-        let (requests, requests_edge) = op.output();
-        let (out, out_edge) = op.output();
-        let ports = WorkerPorts { data, answers, requests, out };
-        // Each side wakes the other; the second gets its handle when it is built.
-        let wake_worker = op.activation();
-        let server_op = OperatorBuilder::new(it.place(), "ps server");
-        let server = (server_op.on_behalf(), server_op.activation());
-        self.build_worker(op, ports, worker, hold, server);
-        let (answers, model_edge) = self.build_server(server_op, it, requests_edge, model, wake_worker);
-        (answers, (it.leave(out_edge), it.leave(model_edge)))
-    }
-
-    fn build_worker<T: Clock>(
-        &self,
-        op: OperatorBuilder<'_, LoopTime<T>>,
-        ports: WorkerPorts<L, S, T>,
-        worker: L,
-        hold: SourceHold,
-        (as_server, wake_server): (OnBehalf, Activation),
-    ) {
-        let outbox = Outbox::new(OutboxConfig {
-            servers: self.servers,
-            placement: self.config.placement.clone(),
-            push_width: self.config.push_width,
-            credit: self.config.credit,
-            block_len: self.config.block_len,
-        });
-        let client = ParameterServerClient::new(outbox);
-        let neighbour = (self.me < self.servers).then(|| Rc::clone(&self.shard));
-        let (index, servers, takes_part) = (self.me, self.servers, self.me < self.workers);
-        let context = WorkerContext { index, parallelism: self.workers, servers };
-        op.build(|mut promises, activation| {
-            let out = promises.pop();
-            let promises = promises.pop().zip(out).filter(|_| takes_part);
-            let parts = WorkerParts {
-                index,
-                logic: worker,
-                context,
-                client,
-                neighbour,
-                as_server,
-                wake_server,
-                ports,
-                hold,
-                activation,
-                servers,
-            };
-            let mut driver = parts.into_driver(self.config, promises);
-            move |frontiers| driver.run(frontiers)
-        });
-    }
-
-    #[track_caller]
-    fn build_server<'i, 's, T: Clock>(
-        self,
-        mut op: OperatorBuilder<'i, LoopTime<T>>,
-        it: &LoopBody<'_, 'i, 's, T, ClockHop>,
-        requests: Answers<'i, S, T>,
-        model: Option<Edge<'s, Vec<Saved<S>>, T>>,
-        wake_worker: Activation,
-    ) -> (Answers<'i, S, T>, Edge<'i, Vec<S::Out>, LoopTime<T>>) {
-        let requests = op.input_parcels(requests, WakeOn::Progress);
-        let (placement, servers) = (self.config.placement.clone(), self.servers);
-        let model = model.map(|model| {
-            op.input_routed(it.enter(model), WakeOn::Progress, move |(key, _row)| {
-                server_or_panic(&placement, key, servers)
-            })
-        });
-        let (answers, answers_edge) = op.output();
-        let (out, out_edge) = op.output();
-        let (index, shard, peers) = (self.me, self.shard, self.peers);
-        let (send, serves) = (self.config.server_send.clone(), index < servers);
-        op.build(|mut promises, activation| {
-            let out_promise = promises.pop().filter(|_| serves);
-            drop(promises);
-            let parts = ServerParts {
-                index,
-                shard,
-                requests,
-                model,
-                answers,
-                out,
-                out_promise,
-                send,
-                activation,
-                wake_worker,
-            };
-            let mut driver = ServerDriver::new(parts, peers);
-            move |frontiers| driver.run(frontiers)
-        });
-        (answers_edge, out_edge)
-    }
-}
-
-/// A route can not fail; the operator's guard turns the panic into its error.
-fn server_or_panic<K: Key>(placement: &Placement<K>, key: &K, servers: usize) -> u64 {
-    match placement.server_of(key, servers) {
-        Ok(server) => server as u64,
-        Err(error) => panic!("{error}"),
-    }
+    let loaded = Loaded { server: Some(model), worker: Some((worker_model, L::on_load)) };
+    build(data, loaded, worker, server, config)
 }

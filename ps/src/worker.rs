@@ -1,7 +1,10 @@
 //! The worker's side: the logic that pulls and pushes, and the client it does that with.
 
-use waterwheel_engine::{Collector, Key, Result};
+use waterwheel_engine::{Collector, Error, Key, Result};
 
+use crate::config::PsConfig;
+use crate::consistency::Consistency;
+use crate::core::groups::Groups;
 use crate::core::outbox::Outbox;
 use crate::element::Element;
 
@@ -22,9 +25,9 @@ pub struct WorkerContext {
 /// one worker on one key take effect in the order in which they were issued, so a pull sees the worker's own
 /// earlier pushes to the key.
 ///
-/// Work that must wait for *all* workers is divided by the clock: a worker that calls
-/// [`advance_clock`](ParameterServerClient::advance_clock) is told by [`on_clock`](Self::on_clock) when every
-/// worker has done so and everything issued before is answered and applied.
+/// Work is divided by the clock: a worker that calls [`advance_clock`](ParameterServerClient::advance_clock)
+/// gets no records until [`on_clock`](Self::on_clock). What the clock means to pulls, and whether workers wait
+/// for each other, is the job's [`Consistency`].
 pub trait WorkerLogic: Sized + 'static {
     /// A training record.
     type In;
@@ -62,6 +65,23 @@ pub trait WorkerLogic: Sized + 'static {
         ps: &mut ParameterServerClient<Self>,
     ) -> Result<()>;
 
+    /// Handles the answer to a [`pull_many`](ParameterServerClient::pull_many) or a
+    /// [`pull_snapshot`](ParameterServerClient::pull_snapshot): `rows` has the rows of all `keys` in the order in
+    /// which they were asked for, `pull_width` elements each. The default gives each row to
+    /// [`on_pull_recv`](Self::on_pull_recv).
+    ///
+    /// # Errors
+    /// Ends the run, naming the worker operator.
+    fn on_pull_many_recv(
+        &mut self,
+        keys: &[Self::Key],
+        rows: &[Self::Pull],
+        ps: &mut ParameterServerClient<Self>,
+    ) -> Result<()> {
+        let width = rows.len() / keys.len().max(1);
+        keys.iter().zip(rows.chunks(width.max(1))).try_for_each(|(key, row)| self.on_pull_recv(key, row, ps))
+    }
+
     /// Called once, when this worker has received its last record. May pull and push.
     ///
     /// # Errors
@@ -70,8 +90,10 @@ pub trait WorkerLogic: Sized + 'static {
         Ok(())
     }
 
-    /// Called when the clock that this worker asked for has come: all workers have advanced to `clock` or
-    /// ended, and whatever any of them issued before is answered and applied.
+    /// Called when the clock that this worker asked for has come: everything that it issued before is answered and
+    /// applied, or kept by a server for the end of the old clock. With [`Consistency::Asynchronous`] this is a
+    /// barrier: all workers have advanced to `clock` or ended, and whatever any of them issued before is answered
+    /// and applied. With [`Consistency::Bounded`] it waits for nobody.
     ///
     /// # Errors
     /// Ends the run, naming the worker operator.
@@ -91,14 +113,35 @@ pub trait WorkerLogic: Sized + 'static {
 /// What a [`WorkerLogic`] talks to the parameter server with.
 pub struct ParameterServerClient<L: WorkerLogic> {
     pub(crate) outbox: Outbox<L::Key, L::Pull, L::Push>,
+    pub(crate) groups: Groups<L::Key, L::Pull>,
+    /// Pulls of no keys, whose callback is due.
+    pub(crate) of_no_keys: usize,
     pub(crate) out: Collector<L::Out>,
     pub(crate) clock: u64,
     pub(crate) wants_clock: bool,
+    consistency: Consistency,
+    /// Whether servers show versions.
+    whole_clocks: bool,
 }
 
 impl<L: WorkerLogic> ParameterServerClient<L> {
-    pub(crate) fn new(outbox: Outbox<L::Key, L::Pull, L::Push>) -> Self {
-        ParameterServerClient { outbox, out: Collector::default(), clock: 0, wants_clock: false }
+    pub(crate) fn new(outbox: Outbox<L::Key, L::Pull, L::Push>, config: &PsConfig<L::Key>) -> Self {
+        ParameterServerClient {
+            outbox,
+            groups: Groups::new(config.pull_width),
+            of_no_keys: 0,
+            out: Collector::default(),
+            clock: 0,
+            wants_clock: false,
+            consistency: config.consistency,
+            whole_clocks: config.has_whole_clocks(),
+        }
+    }
+
+    /// Whether everything that was issued is answered and applied.
+    #[inline]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.outbox.is_idle() && self.of_no_keys == 0
     }
 
     /// Asks for the row of `key`; the answer comes to [`WorkerLogic::on_pull_recv`].
@@ -110,6 +153,75 @@ impl<L: WorkerLogic> ParameterServerClient<L> {
     #[inline]
     pub fn pull(&mut self, key: L::Key) -> Result<()> {
         self.outbox.pull(key)
+    }
+
+    /// Asks for the rows of many keys, which may be none and may repeat; they come together, in one call of
+    /// [`WorkerLogic::on_pull_many_recv`]. The rows of different servers may be of different age.
+    ///
+    /// # Errors
+    /// The placement does not know a key, or the job is [`Consistency::Serialisable`], where two such pulls
+    /// could wait for each other.
+    pub fn pull_many(&mut self, keys: impl Into<Vec<L::Key>>) -> Result<()> {
+        if self.consistency == Consistency::Serialisable {
+            return Err(Error::operator(
+                "pull_many with serialisable consistency: two of them could hold what the other waits for; pull one \
+                 key after the other",
+            ));
+        }
+        self.issue_group(keys.into(), false)
+    }
+
+    /// As [`pull_many`](Self::pull_many), with all rows of one version: they show the pushes of all workers at
+    /// all clocks before this worker's present one, and no others. The answer comes when those clocks are
+    /// complete, whatever the job's staleness.
+    ///
+    /// # Errors
+    /// The placement does not know a key, or servers keep no versions: staleness is not 0 and
+    /// [`whole_clocks`](crate::PsConfig::whole_clocks) is not set.
+    pub fn pull_snapshot(&mut self, keys: impl Into<Vec<L::Key>>) -> Result<()> {
+        if !self.whole_clocks {
+            return Err(Error::operator(
+                "pull_snapshot where pushes take effect at once: set whole_clocks or a staleness of 0",
+            ));
+        }
+        self.issue_group(keys.into(), true)
+    }
+
+    fn issue_group(&mut self, keys: Vec<L::Key>, snapshot: bool) -> Result<()> {
+        if keys.is_empty() {
+            self.of_no_keys += 1;
+            return Ok(());
+        }
+        let servers_of = keys.iter().map(|key| self.outbox.server_of(key)).collect::<Result<Vec<_>>>()?;
+        let servers = self.outbox.servers();
+        let group = self.groups.begin(keys.clone(), &servers_of, servers);
+        let placed = || keys.iter().zip(&servers_of);
+        if snapshot {
+            for server in 0..servers {
+                let here = placed().filter(|(_, of)| **of == server).map(|(key, _)| key.clone());
+                self.outbox.pull_snapshot(server, here, group);
+            }
+        } else {
+            placed().for_each(|(key, server)| self.outbox.pull_from(*server, key.clone(), group));
+        }
+        Ok(())
+    }
+
+    /// Sends an update of the row of `key` and asks for the row after it, in one message; the answer comes to
+    /// [`WorkerLogic::on_pull_recv`]. The same as a push and a pull, but the row is found once.
+    ///
+    /// With [`whole_clocks`](crate::PsConfig::whole_clocks) the row does not show the push, as no pull does.
+    ///
+    /// # Errors
+    /// The placement does not know the key, or `delta` has another number of elements.
+    #[inline]
+    pub fn push_pull(&mut self, key: L::Key, delta: impl IntoIterator<Item = L::Push>) -> Result<()> {
+        if self.consistency == Consistency::Serialisable {
+            // Others wait for the push, so it must not wait for the credit of the pull.
+            self.outbox.push(key.clone(), delta)?;
+            return self.outbox.pull(key);
+        }
+        self.outbox.push_pull(key, delta)
     }
 
     /// Sends an update of the row of `key`: exactly `push_width` elements.
@@ -127,8 +239,8 @@ impl<L: WorkerLogic> ParameterServerClient<L> {
         self.out.emit(out);
     }
 
-    /// Says that this worker has issued everything of its present clock. [`WorkerLogic::on_clock`] follows
-    /// when all workers have.
+    /// Says that this worker has done everything of its present clock, up to the answers that it still waits for
+    /// and what it issues when they come. [`WorkerLogic::on_clock`] follows, and no record comes before it.
     pub fn advance_clock(&mut self) {
         self.wants_clock = true;
     }

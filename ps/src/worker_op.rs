@@ -27,13 +27,19 @@ const LOCAL_BLOCKS_PER_TURN: usize = 256;
 pub(crate) struct WorkerPorts<L: WorkerLogic, S: ServerLogic, T: Clock> {
     pub(crate) data: Input<Vec<L::In>, LoopTime<T>>,
     pub(crate) answers: Input<Parcel<BlockOf<S>>, LoopTime<T>>,
+    /// Reads the workers' part of a saved model, until all of it is there.
+    pub(crate) saved: Option<ReadSaved<L, T>>,
     pub(crate) requests: Output<Parcel<BlockOf<S>>, LoopTime<T>>,
     pub(crate) out: Output<Vec<L::Out>, LoopTime<T>>,
 }
 
-/// Index of the data input and the answer input.
+/// Hands what has come of a saved model to the logic. Returns whether that was all.
+pub(crate) type ReadSaved<L, T> = Box<dyn FnMut(&mut L, &Frontiers<'_, LoopTime<T>>) -> Result<bool>>;
+
+/// Index of the inputs of data, of answers and of a saved model.
 const DATA: usize = 0;
 const ANSWERS: usize = 1;
+pub(crate) const SAVED: usize = 2;
 
 /// A worker with its logic, its client and the server beside it, if there is one.
 pub(crate) struct WorkerDriver<L, S, T>
@@ -48,7 +54,7 @@ where
     unopened: Option<WorkerContext>,
     client: ParameterServerClient<L>,
     /// The server on the same worker: its blocks take no edge.
-    neighbour: Option<Rc<RefCell<Shard<S>>>>,
+    neighbour: Option<Rc<RefCell<Shard<S, T>>>>,
     /// Blocks for the neighbour that wait until it has loaded its model: taking the edge instead, they could be
     /// overtaken by later ones.
     parked: Vec<BlockOf<S>>,
@@ -69,6 +75,11 @@ where
     width: usize,
     input_ended: bool,
     awaits_clock: bool,
+    /// Whether everything is to be sent and answered now, past any sending policy: the input, an epoch or a clock
+    /// ends.
+    drains: bool,
+    /// How many clocks pulls may miss; `None` where the clock is a barrier.
+    staleness: Option<u64>,
     /// Whether servers may hold answers back.
     calls_in: bool,
 }
@@ -88,10 +99,16 @@ where
         if let Some(context) = self.unopened.take() {
             self.logic.open(&context)?;
         }
-        self.read_answers()?;
         self.read_records();
+        if !self.load_saved(frontiers)? {
+            self.hold.set(!self.backlog.is_empty());
+            return Ok(());
+        }
+        self.read_answers()?;
+        self.read_neighbour()?;
         let mut turns = 0;
         loop {
+            self.deliver_pulls_of_no_keys()?;
             self.admit_records()?;
             self.note_progress(frontiers)?;
             self.send_blocks(&mut turns)?;
@@ -103,9 +120,19 @@ where
                 break;
             }
         }
-        self.hold.set(!self.backlog.is_empty());
+        self.hold.set(!self.backlog.is_empty() && !self.waits_for_others(frontiers));
         self.send_results();
         self.finish(frontiers)
+    }
+
+    /// Loads what has come of a saved model. Returns whether that is done.
+    fn load_saved(&mut self, frontiers: &Frontiers<'_, LoopTime<T>>) -> Result<bool> {
+        let Some(read) = &mut self.ports.saved else { return Ok(true) };
+        let done = read(&mut self.logic, frontiers)?;
+        if done {
+            self.ports.saved = None;
+        }
+        Ok(done)
     }
 
     /// Hands the answers of other workers' servers to the logic.
@@ -115,6 +142,32 @@ where
             let block = std::mem::take(&mut parcel.0);
             deliver::<L, S>(logic, client, block, width)
         })
+    }
+
+    /// Hands the answers of the server beside this worker that had to wait to the logic.
+    fn read_neighbour(&mut self) -> Result<()> {
+        let Some(shard) = self.neighbour.clone() else { return Ok(()) };
+        let waited = std::mem::take(&mut shard.borrow_mut().for_neighbour);
+        waited.into_iter().try_for_each(|block| self.deliver_local(block))?;
+        self.read_late(&shard)
+    }
+
+    /// Hands the answers to pulls that were left open to the logic.
+    fn read_late(&mut self, shard: &RefCell<Shard<S, T>>) -> Result<()> {
+        let late = shard.borrow_mut().ps.take_late(self.index);
+        late.map_or(Ok(()), |block| self.deliver_local(block))
+    }
+
+    fn deliver_local(&mut self, mut block: BlockOf<S>) -> Result<()> {
+        block.from = self.index as u32;
+        deliver::<L, S>(&mut self.logic, &mut self.client, block, self.width)
+    }
+
+    fn deliver_pulls_of_no_keys(&mut self) -> Result<()> {
+        for _ in 0..std::mem::take(&mut self.client.of_no_keys) {
+            self.logic.on_pull_many_recv(&[], &[], &mut self.client)?;
+        }
+        Ok(())
     }
 
     fn read_records(&mut self) {
@@ -129,6 +182,24 @@ where
         self.promises.as_ref().map(|(requests, _)| requests.time().epoch())
     }
 
+    /// Whether records wait for what other workers have yet to do. They may need the same sources for that, so
+    /// these must not be held.
+    fn waits_for_others(&self, frontiers: &Frontiers<'_, LoopTime<T>>) -> bool {
+        let Some((requests, _)) = &self.promises else { return false };
+        let Some(staleness) = self.staleness else {
+            return self.awaits_clock || self.client.outbox.waits_for_others();
+        };
+        let needed = self.client.clock.saturating_sub(staleness);
+        let behind = (requests.time().0.clone(), (needed.wrapping_sub(1), u64::MAX));
+        needed > 0 && frontiers.may_arrive(ANSWERS, &behind)
+    }
+
+    /// Whether the next record may be given to the logic: there is credit, and the clock stands.
+    #[inline]
+    fn takes_records(&self) -> bool {
+        self.client.outbox.has_credit() && !self.client.wants_clock && !self.awaits_clock
+    }
+
     /// Gives records to the logic while there is credit.
     fn admit_records(&mut self) -> Result<()> {
         let epoch = self.epoch();
@@ -136,7 +207,7 @@ where
             if Some(time.epoch()) != epoch {
                 return Ok(());
             }
-            while self.client.outbox.has_credit() {
+            while self.client.outbox.has_credit() && !self.client.wants_clock && !self.awaits_clock {
                 match records.next() {
                     Some(record) => self.logic.on_recv(record, &mut self.client)?,
                     None => break,
@@ -152,12 +223,16 @@ where
 
     /// Tells the logic of the end of the input and of a clock that has come.
     fn note_progress(&mut self, frontiers: &Frontiers<'_, LoopTime<T>>) -> Result<()> {
-        if !self.input_ended && self.backlog.is_empty() && frontiers.is_done(DATA) {
+        if self.ends(frontiers) {
             self.input_ended = true;
-            self.call_in_answers();
             self.logic.on_end_of_input(&mut self.client)?;
         }
-        if self.client.wants_clock && !self.awaits_clock && self.client.outbox.is_idle() {
+        let drains = self.input_ended || self.client.wants_clock || self.epoch_is_over(frontiers);
+        if drains && !self.drains {
+            self.call_in_answers();
+        }
+        self.drains = drains;
+        if self.client.wants_clock && !self.awaits_clock && self.client.is_idle() {
             self.start_clock()?;
         }
         if self.awaits_clock && self.clock_has_come(frontiers) {
@@ -166,6 +241,21 @@ where
             self.logic.on_clock(clock, &mut self.client)?;
         }
         Ok(())
+    }
+
+    /// Whether the last record has been handled, and the clock stands.
+    fn ends(&self, frontiers: &Frontiers<'_, LoopTime<T>>) -> bool {
+        let clock_moves = self.client.wants_clock || self.awaits_clock;
+        !self.input_ended && !clock_moves && self.backlog.is_empty() && frontiers.is_done(DATA)
+    }
+
+    /// Whether no record of the present checkpoint epoch is left.
+    fn epoch_is_over(&self, frontiers: &Frontiers<'_, LoopTime<T>>) -> bool {
+        let next = match self.backlog.front() {
+            Some((time, _)) => Some(time.epoch()),
+            None => frontiers.next(DATA).map(|time| time.epoch()),
+        };
+        next > self.epoch()
     }
 
     /// Tells the servers to send what they hold back: no more operations will come to fill their batches.
@@ -196,7 +286,11 @@ where
         }
     }
 
+    /// A clock that bounds staleness comes at once; otherwise it is a barrier.
     fn clock_has_come(&self, frontiers: &Frontiers<'_, LoopTime<T>>) -> bool {
+        if self.staleness.is_some() {
+            return true;
+        }
         let Some((requests, _)) = &self.promises else { return false };
         let last_of_previous = (requests.time().0.clone(), (self.client.clock - 1, u64::MAX));
         !frontiers.may_arrive(ANSWERS, &last_of_previous)
@@ -214,7 +308,7 @@ where
         while let Some(mut block) = self.client.outbox.pop() {
             if self.neighbour.is_none() || block.destination as usize != self.index {
                 block.from = self.index as u32;
-                block.urgent = self.input_ended;
+                block.urgent = self.drains;
                 remote.push(Parcel(block));
             } else if self.neighbour_is_ready() {
                 *turns += 1;
@@ -239,20 +333,29 @@ where
     }
 
     /// Has a block served by the server beside this worker.
-    fn serve_neighbour(&mut self, mut block: BlockOf<S>) -> Result<()> {
-        if let Some(shard) = &self.neighbour {
-            let mut shard = shard.borrow_mut();
-            self.as_server.call(|| shard.serve(&mut block, self.index))?;
-            if !shard.out.is_empty() {
-                self.wake_server.wake();
-            }
+    fn serve_neighbour(&mut self, block: BlockOf<S>) -> Result<()> {
+        let (Some(shard), Some((requests, _))) = (self.neighbour.clone(), &self.promises) else {
+            return Err(Error::internal(
+                "a worker that has ended, or has no server beside it, asked that server",
+            ));
+        };
+        let at = (requests.time().0.clone(), self.client.clock);
+        let mut neighbour = shard.borrow_mut();
+        let answer = self.as_server.call(|| neighbour.serve(block, self.index, &at, || None))?;
+        let has_late = neighbour.ps.has_late();
+        if neighbour.has_more() {
+            self.wake_server.wake();
         }
-        deliver::<L, S>(&mut self.logic, &mut self.client, block, self.width)
+        drop(neighbour);
+        if has_late {
+            self.read_late(&shard)?;
+        }
+        answer.map_or(Ok(()), |block| self.deliver_local(block))
     }
 
     /// Closes the blocks that the policy lets go; those of the neighbour go at once.
     fn close_blocks(&mut self) {
-        if self.send == SendPolicy::Immediate || self.input_ended {
+        if self.send == SendPolicy::Immediate || self.drains {
             self.client.outbox.flush_where(|_, _| true);
             return;
         }
@@ -282,12 +385,11 @@ where
     /// Whether another turn would find something to do.
     fn can_go_on(&self, frontiers: &Frontiers<'_, LoopTime<T>>) -> bool {
         let outbox = &self.client.outbox;
-        let records = outbox.has_credit()
+        let records = self.takes_records()
             && self.backlog.front().is_some_and(|(time, _)| Some(time.epoch()) == self.epoch());
-        let ends = !self.input_ended && self.backlog.is_empty() && frontiers.is_done(DATA);
-        let clock = self.client.wants_clock && !self.awaits_clock && outbox.is_idle();
-        let served = outbox.has_full() || self.open_neighbour_len() > 0;
-        records || ends || clock || served
+        let clock = self.client.wants_clock && !self.awaits_clock && self.client.is_idle();
+        let served = outbox.has_full() || self.open_neighbour_len() > 0 || self.client.of_no_keys > 0;
+        records || self.ends(frontiers) || clock || served
     }
 
     fn open_neighbour_len(&self) -> usize {
@@ -306,23 +408,46 @@ where
     /// Moves on to the next epoch, or ends, once everything of this one is answered and applied.
     fn finish(&mut self, frontiers: &Frontiers<'_, LoopTime<T>>) -> Result<()> {
         let Some((requests, out)) = &mut self.promises else { return Ok(()) };
-        let busy = self.awaits_clock || self.client.wants_clock || !self.client.outbox.is_idle();
+        let busy = self.awaits_clock || self.client.wants_clock || !self.client.is_idle();
         if busy {
             return Ok(());
         }
         if self.input_ended {
             self.logic.close(&mut self.client.out)?;
             send_batch(&mut self.ports.out, out, &mut self.client.out);
+            self.say_finished()?;
             self.promises = None;
             return Ok(());
         }
         let waiting = self.backlog.front().map(|(time, _)| time.clone());
         let next = waiting.or_else(|| frontiers.next(DATA).map(|(time, _)| time));
         if let Some(next) = next.filter(|next| *next > requests.time().0) {
+            if next.epoch() > requests.time().epoch() {
+                self.say_finished()?;
+            }
+            let Some((requests, out)) = &mut self.promises else { return Ok(()) };
             let time = (next, (self.client.clock, 0));
             requests.advance_to(&time)?;
             out.advance_to(&time)?;
             self.activation.wake();
+        }
+        Ok(())
+    }
+
+    /// Tells the servers that this worker has ended, or finished a checkpoint epoch.
+    fn say_finished(&mut self) -> Result<()> {
+        if let Some((requests, _)) = &self.promises {
+            let others = (0..self.open_since.len()).filter(|server| *server != self.index);
+            let word =
+                |server| Block { from: self.index as u32, finished: true, ..Block::for_server(server) };
+            let mut words: Vec<_> = others.map(|server| Parcel(word(server))).collect();
+            self.ports.requests.send_promised(requests, &mut words);
+        }
+        let Some(shard) = &self.neighbour else { return Ok(()) };
+        let mut shard = shard.borrow_mut();
+        self.as_server.call(|| shard.end_worker(self.index))?;
+        if shard.has_more() {
+            self.wake_server.wake();
         }
         Ok(())
     }
@@ -354,11 +479,38 @@ where
         let (keys, values) = (block.keys.len(), block.values.len());
         return Err(Error::internal(format!("answer of {values} elements to {keys} pulls of width {width}")));
     }
-    for (key, value) in block.keys.iter().zip(block.values.chunks_exact(width)) {
-        logic.on_pull_recv(key, value, client)?;
+    let mut rows = block.keys.iter().zip(block.values.chunks_exact(width));
+    if block.runs.is_empty() {
+        rows.try_for_each(|(key, value)| logic.on_pull_recv(key, value, client))?;
     }
-    client.outbox.settle(block.keys.len(), block.applied as usize)?;
+    for run in &block.runs {
+        for (key, value) in rows.by_ref().take(run.n as usize) {
+            match run.group {
+                0 => logic.on_pull_recv(key, value, client)?,
+                group => deliver_to_group(logic, client, (group, block.from as usize), key, value)?,
+            }
+        }
+    }
+    client.outbox.note_left_open(block.open);
+    client.outbox.settle(block.answered as usize, block.applied as usize)?;
     client.outbox.recycle(block);
+    Ok(())
+}
+
+/// Takes a row for a pull of many keys, which came from `server`.
+fn deliver_to_group<L: WorkerLogic>(
+    logic: &mut L,
+    client: &mut ParameterServerClient<L>,
+    (group, server): (u32, usize),
+    key: &L::Key,
+    row: &[L::Pull],
+) -> Result<()> {
+    if !client.groups.take(group, server, key, row)? {
+        return Ok(());
+    }
+    let complete = client.groups.finish(group);
+    logic.on_pull_many_recv(&complete.keys, &complete.rows, client)?;
+    client.groups.recycle(group, complete);
     Ok(())
 }
 
@@ -368,7 +520,7 @@ pub(crate) struct WorkerParts<L: WorkerLogic, S: ServerLogic, T: Clock> {
     pub(crate) logic: L,
     pub(crate) context: WorkerContext,
     pub(crate) client: ParameterServerClient<L>,
-    pub(crate) neighbour: Option<Rc<RefCell<Shard<S>>>>,
+    pub(crate) neighbour: Option<Rc<RefCell<Shard<S, T>>>>,
     pub(crate) as_server: OnBehalf,
     pub(crate) wake_server: Activation,
     pub(crate) ports: WorkerPorts<L, S, T>,
@@ -408,6 +560,8 @@ where
             width: config.pull_width,
             input_ended: false,
             awaits_clock: false,
+            drains: false,
+            staleness: config.consistency.staleness(),
             calls_in: config.server_send != SendPolicy::Immediate,
         }
     }

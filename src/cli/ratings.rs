@@ -80,7 +80,8 @@ impl RatingFileArgs {
             },
             on_bad_record: match self.on_bad_record {
                 BadRecordArg::Fail => BadRecordPolicy::Fail,
-                BadRecordArg::Skip => BadRecordPolicy::Skip,
+                // The command counts them itself, and shows the first ones.
+                BadRecordArg::Skip => BadRecordPolicy::DeadLetter,
             },
         }
     }

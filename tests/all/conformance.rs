@@ -1,3 +1,7 @@
 //! The acceptance cases of the ancestors.
 
+mod adapm;
 mod flink_ps;
+mod glint;
+mod ps_lite;
+mod storage;

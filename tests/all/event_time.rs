@@ -1,6 +1,7 @@
 //! Event time: windows, joins, timers and watermarks against naive evaluations.
 
 pub(crate) mod data;
+mod disorder;
 mod joins;
 mod late;
 mod timers;

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod graphs;
+mod operators;
 mod plan;
 
 use std::time::Duration;

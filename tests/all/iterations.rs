@@ -6,9 +6,13 @@
 mod all_round;
 mod callbacks;
 mod collectives;
+mod eight;
 mod event_time;
 mod fixture;
+mod graphs;
 mod inspector;
+mod listeners;
+mod log;
 mod misuse;
 mod nested;
 mod per_round;

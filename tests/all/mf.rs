@@ -68,7 +68,7 @@ fn training_without_ratings_is_an_error_everywhere() {
             execute(RuntimeConfig::threads(workers), move |env| Ok(mf.fit(env.from_iter([]))?.collect()));
         let error = done.unwrap_err();
         assert_eq!(error.message(), "there are no ratings to train on");
-        assert_eq!(error.site().unwrap().operator, "ps worker");
+        assert_eq!(error.site().unwrap().operator, "parameter server/ps worker");
     }
 }
 

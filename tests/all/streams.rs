@@ -7,6 +7,8 @@ mod connect;
 mod fixture;
 mod graph;
 mod partitioning;
+mod plain;
 mod side_outputs;
 mod states;
+mod timers;
 mod within_loops;

@@ -2,11 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use timely::scheduling::activate::SyncActivator;
@@ -15,8 +11,7 @@ use crate::async_map::{AsyncOptions, AsyncOrder};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::machine;
-use crate::operator::Promise;
-use crate::runtime::state::lock;
+use crate::operator::{Futures, Promise};
 
 /// The requests of one worker: futures `R` of records `D`, made by `F`, that come to `E`.
 pub(super) struct Requests<D, E, R, F, T: Clock> {
@@ -24,9 +19,11 @@ pub(super) struct Requests<D, E, R, F, T: Clock> {
     options: AsyncOptions,
     /// Records beyond the limit, by batch.
     backlog: VecDeque<(Rc<Promise<T>>, std::vec::IntoIter<D>)>,
-    slots: Vec<Slot<R, T>>,
-    free: Vec<usize>,
-    wakeups: Arc<Wakeups>,
+    futures: Futures<R>,
+    /// Places of futures to be polled, while they are.
+    woken: Vec<usize>,
+    /// What each future is for, by its place.
+    slots: Vec<Slot<T>>,
     next_number: u64,
     /// Answers that wait for their turn; the first one is that of request `next_number - len`. Ordered only.
     turns: VecDeque<Option<Answer<E, T>>>,
@@ -38,13 +35,10 @@ pub(super) struct Requests<D, E, R, F, T: Clock> {
 /// What a request came to, and the right to send it.
 type Answer<E, T> = (Rc<Promise<T>>, E);
 
-/// Room for one future at a time; its memory and its waker are used again.
-struct Slot<R, T: Clock> {
-    future: Pin<Box<Option<R>>>,
+/// The request whose future is, or was, at a place.
+struct Slot<T: Clock> {
     promise: Option<Rc<Promise<T>>>,
     number: u64,
-    waker: Waker,
-    flag: Arc<SlotWaker>,
 }
 
 /// When a request is to be answered at the latest.
@@ -52,39 +46,6 @@ struct Deadline {
     at: Instant,
     slot: usize,
     number: u64,
-}
-
-/// The slots to poll.
-struct Wakeups {
-    woken: Mutex<Vec<usize>>,
-    activator: SyncActivator,
-}
-
-/// Wakes the operator, from any thread, to poll one slot.
-struct SlotWaker {
-    slot: usize,
-    is_queued: AtomicBool,
-    wakeups: Arc<Wakeups>,
-}
-
-impl Wake for SlotWaker {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        if self.is_queued.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let mut woken = lock(&self.wakeups.woken);
-        let is_first = woken.is_empty();
-        woken.push(self.slot);
-        drop(woken);
-        if is_first {
-            // A worker that has ended can not be woken, and need not be.
-            let _ = self.wakeups.activator.activate();
-        }
-    }
 }
 
 impl<D, E, R, F, T> Requests<D, E, R, F, T>
@@ -98,9 +59,12 @@ where
             f,
             options,
             backlog: VecDeque::new(),
+            // A worker that has ended can not be woken, and need not be.
+            futures: Futures::new(move || {
+                let _ = activator.activate();
+            }),
+            woken: Vec::new(),
             slots: Vec::new(),
-            free: Vec::new(),
-            wakeups: Arc::new(Wakeups { woken: Mutex::default(), activator }),
             next_number: 0,
             turns: VecDeque::new(),
             outbox: VecDeque::new(),
@@ -116,8 +80,10 @@ where
 
     /// Goes on with the requests that were woken, then starts as many as the limit allows.
     pub(super) fn run(&mut self) -> Result<()> {
-        let woken = std::mem::take(&mut *lock(&self.wakeups.woken));
-        woken.into_iter().try_for_each(|slot| self.poll(slot))?;
+        let mut woken = std::mem::take(&mut self.woken);
+        self.futures.take_woken(&mut woken);
+        woken.iter().try_for_each(|slot| self.poll(*slot))?;
+        self.woken = woken;
         while self.n_open() < self.options.limit {
             let Some((promise, record)) = self.next_record() else { break };
             self.start(promise, record)?;
@@ -169,7 +135,7 @@ where
     fn n_open(&self) -> usize {
         match self.options.order {
             AsyncOrder::Ordered => self.turns.len(),
-            AsyncOrder::Unordered => self.slots.len() - self.free.len(),
+            AsyncOrder::Unordered => self.futures.n_open(),
         }
     }
 
@@ -184,13 +150,11 @@ where
     }
 
     fn start(&mut self, promise: Rc<Promise<T>>, record: D) -> Result<()> {
-        let index = self.free.pop().unwrap_or_else(|| self.add_slot());
+        let index = self.futures.start((self.f)(record));
         let number = self.next_number;
         self.next_number += 1;
-        let slot = &mut self.slots[index];
-        slot.future.set(Some((self.f)(record)));
-        slot.promise = Some(promise);
-        slot.number = number;
+        self.slots.resize_with(self.slots.len().max(index + 1), || Slot { promise: None, number: 0 });
+        self.slots[index] = Slot { promise: Some(promise), number };
         if self.options.order == AsyncOrder::Ordered {
             self.turns.push_back(None);
         }
@@ -200,23 +164,10 @@ where
         self.poll(index)
     }
 
-    fn add_slot(&mut self) -> usize {
-        let slot = self.slots.len();
-        let flag = SlotWaker { slot, is_queued: AtomicBool::new(false), wakeups: Arc::clone(&self.wakeups) };
-        let flag = Arc::new(flag);
-        let waker = Waker::from(Arc::clone(&flag));
-        self.slots.push(Slot { future: Box::pin(None), promise: None, number: 0, waker, flag });
-        slot
-    }
-
     /// Goes on with the request in a slot. One that was woken late may find another there, or none.
     fn poll(&mut self, index: usize) -> Result<()> {
+        let Some(answer) = self.futures.poll(index) else { return Ok(()) };
         let slot = &mut self.slots[index];
-        slot.flag.is_queued.store(false, Ordering::Release);
-        let Some(future) = slot.future.as_mut().as_pin_mut() else { return Ok(()) };
-        let Poll::Ready(answer) = future.poll(&mut Context::from_waker(&slot.waker)) else { return Ok(()) };
-        slot.future.set(None);
-        self.free.push(index);
         let (number, promise) = (slot.number, slot.promise.take());
         if let Some(promise) = promise {
             self.answered(number, (promise, answer?));

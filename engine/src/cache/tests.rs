@@ -73,14 +73,34 @@ fn cache_with_enough_memory_has_no_file() {
 #[test]
 fn cache_with_too_little_memory_goes_on_in_files() {
     let directory = tempfile::tempdir().unwrap();
-    let mut cache = cache(4 * 4096, directory.path());
-    cache.segment_bytes = 4096;
-    numbers().into_iter().for_each(|batch| cache.append(batch).unwrap());
+    let mut cache = filled(4 * 4096, directory.path(), &numbers());
+    assert_eq!(read(&mut cache), numbers().concat());
     assert_eq!(read(&mut cache), numbers().concat());
     let memory = cache.memory_bytes();
     assert!((1..=4 * 4096).contains(&memory), "{memory}");
-    let n_files = cache.files().count();
-    assert!(n_files > 1 && cache.n_segments() > n_files, "{n_files} of {cache:?}");
+    assert_eq!((cache.n_segments(), cache.files().count()), (2, 1));
+}
+
+#[test]
+fn file_that_is_long_enough_is_followed_by_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut cache = cache(0, directory.path());
+    cache.segment_bytes = 100_000;
+    let all: Vec<u64> = (0..100_000).collect();
+    all.chunks(1000).for_each(|batch| cache.append(batch.to_vec()).unwrap());
+    assert_eq!(read(&mut cache), all);
+    let (files, lengths): (Vec<_>, Vec<_>) =
+        cache.files().map(|file| (file.records() as usize, file.len_bytes())).unzip();
+    let (last, full) = lengths.split_last().unwrap();
+    assert!(full.len() > 4 && full.iter().all(|len| (100_000..200_000).contains(len)), "{lengths:?}");
+    assert!(*last < 200_000, "{lengths:?}");
+    let mut before = 0;
+    for (segment, records) in files.into_iter().enumerate() {
+        let rest = read_from(&mut cache, segment, records as u64 - 1);
+        assert_eq!(rest, all[before + records - 1..]);
+        before += records;
+    }
+    assert_eq!(before, all.len());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! An operator's part in checkpoints.
+//! An operator's part in checkpoints; how to take part is told in [`checkpoint`](crate::checkpoint).
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::operator::{Activation, Frontiers};
 use crate::origin::Origin;
 
 /// What an operator keeps between records, as checkpoints see it.
-pub(crate) trait Snapshot {
+pub trait Snapshot {
     /// Whether it can take part in checkpoints at all.
     ///
     /// # Errors
@@ -25,18 +25,30 @@ pub(crate) trait Snapshot {
 
     /// Takes the state as it is now: what changes later is no part of it. What is too much to be written at once is left
     /// to [`sweep`](Self::sweep).
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
     fn mark(&mut self, to: &mut Written) -> Result<()>;
 
     /// Writes some more of the state as it was marked; whether there is still more.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
     fn sweep(&mut self, _to: &mut Written) -> Result<bool> {
         Ok(false)
     }
 
     /// Takes over the state of a checkpoint, before anything else is done.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
     fn restore(&mut self, from: &Saved<'_>) -> Result<()>;
 
     /// All input has ended, and has been answered. Gives up what would serve further records; what the end of the job
     /// needs is written to `to`, for all checkpoints to come.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
     fn end(&mut self, _to: &mut Written) -> Result<()> {
         Ok(())
     }
@@ -53,31 +65,66 @@ impl Snapshot for () {
     }
 }
 
-/// State on its way to storage.
+/// State on its way to storage. What a later run reads of it depends on what it belongs to.
 #[derive(Default)]
-pub(crate) struct Written {
-    /// State that belongs to no key.
-    pub(crate) items: StateWriter,
-    /// State that all workers have alike.
-    pub(crate) copied: StateWriter,
-    /// State by key group.
-    pub(crate) entries: Entries,
+pub struct Written {
+    items: StateWriter,
+    copied: StateWriter,
+    pooled: StateWriter,
+    /// By kind.
+    entries: Vec<(&'static str, Entries)>,
     /// What is to be done when the checkpoint is durable.
     pub(crate) commits: Vec<Commit>,
 }
 
-/// Which state of an operator a section is.
+impl Written {
+    /// State of this worker that belongs to no key: each worker of a later run reads the share of
+    /// [`Saved::items`].
+    pub fn items(&mut self) -> &mut StateWriter {
+        &mut self.items
+    }
+
+    /// State that all workers have alike: each worker of a later run reads that of one of them.
+    pub fn copied(&mut self) -> &mut StateWriter {
+        &mut self.copied
+    }
+
+    /// State of this worker that all need to know: each worker of a later run reads that of all.
+    pub fn pooled(&mut self) -> &mut StateWriter {
+        &mut self.pooled
+    }
+
+    /// State by key group, of which an operator may have several kinds: a later run reads what belongs to the worker that
+    /// owns the key group.
+    pub fn entries(&mut self, kind: &'static str) -> &mut Entries {
+        let known = self.entries.iter().position(|(known, _)| *known == kind);
+        let at = known.unwrap_or_else(|| {
+            self.entries.push((kind, Entries::default()));
+            self.entries.len() - 1
+        });
+        &mut self.entries[at].1
+    }
+}
+
+impl std::fmt::Debug for Written {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kinds: Vec<_> = self.entries.iter().map(|(kind, _)| kind).collect();
+        f.debug_struct("Written").field("entries", &kinds).finish_non_exhaustive()
+    }
+}
+
+/// Which state of an operator a section is, beside the kinds of its entries.
 const ITEMS: &str = "items";
 const COPIED: &str = "copied";
-const ENTRIES: &str = "entries";
+const POOLED: &str = "pooled";
 /// Which of its inputs had ended.
 const ENDED: &str = "ended";
 
 /// Bytes of a key group from which they are handed over before all of it is written.
 const SECTION_BYTES: usize = 64 << 10;
 
-/// An operator's part in checkpoints, if the run makes any.
-pub(crate) struct Part(Option<Box<Participant>>);
+/// An operator's part in checkpoints, if the run makes any; see [`OperatorBuilder::part`](crate::operator::OperatorBuilder::part).
+pub struct Part(Option<Box<Participant>>);
 
 /// An operator that takes part in checkpoints.
 struct Participant {
@@ -130,13 +177,16 @@ impl Part {
     }
 
     /// Whether the run makes checkpoints.
-    pub(crate) fn is_taken(&self) -> bool {
+    pub fn is_taken(&self) -> bool {
         self.0.is_some()
     }
 
     /// To be called first in each activation: restores the state in the first one.
+    ///
+    /// # Errors
+    /// The state can not be read, or nobody takes some of the state in the checkpoint.
     #[inline]
-    pub(crate) fn begin(&mut self, state: &mut impl Snapshot) -> Result<()> {
+    pub fn begin(&mut self, state: &mut impl Snapshot) -> Result<()> {
         match &mut self.0 {
             Some(participant) if !participant.has_begun => participant.begin(state),
             _ => Ok(()),
@@ -145,14 +195,17 @@ impl Part {
 
     /// Whether input `port` had ended in the checkpoint that the run goes on from, so that its end has been answered.
     #[inline]
-    pub(crate) fn had_ended(&self, port: usize) -> bool {
+    pub fn had_ended(&self, port: usize) -> bool {
         self.0.as_ref().is_some_and(|participant| participant.had_ended(port))
     }
 
     /// To be called in each activation when the inputs have been read, and before their end is answered: marks the state
     /// when an epoch is complete, and writes some of what was marked.
+    ///
+    /// # Errors
+    /// The state can not be written.
     #[inline]
-    pub(crate) fn step<T: AnyClock>(
+    pub fn step<T: AnyClock>(
         &mut self,
         frontiers: &Frontiers<'_, T>,
         state: &mut impl Snapshot,
@@ -164,7 +217,10 @@ impl Part {
     }
 
     /// To be called when the end of all inputs has been answered.
-    pub(crate) fn end(&mut self, state: &mut impl Snapshot) -> Result<()> {
+    ///
+    /// # Errors
+    /// The state can not be written.
+    pub fn end(&mut self, state: &mut impl Snapshot) -> Result<()> {
         match &mut self.0 {
             Some(participant) if !participant.has_ended => participant.end(state),
             _ => Ok(()),
@@ -190,8 +246,11 @@ impl Part {
     }
 
     /// For an operator that keeps nothing, but whose effects a checkpoint has to wait for: all its part.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
     #[inline]
-    pub(crate) fn be_waited_for<T: AnyClock>(&mut self, frontiers: &Frontiers<'_, T>) -> Result<()> {
+    pub fn be_waited_for<T: AnyClock>(&mut self, frontiers: &Frontiers<'_, T>) -> Result<()> {
         if self.is_taken() {
             self.begin(&mut ())?;
             self.step(frontiers, &mut ())?;
@@ -284,10 +343,13 @@ impl Participant {
     fn sweep_some(&mut self, state: &mut impl Snapshot) -> Result<bool> {
         let Some(epoch) = self.sweeping else { return Ok(false) };
         let more = state.sweep(&mut self.written)?;
-        let sections: Vec<_> = self.written.entries.take(if more { SECTION_BYTES } else { 0 }).collect();
-        for (group, bytes) in sections {
-            self.send(epoch, ENTRIES, Some(group), bytes);
+        let mut written = std::mem::take(&mut self.written.entries);
+        for (kind, entries) in &mut written {
+            for (group, bytes) in entries.take(if more { SECTION_BYTES } else { 0 }) {
+                self.send(epoch, kind, Some(group), bytes);
+            }
         }
+        self.written.entries = written;
         if !more {
             for (kind, items) in self.take_items() {
                 self.send(epoch, kind, None, items);
@@ -318,8 +380,9 @@ impl Participant {
 
     /// What is written and belongs to no key, by kind.
     fn take_items(&mut self) -> impl Iterator<Item = (&'static str, Vec<u8>)> + use<> {
-        let Written { items, copied, .. } = &mut self.written;
-        let taken = [(ITEMS, std::mem::take(items)), (COPIED, std::mem::take(copied))];
+        let Written { items, copied, pooled, .. } = &mut self.written;
+        let taken = [(ITEMS, items), (COPIED, copied), (POOLED, pooled)]
+            .map(|(kind, items)| (kind, std::mem::take(items)));
         // Functions on workers that have no part in the stream have nothing to say.
         let takes_part = self.origin.worker() < self.origin.parallelism();
         let bytes = taken.map(|(kind, items)| (kind, items.into_bytes())).into_iter();
@@ -343,7 +406,7 @@ fn ended_item(ended: &[bool]) -> Result<Vec<u8>> {
 }
 
 /// The state of one operator in the checkpoint that the run goes on from.
-pub(crate) struct Saved<'a> {
+pub struct Saved<'a> {
     checkpoint: &'a Checkpoint,
     participant: &'a Participant,
     had_ended: Vec<bool>,
@@ -351,24 +414,34 @@ pub(crate) struct Saved<'a> {
 
 impl Saved<'_> {
     /// Whether input `port` had ended.
-    pub(crate) fn had_ended(&self, port: usize) -> bool {
+    pub fn had_ended(&self, port: usize) -> bool {
         self.had_ended.get(port).copied().unwrap_or(false)
     }
 
-    /// This worker's share of the items: with as many workers as before, those that it has written.
-    pub(crate) fn items(&self) -> Result<StateReader> {
+    /// This worker's share of the [items](Written::items): with as many workers as before, those that it has written;
+    /// otherwise worker `w` of `n` gets those of all workers whose index modulo `n` is `w`.
+    ///
+    /// # Errors
+    /// The checkpoint can not be read.
+    pub fn items(&self) -> Result<StateReader> {
         let (me, n) = (self.participant.origin.worker(), self.workers());
         self.read_items(ITEMS, |writer, _writers| writer % n == me)
     }
 
-    /// What all workers had alike, from one of them.
-    pub(crate) fn copied(&self) -> Result<StateReader> {
+    /// What all workers had [alike](Written::copied), from one of them.
+    ///
+    /// # Errors
+    /// The checkpoint can not be read.
+    pub fn copied(&self) -> Result<StateReader> {
         self.copy(COPIED)
     }
 
-    /// The items of all workers.
-    pub(crate) fn all_items(&self) -> Result<StateReader> {
-        self.read_items(ITEMS, |_writer, _writers| true)
+    /// What all workers had [pooled](Written::pooled), in order of their index.
+    ///
+    /// # Errors
+    /// The checkpoint can not be read.
+    pub fn pooled(&self) -> Result<StateReader> {
+        self.read_items(POOLED, |_writer, _writers| true)
     }
 
     fn copy(&self, kind: &str) -> Result<StateReader> {
@@ -386,18 +459,33 @@ impl Saved<'_> {
         Ok(reader)
     }
 
-    /// Hands the entries of this worker's key groups to `take`, in pieces.
-    pub(crate) fn entries(&self, mut take: impl FnMut(StateReader) -> Result<()>) -> Result<()> {
+    /// Hands the entries of a kind, of this worker's key groups, to `take`, in pieces that each end with a whole entry.
+    ///
+    /// # Errors
+    /// The checkpoint can not be read; or those of `take`.
+    pub fn entries(&self, kind: &str, mut take: impl FnMut(StateReader) -> Result<()>) -> Result<()> {
         let (me, n) = (self.participant.origin.worker(), self.workers());
         let mine: Vec<u32> =
             (0..KEY_GROUPS as u32).filter(|group| group_owner(u64::from(*group), n) == me).collect();
         let (Some(first), Some(last)) = (mine.first(), mine.last()) else { return Ok(()) };
-        let mut sections = self.checkpoint.read(&self.participant.key(ENTRIES), *first..*last + 1);
+        let mut sections = self.checkpoint.read(&self.participant.key(kind), *first..*last + 1);
         sections.try_for_each(|section| take(StateReader::new(section?.bytes)))
     }
 
     /// Number of workers that the operator runs on.
     fn workers(&self) -> usize {
         self.participant.origin.parallelism().min(self.participant.workers)
+    }
+}
+
+impl std::fmt::Debug for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Part").field(&self.0.as_ref().map(|participant| &participant.name)).finish()
+    }
+}
+
+impl std::fmt::Debug for Saved<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Saved").field(&self.participant.name).finish()
     }
 }

@@ -130,16 +130,16 @@ fn another_type<V>() -> Error {
 
 /// Entries of a keyed state, by key group.
 #[derive(Debug, Default)]
-pub(crate) struct Entries {
+pub struct Entries {
     groups: Vec<Vec<u8>>,
 }
 
 impl Entries {
-    /// Adds an entry to a key group.
+    /// Adds an entry to a [key group](crate::hash::key_group). Valid: below [`KEY_GROUPS`].
     ///
     /// # Errors
     /// It can not be encoded.
-    pub(crate) fn put<V: Serialize>(&mut self, group: u64, entry: &V) -> Result<()> {
+    pub fn put<V: Serialize>(&mut self, group: u64, entry: &V) -> Result<()> {
         if self.groups.is_empty() {
             self.groups.resize_with(KEY_GROUPS as usize, Vec::new);
         }

@@ -128,9 +128,9 @@ impl CheckpointStore {
     pub fn jobs(location: &str) -> Result<Vec<String>> {
         let storage = location::open_existing(location)?;
         let mut jobs = Vec::new();
-        for directory in storage.list("")?.directories {
+        for directory in storage.list("").map_err(StorageError::into_error)?.directories {
             let Ok(layout) = Layout::new(&directory) else { continue };
-            let inside = storage.list(layout.job())?.directories;
+            let inside = storage.list(layout.job()).map_err(StorageError::into_error)?.directories;
             if inside.iter().any(|name| layout::DIRECTORIES.contains(&name.as_str())) {
                 jobs.push(directory);
             }
@@ -157,7 +157,7 @@ impl CheckpointStore {
             match self.storage.create(&self.layout.attempt(attempt), Vec::new()) {
                 // Another process was faster.
                 Err(error) if error.trouble() == Trouble::AlreadyExists => {}
-                done => return Ok(done.map(|()| attempt)?),
+                done => return done.map(|()| attempt).map_err(StorageError::into_error),
             }
         }
     }
@@ -167,7 +167,7 @@ impl CheckpointStore {
     /// # Errors
     /// [`ErrorKind::Storage`].
     pub fn newest_attempt(&self) -> Result<Option<u64>> {
-        let taken = self.storage.list(&self.layout.attempts())?.objects;
+        let taken = self.storage.list(&self.layout.attempts()).map_err(StorageError::into_error)?.objects;
         Ok(taken.iter().filter_map(|object| layout::number(&object.name)).max())
     }
 
@@ -196,7 +196,7 @@ impl CheckpointStore {
         let bytes = manifest.encode()?;
         match self.storage.create(&self.layout.manifest(epoch), bytes) {
             Err(error) if error.trouble() == Trouble::AlreadyExists => self.check_same(&manifest)?,
-            done => done?,
+            done => done.map_err(StorageError::into_error)?,
         }
         self.note_committed();
         Ok(())
@@ -234,7 +234,7 @@ impl CheckpointStore {
         match self.storage.head(&self.layout.committed()) {
             Ok(_) => Ok(true),
             Err(error) if error.trouble() == Trouble::NotFound => Ok(!self.epochs()?.is_empty()),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error.into_error()),
         }
     }
 
@@ -263,7 +263,8 @@ impl CheckpointStore {
     /// # Errors
     /// [`ErrorKind::Storage`].
     pub fn epochs(&self) -> Result<Vec<u64>> {
-        let manifests = self.storage.list(&self.layout.manifests())?.objects;
+        let manifests =
+            self.storage.list(&self.layout.manifests()).map_err(StorageError::into_error)?.objects;
         Ok(manifests.iter().filter_map(|object| layout::manifest_epoch(&object.name)).collect())
     }
 
@@ -302,7 +303,7 @@ impl CheckpointStore {
             Err(error) if error.trouble() == Trouble::NotFound => {
                 Err(Error::data(format!("{name}: it is missing")))
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error.into_error()),
         }
     }
 
@@ -330,7 +331,7 @@ impl CheckpointStore {
             Err(error) if error.trouble() != Trouble::AlreadyExists => {
                 tracing::warn!(
                     "a mark beside the checkpoint is missing: {}",
-                    Error::from(error).full_message()
+                    error.into_error().full_message()
                 );
             }
             _ => {}

@@ -5,11 +5,12 @@ use std::panic::Location;
 
 use crate::checkpoint::{Saved, Snapshot, State, StateReader, StateWriter, Written};
 use crate::clock::{Clock, Epoch};
-use crate::connect::CoProcessFunction;
+use crate::connect::{CoProcessFunction, Inputs};
 use crate::error::Result;
 use crate::operator::{OperatorBuilder, WakeOn};
 use crate::process::{Collector, ForRound, Renewable, keeps_nothing, swap_function};
 use crate::record::Record;
+use crate::side_output::{SideOutputStream, SideOutputs};
 use crate::stream::DataStream;
 
 /// A stream and one that every worker gets, on their way into one function; see
@@ -32,6 +33,50 @@ impl<A, B, T: Clock> std::fmt::Debug for BroadcastConnectedStreams<'_, A, B, T> 
 /// another time: the state is the same everywhere once the broadcast has ended if the order does not matter
 /// to it. To read nothing before that, keep the records of the main stream until
 /// [`end_of_broadcast`](Self::end_of_broadcast).
+///
+/// # Examples
+/// Words that are not on a list, which is complete before the first word is looked at:
+/// ```
+/// use std::collections::BTreeSet;
+/// use waterwheel_engine::{BroadcastProcessFunction, Collector, Result, RuntimeConfig, execute};
+///
+/// #[derive(Default)]
+/// struct Unlisted { waiting: Vec<String>, is_complete: bool }
+///
+/// impl BroadcastProcessFunction<String, String> for Unlisted {
+///     type Broadcast = BTreeSet<String>;
+///     type Out = String;
+///
+///     fn process(&mut self, list: &BTreeSet<String>, word: String, out: &mut Collector<String>) -> Result<()> {
+///         match self.is_complete {
+///             false => self.waiting.push(word),
+///             true if !list.contains(&word) => out.emit(word),
+///             true => {}
+///         }
+///         Ok(())
+///     }
+///
+///     fn process_broadcast(&mut self, list: &mut BTreeSet<String>, word: String, _: &mut Collector<String>) -> Result<()> {
+///         list.insert(word);
+///         Ok(())
+///     }
+///
+///     fn end_of_broadcast(&mut self, list: &mut BTreeSet<String>, out: &mut Collector<String>) -> Result<()> {
+///         self.is_complete = true;
+///         std::mem::take(&mut self.waiting).into_iter().try_for_each(|word| self.process(list, word, out))
+///     }
+/// }
+///
+/// let unlisted = execute(RuntimeConfig::threads(2), |env| {
+///     let words = env.from_iter("the wheel turns the water".split(' ').map(String::from)).rebalance();
+///     let list = env.from_iter(["the".to_string()]);
+///     Ok(words.connect_broadcast(list).process_function(Unlisted::default()).collect())
+/// })?;
+/// let mut unlisted = unlisted.concat();
+/// unlisted.sort();
+/// assert_eq!(unlisted, ["turns", "water", "wheel"]);
+/// # Ok::<(), waterwheel_engine::Error>(())
+/// ```
 pub trait BroadcastProcessFunction<A, B> {
     /// The broadcast state; made by `Default` on every worker.
     type Broadcast: State;
@@ -166,13 +211,42 @@ impl<'s, A: 'static, B: Record, T: Clock> BroadcastConnectedStreams<'s, A, B, T>
         self,
         f: F,
     ) -> DataStream<'s, F::Out, T> {
-        let location = Location::caller();
+        let (op, inputs) = self.inputs(Location::caller(), WakeOn::end(F::WAITS_FOR_END));
+        super::run(op, inputs, WithBroadcast { f, broadcast: F::Broadcast::default(), inputs: PhantomData })
+    }
+
+    /// As [`process_function`](Self::process_function), for the function that `make` returns; it keeps the
+    /// [`SideOutputs`] that `make` gets.
+    #[track_caller]
+    pub fn process_function_with_side_outputs<F: BroadcastProcessFunction<A, B> + 'static>(
+        self,
+        make: impl FnOnce(SideOutputs) -> F,
+    ) -> SideOutputStream<'s, F::Out, T> {
+        let (op, inputs) = self.inputs(Location::caller(), WakeOn::end(F::WAITS_FOR_END));
+        super::run_with_side_outputs(op, inputs, |side| {
+            let (f, broadcast) = (make(side), F::Broadcast::default());
+            WithBroadcast { f, broadcast, inputs: PhantomData }
+        })
+    }
+
+    /// The main stream, and a copy of the broadcast one on each of its workers, for the layers that build their own
+    /// operators.
+    #[track_caller]
+    pub fn into_parts(self) -> (DataStream<'s, A, T>, DataStream<'s, B, T>) {
+        let n = self.main.parallelism();
+        (self.main, self.broadcast.broadcast_to(n, Location::caller()))
+    }
+
+    fn inputs(
+        self,
+        location: &'static Location<'static>,
+        wake: WakeOn,
+    ) -> (OperatorBuilder<'s, T>, Inputs<A, B, T>) {
         let n = self.main.parallelism();
         let (main, broadcast) = (self.main.into_edge(), self.broadcast.broadcast_to(n, location).into_edge());
         let mut op = OperatorBuilder::made_at(&main.place(), "broadcast_process", location);
-        let wake = WakeOn::end(F::WAITS_FOR_END);
         let inputs = (op.input(main, wake), op.input(broadcast, wake));
-        super::run(op, inputs, WithBroadcast { f, broadcast: F::Broadcast::default(), inputs: PhantomData })
+        (op, inputs)
     }
 }
 
@@ -241,8 +315,8 @@ impl<A, B, F: BroadcastProcessFunction<A, B>> Snapshot for WithBroadcast<F, F::B
     }
 
     fn mark(&mut self, to: &mut Written) -> Result<()> {
-        to.copied.put(&self.broadcast)?;
-        self.f.snapshot(&mut to.items)
+        to.copied().put(&self.broadcast)?;
+        self.f.snapshot(to.items())
     }
 
     fn restore(&mut self, from: &Saved<'_>) -> Result<()> {

@@ -6,13 +6,14 @@ use std::rc::Rc;
 
 use crate::checkpoint::{Saved, Snapshot, State, StateReader, StateWriter, Written};
 use crate::clock::{Clock, Epoch};
-use crate::connect::CoProcessFunction;
+use crate::connect::{CoProcessFunction, Inputs};
 use crate::error::Result;
 use crate::hash::Key;
 use crate::keyed::{KeySelector, KeyStates, KeyedStream, StateTtl};
 use crate::operator::{OperatorBuilder, WakeOn};
 use crate::process::{Collector, ForRound, Renewable, keeps_nothing, swap_function};
 use crate::record::Record;
+use crate::side_output::{SideOutputStream, SideOutputs};
 use crate::stream::DataStream;
 
 /// Two keyed streams on their way into one function; see [`KeyedStream::connect`].
@@ -32,6 +33,49 @@ impl<K, A, B, T: Clock> std::fmt::Debug for KeyedConnectedStreams<'_, K, A, B, T
 ///
 /// Every key hears of the end of each stream exactly once: a key that is there when the stream ends, in order
 /// of key; one that comes later, before its first record.
+///
+/// # Examples
+/// Each click with the name of who clicked, whichever comes first:
+/// ```
+/// use waterwheel_engine::{Collector, KeyedCoProcessFunction, Result, RuntimeConfig, execute};
+///
+/// #[derive(Default)]
+/// struct Visitor { name: Option<String>, waiting: Vec<u32> }
+///
+/// struct NameClicks;
+/// impl KeyedCoProcessFunction<u32, (u32, String), (u32, u32)> for NameClicks {
+///     type State = Visitor;
+///     type Out = (String, u32);
+///
+///     fn process1(
+///         &mut self, _id: &u32, visitor: &mut Visitor, (_, name): (u32, String), out: &mut Collector<(String, u32)>,
+///     ) -> Result<()> {
+///         visitor.waiting.drain(..).for_each(|page| out.emit((name.clone(), page)));
+///         visitor.name = Some(name);
+///         Ok(())
+///     }
+///
+///     fn process2(
+///         &mut self, _id: &u32, visitor: &mut Visitor, (_, page): (u32, u32), out: &mut Collector<(String, u32)>,
+///     ) -> Result<()> {
+///         match &visitor.name {
+///             Some(name) => out.emit((name.clone(), page)),
+///             None => visitor.waiting.push(page),
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// let named = execute(RuntimeConfig::threads(2), |env| {
+///     let names = env.from_iter([(7, "ada".to_string())]).key_by(|(id, _)| *id);
+///     let clicks = env.from_iter([(7, 1), (7, 2), (9, 1)]).key_by(|(id, _)| *id);
+///     Ok(names.connect(clicks).process_function(NameClicks).collect())
+/// })?;
+/// let mut named = named.concat();
+/// named.sort();
+/// assert_eq!(named, [("ada".to_string(), 1), ("ada".to_string(), 2)]);
+/// # Ok::<(), waterwheel_engine::Error>(())
+/// ```
 pub trait KeyedCoProcessFunction<K, A, B> {
     /// State of one key; made by `Default` at the key's first record.
     type State: State;
@@ -177,15 +221,47 @@ impl<'s, K: Key, A: Record, B: Record, T: Clock> KeyedConnectedStreams<'s, K, A,
         self,
         f: F,
     ) -> DataStream<'s, F::Out, T> {
+        let (keys, ttl) = (self.keys(), self.ttl());
+        let (op, inputs) = self.inputs(Location::caller(), WakeOn::end(F::WAITS_FOR_END));
+        super::run(op, inputs, KeyedCo::new(f, keys, ttl))
+    }
+
+    /// As [`process_function`](Self::process_function), for the function that `make` returns; it keeps the
+    /// [`SideOutputs`] that `make` gets.
+    #[track_caller]
+    pub fn process_function_with_side_outputs<F: KeyedCoProcessFunction<K, A, B> + 'static>(
+        self,
+        make: impl FnOnce(SideOutputs) -> F,
+    ) -> SideOutputStream<'s, F::Out, T> {
+        let (keys, ttl) = (self.keys(), self.ttl());
+        let (op, inputs) = self.inputs(Location::caller(), WakeOn::end(F::WAITS_FOR_END));
+        super::run_with_side_outputs(op, inputs, |side| KeyedCo::new(make(side), keys, ttl))
+    }
+
+    /// The two streams, for the layers that build their own operators.
+    pub fn into_parts(self) -> (KeyedStream<'s, K, A, T>, KeyedStream<'s, K, B, T>) {
+        (self.first, self.second)
+    }
+
+    fn keys(&self) -> KeysOf<K, A, B> {
+        (Rc::clone(&self.first.key), Rc::clone(&self.second.key))
+    }
+
+    pub(crate) fn ttl(&self) -> Option<StateTtl> {
+        self.first.ttl.clone().or_else(|| self.second.ttl.clone())
+    }
+
+    fn inputs(
+        self,
+        location: &'static Location<'static>,
+        wake: WakeOn,
+    ) -> (OperatorBuilder<'s, T>, Inputs<A, B, T>) {
         let (first, second) = (self.first, self.second);
-        let ttl: Option<StateTtl> = first.ttl.clone().or_else(|| second.ttl.clone());
-        let keys = (Rc::clone(&first.key), Rc::clone(&second.key));
         let n = first.parallelism().max(second.parallelism());
-        let mut op = OperatorBuilder::made_at(&first.edge.place(), "keyed_co_process", Location::caller());
-        let wake = WakeOn::end(F::WAITS_FOR_END);
+        let mut op = OperatorBuilder::made_at(&first.edge.place(), "keyed_co_process", location);
         let inputs = (first.routed_input(&mut op, wake, n), second.routed_input(&mut op, wake, n));
         op.set_parallelism(n);
-        super::run(op, inputs, KeyedCo { f, keys, states: KeyStates::new(ttl), ended: [false; 2] })
+        (op, inputs)
     }
 }
 
@@ -230,6 +306,10 @@ struct KeyedCo<F: KeyedCoProcessFunction<K, A, B>, K, A, B> {
 }
 
 impl<K: Key, A, B, F: KeyedCoProcessFunction<K, A, B>> KeyedCo<F, K, A, B> {
+    fn new(f: F, keys: KeysOf<K, A, B>, ttl: Option<StateTtl>) -> Self {
+        KeyedCo { f, keys, states: KeyStates::new(ttl), ended: [false; 2] }
+    }
+
     /// Runs `handle` on the state of `key`, which hears first of what has ended before it was there.
     fn handle(
         &mut self,
@@ -281,7 +361,7 @@ impl<K: Key, A, B, F: KeyedCoProcessFunction<K, A, B>> Snapshot for KeyedCo<F, K
     }
 
     fn mark(&mut self, to: &mut Written) -> Result<()> {
-        self.f.snapshot(&mut to.items)?;
+        self.f.snapshot(to.items())?;
         self.states.mark();
         Ok(())
     }

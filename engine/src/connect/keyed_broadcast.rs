@@ -6,13 +6,14 @@ use std::rc::Rc;
 
 use crate::checkpoint::{Saved, Snapshot, State, StateReader, StateWriter, Written};
 use crate::clock::{Clock, Epoch};
-use crate::connect::CoProcessFunction;
+use crate::connect::{CoProcessFunction, Inputs};
 use crate::error::Result;
 use crate::hash::Key;
-use crate::keyed::{KeySelector, KeyStates, KeyedStream};
+use crate::keyed::{KeySelector, KeyStates, KeyedStream, StateTtl};
 use crate::operator::{OperatorBuilder, WakeOn};
 use crate::process::{Collector, ForRound, Renewable, keeps_nothing, swap_function};
 use crate::record::Record;
+use crate::side_output::{SideOutputStream, SideOutputs};
 use crate::stream::DataStream;
 
 /// A keyed stream and one that every worker gets, on their way into one function; see
@@ -134,6 +135,26 @@ pub trait KeyedBroadcastProcessFunction<K, A, B> {
 impl<'s, K: Key, A: Record, T: Clock> KeyedStream<'s, K, A, T> {
     /// Brings `other` into the same function on every worker: its records change a broadcast state that the
     /// records of this stream read beside the state of their key.
+    ///
+    /// # Examples
+    /// ```
+    /// # use waterwheel_engine::{execute, RuntimeConfig};
+    /// let counts = execute(RuntimeConfig::threads(2), |env| {
+    ///     let words = env.from_iter(["a", "b", "a"].map(String::from)).key_by(String::clone);
+    ///     let counted = words.connect_broadcast(env.from_iter([10u64])).process(
+    ///         |word, n: &mut u64, offset: &u64, _word, out| {
+    ///             *n += 1;
+    ///             out.emit((word.clone(), *n, *offset));
+    ///         },
+    ///         |offset, x, _out| *offset = x,
+    ///     );
+    ///     Ok(counted.collect())
+    /// })?;
+    /// let counts = counts.concat();
+    /// // What was read before the offset arrived has none.
+    /// assert!(counts.iter().any(|(word, n, offset)| (word.as_str(), *n) == ("a", 2) && [0, 10].contains(offset)));
+    /// # Ok::<(), waterwheel_engine::Error>(())
+    /// ```
     #[must_use]
     pub fn connect_broadcast<B: Record>(
         self,
@@ -160,17 +181,42 @@ impl<'s, K: Key, A: Record, B: Record, T: Clock> KeyedBroadcastConnectedStreams<
         self,
         f: F,
     ) -> DataStream<'s, F::Out, T> {
-        let location = Location::caller();
+        let (key, ttl) = (Rc::clone(&self.main.key), self.main.ttl.clone());
+        let (op, inputs) = self.inputs(Location::caller(), WakeOn::end(F::WAITS_FOR_END));
+        super::run(op, inputs, KeyedWithBroadcast::new(f, key, ttl))
+    }
+
+    /// As [`process_function`](Self::process_function), for the function that `make` returns; it keeps the
+    /// [`SideOutputs`] that `make` gets.
+    #[track_caller]
+    pub fn process_function_with_side_outputs<F: KeyedBroadcastProcessFunction<K, A, B> + 'static>(
+        self,
+        make: impl FnOnce(SideOutputs) -> F,
+    ) -> SideOutputStream<'s, F::Out, T> {
+        let (key, ttl) = (Rc::clone(&self.main.key), self.main.ttl.clone());
+        let (op, inputs) = self.inputs(Location::caller(), WakeOn::end(F::WAITS_FOR_END));
+        super::run_with_side_outputs(op, inputs, |side| KeyedWithBroadcast::new(make(side), key, ttl))
+    }
+
+    /// The main stream, and a copy of the broadcast one on each of its workers, for the layers that build their own
+    /// operators.
+    #[track_caller]
+    pub fn into_parts(self) -> (KeyedStream<'s, K, A, T>, DataStream<'s, B, T>) {
+        let n = self.main.parallelism();
+        (self.main, self.broadcast.broadcast_to(n, Location::caller()))
+    }
+
+    fn inputs(
+        self,
+        location: &'static Location<'static>,
+        wake: WakeOn,
+    ) -> (OperatorBuilder<'s, T>, Inputs<A, B, T>) {
         let n = self.main.parallelism();
         let broadcast = self.broadcast.broadcast_to(n, location).into_edge();
-        let key = Rc::clone(&self.main.key);
-        let states = KeyStates::new(self.main.ttl.clone());
         let mut op = OperatorBuilder::made_at(&broadcast.place(), "keyed_broadcast_process", location);
-        let wake = WakeOn::end(F::WAITS_FOR_END);
         let inputs = (self.main.routed_input(&mut op, wake, n), op.input(broadcast, wake));
         op.set_parallelism(n);
-        let broadcast = F::Broadcast::default();
-        super::run(op, inputs, KeyedWithBroadcast { f, key, states, broadcast, broadcast_ended: false })
+        (op, inputs)
     }
 }
 
@@ -221,6 +267,13 @@ struct KeyedWithBroadcast<F: KeyedBroadcastProcessFunction<K, A, B>, K, A, B> {
     broadcast_ended: bool,
 }
 
+impl<K: Key, A, B, F: KeyedBroadcastProcessFunction<K, A, B>> KeyedWithBroadcast<F, K, A, B> {
+    fn new(f: F, key: Rc<dyn KeySelector<A, K>>, ttl: Option<StateTtl>) -> Self {
+        let (states, broadcast) = (KeyStates::new(ttl), F::Broadcast::default());
+        KeyedWithBroadcast { f, key, states, broadcast, broadcast_ended: false }
+    }
+}
+
 impl<K: Key, A, B, F> CoProcessFunction<A, B> for KeyedWithBroadcast<F, K, A, B>
 where
     F: KeyedBroadcastProcessFunction<K, A, B>,
@@ -261,8 +314,8 @@ impl<K: Key, A, B, F: KeyedBroadcastProcessFunction<K, A, B>> Snapshot for Keyed
     }
 
     fn mark(&mut self, to: &mut Written) -> Result<()> {
-        to.copied.put(&self.broadcast)?;
-        self.f.snapshot(&mut to.items)?;
+        to.copied().put(&self.broadcast)?;
+        self.f.snapshot(to.items())?;
         self.states.mark();
         Ok(())
     }

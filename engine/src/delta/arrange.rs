@@ -43,6 +43,20 @@ impl<K: Key, V: Key, T: DeltaClock> std::fmt::Debug for Arrangement<'_, K, V, T>
 }
 
 impl<'s, K: Key, V: Key, T: DeltaClock> Arrangement<'s, K, V, T> {
+    /// Names the arrangement, for errors.
+    #[must_use]
+    pub fn name(self, name: &str) -> Self {
+        self.context.origin.rename(name);
+        self
+    }
+
+    /// Gives the arrangement a stable identity; see [`DataStream::uid`](crate::DataStream::uid).
+    #[must_use]
+    pub fn uid(self, uid: &str) -> Self {
+        self.context.origin.set_uid(uid);
+        self
+    }
+
     /// The pairs.
     pub fn into_collection(self) -> Collection<'s, (K, V), T> {
         let pairs = self.arranged.as_collection(|key: &K, value: &V| (key.clone(), value.clone()));

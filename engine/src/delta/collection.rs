@@ -59,8 +59,7 @@ impl<T: DeltaClock> std::fmt::Debug for Context<'_, T> {
 impl<'s, T: DeltaClock> Context<'s, T> {
     /// The context of what a new operator `name` makes of this.
     pub(crate) fn after(&self, name: &str, location: &'static Location<'static>) -> Self {
-        let run = self.place.run();
-        let origin = Origin::new(name, location, self.place.worker_index(), run);
+        let origin = Origin::new(&self.place, name, location);
         Context { origin, ..self.clone() }
     }
 
@@ -132,6 +131,14 @@ impl<'s, D: 'static, T: DeltaClock> Collection<'s, D, T> {
     #[must_use]
     pub fn name(self, name: &str) -> Self {
         self.context.origin.rename(name);
+        self
+    }
+
+    /// Gives the operator that made this collection a stable identity; see
+    /// [`DataStream::uid`](crate::DataStream::uid).
+    #[must_use]
+    pub fn uid(self, uid: &str) -> Self {
+        self.context.origin.set_uid(uid);
         self
     }
 

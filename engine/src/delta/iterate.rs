@@ -99,6 +99,7 @@ impl<'i, 's, T: DeltaClock> IterateScope<'i, 's, T> {
     ) -> O {
         let location = Location::caller();
         around.scope().scoped::<InLoop<T>, _, _>(name, |inner| {
+            around.run().note_loop(&inner.addr(), name);
             let inner = Place::new(inner, around.run());
             body(&IterateScope { inner, outer: around.clone(), location, entered: RefCell::default() })
         })
@@ -175,8 +176,8 @@ impl<'i, 's, T: DeltaClock> IterateScope<'i, 's, T> {
         let id = flow::loop_id(self.inner.scope().worker().new_identifier());
         let step = Product::new(Default::default(), 1);
         let (variable, fed_back) = VecVariable::new(self.inner.scope(), step);
-        let (place, worker) = (self.inner.clone(), self.inner.worker_index());
-        let origin = Origin::new("variable", self.location, worker, place.run());
+        let place = self.inner.clone();
+        let origin = Origin::new(&place, "variable", self.location);
         let lineage = Lineage::new([id].into());
         let context = Context { place, origin, lineage, clocks: Clocks::new(), settles: false };
         let value = Collection::new(fed_back.inner, context);

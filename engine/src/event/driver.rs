@@ -10,6 +10,8 @@ use crate::event::spans::Renewed;
 use crate::event::stream::Timed;
 use crate::operator::{Activation, Frontiers, Input, OperatorBuilder, Output};
 use crate::process::{Collector, ForRound, Renewable};
+use crate::record_count::Counter;
+use crate::runtime::state::RunState;
 
 /// An edge of records with timestamps.
 pub(crate) type EventEdge<'s, D, T> = Edge<'s, Vec<Timed<D>>, EventClock<T>>;
@@ -96,13 +98,14 @@ pub(crate) fn run<'s, D: 'static, T: Clock, L: EventLogic<D>>(
         }
     });
     let ticks = op.input_event_ticks();
+    let late_count = Counter::new(RunState::late_records, op.origin(), op.id());
     let (results, results_edge) = op.output();
     let (late, late_edge) = op.output();
     op.build(move |promises, activation| {
         // Late records are sent while their batch is handled; only results may come later.
         let rounds = Rounds::new(ticks, promises.into_iter().next());
         let (logic, out) = (Renewed::new(logic, spans), EventOut::new());
-        let mut driver = Driver { input, results, late, rounds, logic, out, activation };
+        let mut driver = Driver { input, results, late, late_count, rounds, logic, out, activation };
         move |frontiers| driver.run(frontiers)
     });
     (results_edge, late_edge)
@@ -112,6 +115,7 @@ struct Driver<D: 'static, T: Clock, L: EventLogic<D>> {
     input: Input<Vec<Timed<D>>, EventClock<T>>,
     results: Output<Vec<Timed<L::Out>>, EventClock<T>>,
     late: Output<Vec<Timed<D>>, EventClock<T>>,
+    late_count: Counter,
     /// The promise of each is for results: what fires when a time passes is sent with it.
     rounds: Rounds<T, L::Pending>,
     logic: Renewed<T, L>,
@@ -153,7 +157,7 @@ impl<D: 'static, T: Clock, L: EventLogic<D>> Driver<D, T, L> {
     }
 
     fn read(&mut self) -> Result<()> {
-        let Driver { input, results, late, rounds, logic, out, .. } = self;
+        let Driver { input, results, late, late_count, rounds, logic, out, .. } = self;
         input.try_for_each(|token, batch| {
             let open = rounds.of_batch(&token);
             logic.at(&token.time().outer, |logic| {
@@ -161,7 +165,10 @@ impl<D: 'static, T: Clock, L: EventLogic<D>> Driver<D, T, L> {
                 logic.on_batch(&mut open.state, batch, open.watermark, out, full)
             })?;
             out.results.send(&token, results);
-            out.late.send(&token, late);
+            if !out.late.is_empty() {
+                late_count.add(out.late.batch().len() as u64);
+                out.late.send(&token, late);
+            }
             Ok(())
         })
     }

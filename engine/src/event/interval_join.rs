@@ -11,8 +11,8 @@ use crate::clock::{Clock, Epoch, EventTime};
 use crate::error::{Error, Result};
 use crate::event::driver::{EventLogic, EventOut};
 use crate::event::keyed::KeyedEventStream;
-use crate::event::stream::{EventStream, Timed};
-use crate::event::window_join::Side;
+use crate::event::stream::Timed;
+use crate::event::window_join::{JoinedResults, Side};
 use crate::hash::Key;
 use crate::process::{Collector, ForRound, Renewable};
 use crate::record::Record;
@@ -31,17 +31,6 @@ impl<K, L, R, T: Clock> std::fmt::Debug for IntervalJoin<'_, K, L, R, T> {
     }
 }
 
-/// The outputs of an interval join. Dropping one costs nothing.
-#[derive(Debug)]
-pub struct IntervalJoined<'s, O, L, R, T: Clock = Epoch> {
-    /// A result per pair, with the later timestamp of the two.
-    pub results: EventStream<'s, O, T>,
-    /// Left records that came behind the watermark, and were not joined.
-    pub late_left: EventStream<'s, L, T>,
-    /// Right records that came behind the watermark.
-    pub late_right: EventStream<'s, R, T>,
-}
-
 impl<'s, K: Key, L: Record, R: Record, T: Clock> IntervalJoin<'s, K, L, R, T> {
     pub(crate) fn new(sides: KeyedEventStream<'s, K, Side<L, R>, T>, lower: i64, upper: i64) -> Result<Self> {
         if lower > upper {
@@ -54,20 +43,12 @@ impl<'s, K: Key, L: Record, R: Record, T: Clock> IntervalJoin<'s, K, L, R, T> {
 
     /// Calls `f` with every pair of a left and a right record of the same key that are near enough.
     #[track_caller]
-    pub fn apply<O: 'static>(self, f: impl FnMut(&L, &R) -> O + 'static) -> IntervalJoined<'s, O, L, R, T> {
+    pub fn apply<O: 'static>(self, f: impl FnMut(&L, &R) -> O + 'static) -> JoinedResults<'s, O, L, R, T> {
         let IntervalJoin { sides, lower, upper } = self;
         let key = Rc::clone(&sides.key);
         let logic = Intervals { key, f, lower, upper, of: PhantomData };
         let joined = sides.run("interval_join", Location::caller(), logic);
-        let late_left = joined.late.clone().flat_map(|side| match side {
-            Side::Left(left) => Some(left),
-            Side::Right(_) => None,
-        });
-        let late_right = joined.late.flat_map(|side| match side {
-            Side::Left(_) => None,
-            Side::Right(right) => Some(right),
-        });
-        IntervalJoined { results: joined.results, late_left, late_right }
+        JoinedResults::of(joined)
     }
 }
 

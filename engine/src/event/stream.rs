@@ -76,14 +76,25 @@ impl<'s, D: 'static, T: Clock> EventStream<'s, D, T> {
         (self.inner.into_edge(), self.around)
     }
 
+    /// The stream in its scope, and where that is.
+    pub(crate) fn into_inner(self) -> (DataStream<'s, Timed<D>, EventClock<T>>, Place<'s, T>) {
+        (self.inner, self.around)
+    }
+
+    pub(crate) fn of(inner: DataStream<'s, Timed<D>, EventClock<T>>, around: Place<'s, T>) -> Self {
+        EventStream { inner, around }
+    }
+
     /// The records without their timestamps: back to a plain stream.
     #[must_use]
+    #[track_caller]
     pub fn into_stream(self) -> DataStream<'s, D, T> {
         self.into_timed_stream().map(|timed| timed.value)
     }
 
     /// The records with their timestamps, as a plain stream.
     #[must_use]
+    #[track_caller]
     pub fn into_timed_stream(self) -> DataStream<'s, Timed<D>, T> {
         DataStream::from_edge(self.around.leave_event_time(self.inner.into_edge()))
     }
@@ -134,26 +145,9 @@ impl<'s, D: 'static, T: Clock> EventStream<'s, D, T> {
 
     /// All records of both streams. The watermark is the lower of theirs.
     #[must_use]
+    #[track_caller]
     pub fn union(self, other: Self) -> Self {
         EventStream { inner: self.inner.union(other.inner), around: self.around }
-    }
-
-    /// Spreads the records evenly over all workers, in turn.
-    #[track_caller]
-    pub fn rebalance(self) -> Self
-    where
-        D: Record,
-    {
-        EventStream { inner: self.inner.rebalance(), around: self.around }
-    }
-
-    /// Gives every worker a copy of each record.
-    #[track_caller]
-    pub fn broadcast(self) -> Self
-    where
-        D: Record,
-    {
-        EventStream { inner: self.inner.broadcast(), around: self.around }
     }
 
     /// Partitions the stream by key: all records of one key are handled by the worker that owns the key.

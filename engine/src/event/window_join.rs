@@ -25,6 +25,32 @@ pub(crate) enum Side<L, R> {
     Right(R),
 }
 
+/// The outputs of a join. Dropping one costs nothing.
+#[derive(Debug)]
+pub struct JoinedResults<'s, O, L, R, T: Clock = Epoch> {
+    /// The results. A pair that is near in time has the later timestamp of the two; what a window came to, that of the
+    /// window's last millisecond.
+    pub results: EventStream<'s, O, T>,
+    /// Left records that came too late to be joined: behind the watermark, or when all of their windows were gone.
+    pub late_left: EventStream<'s, L, T>,
+    /// Right records that came too late to be joined.
+    pub late_right: EventStream<'s, R, T>,
+}
+
+impl<'s, O, L: Record, R: Record, T: Clock> JoinedResults<'s, O, L, R, T> {
+    pub(crate) fn of(joined: WindowedResults<'s, O, Side<L, R>, T>) -> Self {
+        let late_left = joined.late.clone().flat_map(|side| match side {
+            Side::Left(left) => Some(left),
+            Side::Right(_) => None,
+        });
+        let late_right = joined.late.flat_map(|side| match side {
+            Side::Left(_) => None,
+            Side::Right(right) => Some(right),
+        });
+        JoinedResults { results: joined.results, late_left, late_right }
+    }
+}
+
 /// Two streams with event time, partitioned by the same key; see [`KeyedEventStream::join`].
 pub struct JoinedStreams<'s, K, L, R, T: Clock = Epoch> {
     sides: KeyedEventStream<'s, K, Side<L, R>, T>,
@@ -39,6 +65,7 @@ impl<K, L, R, T: Clock> std::fmt::Debug for JoinedStreams<'_, K, L, R, T> {
 impl<'s, K: Key, L: Record, T: Clock> KeyedEventStream<'s, K, L, T> {
     /// Puts this stream beside another with the same type of key, to join records of equal key by
     /// [`window`](JoinedStreams::window) or [`between`](JoinedStreams::between) times.
+    #[track_caller]
     pub fn join<R: Record>(self, other: KeyedEventStream<'s, K, R, T>) -> JoinedStreams<'s, K, L, R, T> {
         let (left_key, right_key) = (self.key, other.key);
         let sides = self.stream.map(Side::Left).union(other.stream.map(Side::Right));
@@ -92,14 +119,17 @@ impl<'s, K: Key, L: Record, R: Record, T: Clock> WindowJoin<'s, K, L, R, T> {
 
     /// Calls `f` with every pair of a left and a right record of the same key and window.
     #[track_caller]
-    pub fn apply<O: 'static>(self, mut f: impl FnMut(&L, &R) -> O + 'static) -> EventStream<'s, O, T> {
+    pub fn apply<O: 'static>(
+        self,
+        mut f: impl FnMut(&L, &R) -> O + 'static,
+    ) -> JoinedResults<'s, O, L, R, T> {
         let pairs = move |_: &K, _: TimeWindow, left: &[L], right: &[R], out: &mut Collector<O>| {
             for left in left {
                 right.iter().for_each(|right| out.emit(f(left, right)));
             }
         };
         let function = CoGrouped { f: pairs, collector: Collector::default(), of: PhantomData };
-        self.windowed.run("window_join", Location::caller(), function).results
+        JoinedResults::of(self.windowed.run("window_join", Location::caller(), function))
     }
 
     /// Calls `f` once per key and window with the records of both sides, of which one may be empty.
@@ -107,11 +137,9 @@ impl<'s, K: Key, L: Record, R: Record, T: Clock> WindowJoin<'s, K, L, R, T> {
     pub fn co_group<O: 'static>(
         self,
         f: impl FnMut(&K, TimeWindow, &[L], &[R], &mut Collector<O>) + 'static,
-    ) -> EventStream<'s, O, T> {
+    ) -> JoinedResults<'s, O, L, R, T> {
         let function = CoGrouped { f, collector: Collector::default(), of: PhantomData };
-        let results: WindowedResults<'s, O, _, T> =
-            self.windowed.run("co_group", Location::caller(), function);
-        results.results
+        JoinedResults::of(self.windowed.run("co_group", Location::caller(), function))
     }
 }
 

@@ -24,7 +24,7 @@ const REMEMBERED: usize = 64;
 /// execute(RuntimeConfig::threads(2).loop_state(loops.clone()), |env| {
 ///     let start = env.from_iter([8u64, 3]);
 ///     env.place().nested::<Round, _>("halve", |inner, _outer| {
-///         let (open, fed_back) = inner.feedback("halve");
+///         let (open, fed_back) = inner.feedback(std::panic::Location::caller());
 ///         let all = DataStream::from_edge(inner.enter(start.into_edge()));
 ///         let halved = all.union(DataStream::from_edge(fed_back)).filter(|x| x % 2 == 0).map(|x| x / 2);
 ///         open.close(halved.into_edge());
@@ -45,7 +45,7 @@ pub struct LoopState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LoopFlow {
-    /// Name of the loop.
+    /// Path of the loop: the names of the loops around it, from the outermost, and its own, with slashes between them.
     pub name: String,
     /// The last round that a record was fed back into here; 0 before the first one.
     pub round: Round,

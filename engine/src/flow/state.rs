@@ -36,7 +36,7 @@ pub struct FlowState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ExchangeFlow {
-    /// Name of the operator that reads from it; of a feedback edge, that of the loop.
+    /// Path of the operator that reads from it, as in errors; of a feedback edge, that of the loop.
     pub operator: String,
     /// Records that have been sent into it and not yet read out of it.
     pub in_flight: u64,

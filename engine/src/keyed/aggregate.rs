@@ -9,7 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::clock::{Clock, Epoch};
 use crate::error::Result;
 use crate::hash::Key;
-use crate::keyed::{KeyedProcessFunction, KeyedStream};
+use crate::keyed::{KeyedContext, KeyedProcessFunction, KeyedStream};
 use crate::process::{Collector, ForRound};
 use crate::record::Record;
 use crate::stream::DataStream;
@@ -116,10 +116,21 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedAtEnd<'s, K, D, T> {
 }
 
 macro_rules! aggregates {
-    ($stream:ident, $when:literal) => {
+    ($stream:ident, $at_end:literal, $when:literal) => {
         impl<'s, K: Key, D: Record, T: Clock> $stream<'s, K, D, T> {
             /// Combines the records of each key, in order of arrival, into one of the same type.
             #[doc = $when]
+            ///
+            /// # Examples
+            /// ```
+            /// # use waterwheel_engine::{execute, RuntimeConfig};
+            /// let found = execute(RuntimeConfig::threads(2), |env| {
+            ///     let sales = env.from_iter([(1u32, 2u64), (2, 1), (1, 3)]).key_by(|(customer, _)| *customer);
+            #[doc = concat!("    Ok(sales", $at_end, ".reduce(|a, b| (a.0, a.1.max(b.1))).collect())")]
+            /// })?;
+            /// assert!(found.concat().contains(&(1, 3)));
+            /// # Ok::<(), waterwheel_engine::Error>(())
+            /// ```
             #[track_caller]
             pub fn reduce(self, f: impl Fn(D, D) -> D + 'static) -> DataStream<'s, D, T> {
                 let step = move |so_far, record| match so_far {
@@ -131,6 +142,17 @@ macro_rules! aggregates {
 
             /// Adds each record to a value that starts as `init` for every key.
             #[doc = $when]
+            ///
+            /// # Examples
+            /// ```
+            /// # use waterwheel_engine::{execute, RuntimeConfig};
+            /// let found = execute(RuntimeConfig::threads(2), |env| {
+            ///     let sales = env.from_iter([(1u32, 2u64), (2, 1), (1, 3)]).key_by(|(customer, _)| *customer);
+            #[doc = concat!("    Ok(sales", $at_end, ".fold(String::new(), |all, (_, n)| all + &n.to_string()).collect())")]
+            /// })?;
+            /// assert!(found.concat().contains(&(1, "23".to_string())));
+            /// # Ok::<(), waterwheel_engine::Error>(())
+            /// ```
             #[track_caller]
             pub fn fold<A: Record>(
                 self,
@@ -159,6 +181,17 @@ macro_rules! aggregates {
             /// The sum of a value of each record, with the key. As `+` adds: integers of the result's type
             /// must not overflow.
             #[doc = $when]
+            ///
+            /// # Examples
+            /// ```
+            /// # use waterwheel_engine::{execute, RuntimeConfig};
+            /// let found = execute(RuntimeConfig::threads(2), |env| {
+            ///     let sales = env.from_iter([(1u32, 2u64), (2, 1), (1, 3)]).key_by(|(customer, _)| *customer);
+            #[doc = concat!("    Ok(sales", $at_end, ".sum(|(_, n)| *n).collect())")]
+            /// })?;
+            /// assert!(found.concat().contains(&(1, 5)));
+            /// # Ok::<(), waterwheel_engine::Error>(())
+            /// ```
             #[track_caller]
             pub fn sum<V: Record + Add<Output = V>>(
                 self,
@@ -219,6 +252,17 @@ macro_rules! aggregates {
 
             /// The number of records, with the key.
             #[doc = $when]
+            ///
+            /// # Examples
+            /// ```
+            /// # use waterwheel_engine::{execute, RuntimeConfig};
+            /// let found = execute(RuntimeConfig::threads(2), |env| {
+            ///     let sales = env.from_iter([(1u32, 2u64), (2, 1), (1, 3)]).key_by(|(customer, _)| *customer);
+            #[doc = concat!("    Ok(sales", $at_end, ".count().collect())")]
+            /// })?;
+            /// assert!(found.concat().contains(&(1, 2)));
+            /// # Ok::<(), waterwheel_engine::Error>(())
+            /// ```
             #[track_caller]
             pub fn count(self) -> DataStream<'s, (K, u64), T> {
                 let step = |so_far: Option<u64>, _record| so_far.unwrap_or(0) + 1;
@@ -227,8 +271,8 @@ macro_rules! aggregates {
         }
     };
 }
-aggregates! { KeyedStream, "\n\nThe result so far comes out for every record." }
-aggregates! { KeyedAtEnd, "\n\nThe result comes out once per key, when the input has ended." }
+aggregates! { KeyedStream, "", "\n\nThe result so far comes out for every record." }
+aggregates! { KeyedAtEnd, ".at_end()", "\n\nThe result comes out once per key, when the input has ended." }
 
 /// The one of the two with the better value; the first if they are equal. A value that is not comparable even
 /// with itself gives way.
@@ -266,7 +310,14 @@ where
     type Out = E;
     const WAITS_FOR_END: bool = AT_END;
 
-    fn process(&mut self, key: &K, state: &mut Option<A>, record: D, out: &mut Collector<E>) -> Result<()> {
+    fn process(
+        &mut self,
+        key: &K,
+        state: &mut Option<A>,
+        record: D,
+        _context: &mut KeyedContext,
+        out: &mut Collector<E>,
+    ) -> Result<()> {
         let grown = (self.step)(state.take(), record);
         let so_far = state.insert(grown);
         if !AT_END {

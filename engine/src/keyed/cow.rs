@@ -104,6 +104,12 @@ impl<K: Key, S> CowTable<K, S> {
         Ok(true)
     }
 
+    /// Number of keys.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.live.len() + self.aside.as_ref().map_or(0, |aside| aside.table.len())
+    }
+
     /// All keys and their states, in no order. What is not written yet of a copy is encoded first.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut S)> {
         self.bring_all_back();

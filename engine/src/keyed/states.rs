@@ -57,6 +57,9 @@ impl std::fmt::Debug for StateTtl {
     }
 }
 
+/// Their kind in checkpoints.
+const STATES: &str = "states";
+
 /// The states of one worker's keys.
 pub(crate) enum KeyStates<K, S> {
     /// Kept to the end.
@@ -138,14 +141,14 @@ impl<K: Key, S: State> KeyStates<K, S> {
     /// Writes some of what was marked; whether there is more.
     pub(crate) fn sweep(&mut self, to: &mut Written) -> Result<bool> {
         match self {
-            KeyStates::Lasting(states) => states.sweep(&mut to.entries),
-            KeyStates::Expiring(states) => states.entries.sweep(&mut to.entries),
+            KeyStates::Lasting(states) => states.sweep(to.entries(STATES)),
+            KeyStates::Expiring(states) => states.entries.sweep(to.entries(STATES)),
         }
     }
 
     /// Takes over the states of this worker's key groups. Time in which the job did not run does not count.
     pub(crate) fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
-        from.entries(|mut entries| {
+        from.entries(STATES, |mut entries| {
             while let Some((key, age, state)) = entries.next_item::<(K, Duration, S)>()? {
                 match self {
                     KeyStates::Lasting(states) => *states.state_or(&key, S::default).1 = state,
@@ -280,7 +283,7 @@ mod tests {
         let mut written = Written::default();
         states.mark();
         assert!(!states.sweep(&mut written).unwrap());
-        let entries = Vec::from_iter(written.entries.take(0));
+        let entries = Vec::from_iter(written.entries(STATES).take(0));
         assert_eq!(entries, [(key_group(&7u64) as u32, vec![4, 0, 0, 0, 7, 0, 0, 9])]);
     }
 
@@ -298,7 +301,7 @@ mod tests {
         // Touched after the mark: written as it was.
         states.with(&2, |state, _| *state = 3);
         while states.sweep(&mut written).unwrap() {}
-        let entries = Vec::from_iter(written.entries.take(0));
+        let entries = Vec::from_iter(written.entries(STATES).take(0));
         assert_eq!(entries, [(key_group(&2u64) as u32, vec![4, 0, 0, 0, 2, 3, 0, 2])]);
     }
 

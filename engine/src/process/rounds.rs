@@ -89,6 +89,11 @@ impl<T: Clock, S> Spans<T, S> {
         })
     }
 
+    /// The spans that are open, in order.
+    pub(crate) fn open_spans(&mut self) -> impl Iterator<Item = (&[Promise<T>], &mut S)> {
+        self.open.values_mut().map(|(promises, state)| (&promises[..], state))
+    }
+
     /// The state of the batch at hand.
     pub(crate) fn state_of(
         &mut self,

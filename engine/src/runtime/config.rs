@@ -10,8 +10,10 @@ use std::time::Duration;
 
 pub use size::ByteSize;
 
+use crate::bad_record::BadRecordState;
 use crate::checkpoint::CheckpointConfig;
 use crate::error::{Error, Result};
+use crate::event::LateRecordState;
 use crate::feedback::LoopState;
 use crate::flow::FlowState;
 use crate::runtime::handshake::{MAX_JOB_NAME_BYTES, MAX_VERSION_BYTES, Terms};
@@ -70,6 +72,8 @@ pub struct RuntimeConfig {
     pub(crate) loop_state: Option<LoopState>,
     pub(crate) cache_memory_bytes: u64,
     pub(crate) cache_dir: Option<PathBuf>,
+    pub(crate) bad_record_state: BadRecordState,
+    pub(crate) late_record_state: LateRecordState,
     pub(crate) checkpoints: Option<CheckpointConfig>,
 }
 
@@ -99,6 +103,8 @@ impl Default for RuntimeConfig {
             loop_state: None,
             cache_memory_bytes: RuntimeConfig::DEFAULT_CACHE_MEMORY_BYTES,
             cache_dir: None,
+            bad_record_state: BadRecordState::default(),
+            late_record_state: LateRecordState::default(),
             checkpoints: None,
         }
     }
@@ -246,9 +252,28 @@ impl RuntimeConfig {
     ///
     /// Sources read in turns, so there may be a few thousand records more for each worker. Below a few
     /// thousand records the job works in small steps, and slower.
+    ///
+    /// Records are counted, not their bytes: an exchange may hold this many times the size of a record. The default
+    /// is a few megabytes of numbers, but 256 GB of records of one megabyte. For large records, divide the memory that
+    /// one exchange may take by the size of a record: 1,024 for records of one megabyte in one gigabyte. Every exchange
+    /// and feedback edge of the job has this limit for itself; [`FlowState`] shows what is in flight on each.
     #[must_use]
     pub fn max_in_flight_records(mut self, records: usize) -> Self {
         self.max_in_flight_records = records;
+        self
+    }
+
+    /// Shows the number of bad records of each operator to `state`. Default: nobody looks.
+    #[must_use]
+    pub fn bad_record_state(mut self, state: BadRecordState) -> Self {
+        self.bad_record_state = state;
+        self
+    }
+
+    /// Sets where to show how many records came too late at operators with event time.
+    #[must_use]
+    pub fn late_record_state(mut self, state: LateRecordState) -> Self {
+        self.late_record_state = state;
         self
     }
 

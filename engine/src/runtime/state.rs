@@ -1,6 +1,7 @@
 //! What all worker threads of one process share while a job runs: the first failure, the threads to wake,
 //! the gates of the sources, and the links to the other processes.
 
+use std::collections::BTreeMap;
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -16,6 +17,7 @@ use crate::event::{Board, Part};
 use crate::feedback::LoopGauges;
 use crate::flow::{Gate, Ledger};
 use crate::machine;
+use crate::record_count::RecordCounts;
 use crate::runtime::graph::{Agreement, Graph};
 use crate::runtime::link::{Links, Notice, PeerName};
 
@@ -37,7 +39,11 @@ pub(crate) struct RunState {
     agreement: Agreement,
     loop_gauges: Mutex<Option<Arc<LoopGauges>>>,
     cache_space: Arc<CacheSpace>,
+    bad_records: Arc<RecordCounts>,
+    late_records: Arc<RecordCounts>,
     checkpoints: OnceLock<Arc<Checkpoints>>,
+    /// Names of loops by their address in the graph, which is the same on every worker.
+    loops: Mutex<BTreeMap<Vec<usize>, String>>,
 }
 
 /// Locks even when another thread panicked: every critical section here leaves its data whole.
@@ -63,6 +69,16 @@ impl RunState {
     /// What is in flight on the exchanges.
     pub(crate) fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
+    }
+
+    /// How many bad records there were.
+    pub(crate) fn bad_records(&self) -> &Arc<RecordCounts> {
+        &self.bad_records
+    }
+
+    /// How many records came too late at operators with event time.
+    pub(crate) fn late_records(&self) -> &Arc<RecordCounts> {
+        &self.late_records
     }
 
     /// Tells the other processes how many records this one has sent into an exchange more than it has read.
@@ -180,6 +196,17 @@ impl RunState {
     /// Where loops note their rounds, if anybody wants to know.
     pub(crate) fn loop_gauges(&self) -> Option<Arc<LoopGauges>> {
         lock(&self.loop_gauges).clone()
+    }
+
+    /// Notes that the scope at `address` is the body of a loop.
+    pub(crate) fn note_loop(&self, address: &[usize], name: &str) {
+        lock(&self.loops).insert(address.to_vec(), name.to_string());
+    }
+
+    /// Names of the loops around the scope at `address`, from the outermost; its own is the last.
+    pub(crate) fn loops_around(&self, address: &[usize]) -> Vec<String> {
+        let loops = lock(&self.loops);
+        (1..=address.len()).filter_map(|depth| loops.get(&address[..depth]).cloned()).collect()
     }
 
     /// Sets the checkpoints of the run, before anything else can happen.

@@ -8,6 +8,24 @@ use crate::runtime::state::{RunState, lock};
 /// Stops runs from another thread, for example on Ctrl-C.
 ///
 /// Clones stop the same runs. A run that starts after the stop ends at once.
+///
+/// # Examples
+/// A run that would never end, stopped by its own tenth record:
+/// ```
+/// use waterwheel_engine::{ErrorKind, RuntimeConfig, StopHandle, execute};
+///
+/// let stop = StopHandle::new();
+/// let inside = stop.clone();
+/// let done = execute(RuntimeConfig::threads(2).stop_handle(stop), move |env| {
+///     let inside = inside.clone();
+///     env.from_iter(0u64..).sink(move |x| {
+///         if x == 10 { inside.stop() }
+///         Ok(())
+///     });
+///     Ok(())
+/// });
+/// assert_eq!(done.unwrap_err().kind(), ErrorKind::Interrupted);
+/// ```
 #[derive(Clone, Default)]
 pub struct StopHandle {
     shared: Arc<Mutex<StopState>>,

@@ -14,6 +14,7 @@ use std::rc::Rc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::bad_record::{BadRecordPolicy, Judge};
 use crate::edge::Edge;
 use crate::env::Env;
 use crate::error::{Error, Result};
@@ -23,7 +24,7 @@ use crate::source::csv::file::CsvFile;
 use crate::source::csv::part::{CsvSource, Share};
 use crate::stream::DataStream;
 
-pub use options::{BadRecordPolicy, CsvOptions, Delimiter, Header};
+pub use options::{CsvOptions, Delimiter, Header};
 
 /// A record of a CSV file, and where it was.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -63,7 +64,7 @@ pub type CsvStreams<'s, R> = (DataStream<'s, CsvRecord<R>>, DataStream<'s, BadRe
 
 impl<'s> Env<'s> {
     /// The records of CSV files, and those that could not be read, which is none unless `options` say
-    /// [`BadRecordPolicy::Skip`].
+    /// [`BadRecordPolicy::DeadLetter`].
     ///
     /// All workers read each file, every one a range of its bytes, so every process needs the files under the
     /// same paths, and they must not change during the run. Records, row and line numbers do not depend on
@@ -102,7 +103,7 @@ impl<'s> Env<'s> {
     /// std::fs::write(&path, "user,movie,rating\n1,10,4.5\n2,10,?\n2,11,3\n")?;
     ///
     /// let workers = execute(RuntimeConfig::threads(2), move |env| {
-    ///     let options = CsvOptions::default().on_bad_record(BadRecordPolicy::Skip);
+    ///     let options = CsvOptions::default().on_bad_record(BadRecordPolicy::DeadLetter);
     ///     let (ratings, bad) = env.read_csv::<Rating>([&path], options)?;
     ///     let ratings = ratings.map(|record| (record.line, record.value.item, record.value.rating));
     ///     Ok((ratings.collect(), bad.map(|bad| (bad.line, bad.message)).collect()))
@@ -133,7 +134,8 @@ impl<'s> Env<'s> {
         let on_bad_record = options.on_bad_record;
         let open = move |split| Ok(CsvSource::new(Rc::clone(&files), Share { split, on_bad_record }));
         let location = Location::caller();
-        Ok(divide(self.source_of("read_csv", location, Splits::AtFirst(self.workers()), open), location))
+        let rows = self.source_of("read_csv", location, Splits::AtFirst(self.workers()), open);
+        Ok(divide(rows, location, on_bad_record))
     }
 }
 
@@ -141,10 +143,12 @@ impl<'s> Env<'s> {
 fn divide<'s, R: 'static>(
     rows: DataStream<'s, Row<R>>,
     location: &'static Location<'static>,
+    policy: BadRecordPolicy,
 ) -> CsvStreams<'s, R> {
     let rows = rows.into_edge();
     let origin = Rc::clone(&rows.origin);
     let mut op = OperatorBuilder::made_at(&rows.place(), "read_csv", location);
+    let judge = Judge::new(policy, Rc::clone(&origin), op.id());
     let mut input = op.input(rows, WakeOn::Records);
     let (mut good_out, good_edge) = op.output();
     let (mut bad_out, bad_edge) = op.output();
@@ -157,7 +161,12 @@ fn divide<'s, R: 'static>(
                 for row in batch.drain(..) {
                     match row {
                         Ok(record) => good.push(record),
-                        Err(record) => bad.push(*record),
+                        Err(record) => {
+                            judge.count();
+                            if policy == BadRecordPolicy::DeadLetter {
+                                bad.push(*record);
+                            }
+                        }
                     }
                 }
                 good_out.send(&token, [&mut good]);

@@ -201,7 +201,7 @@ impl<S: Source, F: Fn(Split) -> Result<S>> SplitReader<S, F> {
 
     /// Writes where each split of this worker is; all that was read has been sent.
     fn write_whereabouts(&self, to: &mut Written) -> Result<()> {
-        let mut put = |split: usize, at: Whereabouts| to.items.put(&(self.n_splits, split, at));
+        let mut put = |split: usize, at: Whereabouts| to.pooled().put(&(self.n_splits, split, at));
         self.ended.iter().try_for_each(|split| put(*split, Whereabouts::Ended))?;
         for (split, source) in &self.current {
             put(split.number, source.position()?.map_or(Whereabouts::Unknown, Whereabouts::At))?;
@@ -229,7 +229,7 @@ impl<S: Source, F: Fn(Split) -> Result<S>> Snapshot for SplitReader<S, F> {
 
     /// Each worker reads where all splits are, and takes those that are its own now.
     fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
-        let mut items = from.all_items()?;
+        let mut items = from.pooled()?;
         let mut known = Vec::new();
         while let Some((n_splits, split, at)) = items.next_item::<(usize, usize, Whereabouts)>()? {
             match self.splits {
@@ -295,8 +295,8 @@ mod tests {
     fn whereabouts_of_a_split_have_their_golden_bytes() {
         let mut written = Written::default();
         let position = SourcePosition::new(&300u64).unwrap();
-        written.items.put(&(3usize, 1usize, Whereabouts::At(position))).unwrap();
-        assert_eq!(written.items.into_bytes(), [6, 0, 0, 0, 3, 1, 1, 2, 0xac, 2]);
+        written.pooled().put(&(3usize, 1usize, Whereabouts::At(position))).unwrap();
+        assert_eq!(std::mem::take(written.pooled()).into_bytes(), [6, 0, 0, 0, 3, 1, 1, 2, 0xac, 2]);
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::panic::Location;
-use std::sync::Arc;
 
 use crate::checkpoint::{Saved, Snapshot, Written};
 use crate::clock::{AnyClock, Clock};
@@ -10,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::operator::{OperatorBuilder, WakeOn};
 use crate::origin::Origin;
 use crate::process::{self, BatchFunction, Collector, ForRound, Renewable, Results};
+use crate::random::{below, mixed, sm};
 use crate::record::Record;
 use crate::stream::DataStream;
 
@@ -45,11 +45,11 @@ impl<'s, D: Record, T: AnyClock> DataStream<'s, D, T> {
     #[track_caller]
     pub fn shuffle(self, seed: u64) -> Self {
         let n = self.parallelism();
-        let draws = Cell::new(mixed(seed ^ mixed(self.worker_index() as u64)));
+        let (seed, drawn) = (mixed(seed ^ mixed(self.worker_index() as u64)), Cell::new(0));
         self.exchange("shuffle", Location::caller(), n, move |_record| {
-            draws.set(draws.get().wrapping_add(GOLDEN_GAMMA));
-            // The high half of the product is even over `0..n`, up to n / 2^64.
-            ((u128::from(mixed(draws.get())) * n as u128) >> 64) as u64
+            let draw = sm(seed, drawn.get());
+            drawn.set(drawn.get() + 1);
+            below(n as u64, draw)
         })
     }
 
@@ -130,8 +130,7 @@ impl<'s, D: Record, T: AnyClock> DataStream<'s, D, T> {
         let location = Location::caller();
         let workers = self.workers();
         if n == 0 || n > workers {
-            let run = Arc::clone(self.edge.origin.run());
-            let origin = Origin::new("set_parallelism", location, self.worker_index(), run);
+            let origin = Origin::new(&self.edge.place(), "set_parallelism", location);
             origin.refuse(Error::config(format!("parallelism is {n}, expected 1 to {workers}")));
             return self;
         }
@@ -210,7 +209,7 @@ impl<D: 'static, F> Renewable for Partition<D, F> {
 
 impl<D: Record, F> Snapshot for Partition<D, F> {
     fn mark(&mut self, to: &mut Written) -> Result<()> {
-        self.records.iter().try_for_each(|record| to.items.put(record))
+        self.records.iter().try_for_each(|record| to.items().put(record))
     }
 
     fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
@@ -245,14 +244,4 @@ where
         out.batch().extend((self.f)(records));
         Ok(())
     }
-}
-
-/// The step of splitmix64.
-const GOLDEN_GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
-
-/// The finish of splitmix64: every bit of the result depends on every bit of `x`.
-fn mixed(mut x: u64) -> u64 {
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
 }

@@ -45,40 +45,29 @@ impl<F: Callbacks, U: Clock, R> Read<F, U> for R where
 {
 }
 
-/// An operator that has its inputs of records.
-pub(super) struct EpochOperator<'i, U: Clock> {
+/// An operator that has its inputs of records; `read` handles those that are there.
+pub(super) struct EpochOperator<'i, U: Clock, F, R> {
     pub(super) op: OperatorBuilder<'i, (U, Round)>,
     pub(super) n_inputs: usize,
+    pub(super) f: F,
+    pub(super) read: R,
 }
 
-impl<'i, U: Clock> EpochOperator<'i, U> {
-    /// Finishes the operator; `read` handles the records that are there.
-    pub(super) fn results<F: Callbacks>(
-        self,
-        f: F,
-        read: impl Read<F, U>,
-    ) -> DataStream<'i, F::Out, (U, Round)> {
-        self.finish(f, read, None)
+impl<'i, U: Clock, F: Callbacks, R: Read<F, U>> EpochOperator<'i, U, F, R> {
+    /// Finishes the operator.
+    pub(super) fn results(self) -> DataStream<'i, F::Out, (U, Round)> {
+        self.finish(None)
     }
 
     /// As [`results`](Self::results), with side outputs.
-    pub(super) fn results_and_side_outputs<F: Callbacks>(
-        mut self,
-        f: F,
-        read: impl Read<F, U>,
-    ) -> SideOutputStream<'i, F::Out, (U, Round)> {
+    pub(super) fn results_and_side_outputs(mut self) -> SideOutputStream<'i, F::Out, (U, Round)> {
         let (side, readers): (_, SideReaders<'i, _>) = self.op.side_port();
-        let main = self.finish(f, read, Some(side));
+        let main = self.finish(Some(side));
         readers.beside(main)
     }
 
-    fn finish<F: Callbacks>(
-        self,
-        mut f: F,
-        mut read: impl Read<F, U>,
-        side: Option<SidePort<(U, Round)>>,
-    ) -> DataStream<'i, F::Out, (U, Round)> {
-        let EpochOperator { mut op, n_inputs } = self;
+    fn finish(self, side: Option<SidePort<(U, Round)>>) -> DataStream<'i, F::Out, (U, Round)> {
+        let EpochOperator { mut op, n_inputs, mut f, mut read } = self;
         let ends_span = op.begins_anew_after();
         if ends_span.is_some() && !f.can_begin_anew() {
             op.refuse_rounds();

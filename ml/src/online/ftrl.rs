@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use waterwheel_engine::{DataStream, Error, Result};
+use waterwheel_ps::optimizer::FtrlProximal;
 
 use crate::Examples;
 use crate::linear::Prediction;
@@ -55,7 +56,9 @@ pub enum FtrlGradient {
 #[derive(Clone, Debug, PartialEq)]
 pub struct OnlineLogisticRegression {
     initial: OnlineLogisticRegressionModel,
-    ftrl: Ftrl,
+    alpha: f64,
+    beta: f64,
+    gradient: FtrlGradient,
     reg: f64,
     elastic_net: f64,
     global_batch_size: usize,
@@ -70,21 +73,28 @@ impl OnlineLogisticRegression {
 
     /// Goes on where a model has ended.
     pub fn resume(initial: OnlineLogisticRegressionModel) -> Self {
-        let ftrl = Ftrl { alpha: 0.1, beta: 0.1, l1: 0.0, l2: 0.0, gradient: FtrlGradient::Mean };
-        OnlineLogisticRegression { initial, ftrl, reg: 0.0, elastic_net: 0.0, global_batch_size: 32 }
+        OnlineLogisticRegression {
+            initial,
+            alpha: 0.1,
+            beta: 0.1,
+            gradient: FtrlGradient::Mean,
+            reg: 0.0,
+            elastic_net: 0.0,
+            global_batch_size: 32,
+        }
     }
 
     /// Sets the step size.
     #[must_use]
     pub fn alpha(mut self, alpha: f64) -> Self {
-        self.ftrl.alpha = alpha;
+        self.alpha = alpha;
         self
     }
 
     /// Sets what smooths the first steps.
     #[must_use]
     pub fn beta(mut self, beta: f64) -> Self {
-        self.ftrl.beta = beta;
+        self.beta = beta;
         self
     }
 
@@ -112,7 +122,7 @@ impl OnlineLogisticRegression {
     /// Sets what the gradient of a batch is.
     #[must_use]
     pub fn gradient(mut self, gradient: FtrlGradient) -> Self {
-        self.ftrl.gradient = gradient;
+        self.gradient = gradient;
         self
     }
 
@@ -125,18 +135,16 @@ impl OnlineLogisticRegression {
         &self,
         examples: DataStream<'s, Examples>,
     ) -> Result<DataStream<'s, OnlineLogisticRegressionModel>> {
-        let above_0 = |x: f64| x.is_finite() && x > 0.0;
         let (reg, share) = (self.reg, self.elastic_net);
-        let Ftrl { alpha, beta, .. } = self.ftrl;
-        if !above_0(alpha) || !above_0(beta) || !(above_0(reg) || reg == 0.0) || !(0.0..=1.0).contains(&share)
-        {
+        if !(reg.is_finite() && reg >= 0.0 && (0.0..=1.0).contains(&share)) {
             return Err(Error::config(format!(
-                "alpha {alpha}, beta {beta}, reg {reg}, elastic_net {share}: expected alpha and beta above 0, reg 0 \
-                 or more, all finite, and elastic_net from 0 to 1"
+                "reg {reg}, elastic_net {share}: expected reg 0 or more and finite, and elastic_net from 0 to 1"
             )));
         }
-        let ftrl = Ftrl { l1: share * reg, l2: (1.0 - share) * reg, ..self.ftrl };
-        train(examples, self.initial.clone(), self.global_batch_size, ftrl)
+        let ftrl = FtrlProximal::new(self.alpha)?.beta(self.beta)?;
+        let ftrl = ftrl.regularization(share * reg, (1.0 - share) * reg)?;
+        let learner = Learner { ftrl, gradient: self.gradient };
+        train(examples, self.initial.clone(), self.global_batch_size, learner)
     }
 }
 
@@ -189,12 +197,10 @@ fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
+/// What turns the gradients of a batch into the next model.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Ftrl {
-    alpha: f64,
-    beta: f64,
-    l1: f64,
-    l2: f64,
+struct Learner {
+    ftrl: FtrlProximal,
     gradient: FtrlGradient,
 }
 
@@ -205,7 +211,7 @@ struct Gradient {
     weights: Vec<f64>,
 }
 
-impl OnlineLearner for Ftrl {
+impl OnlineLearner for Learner {
     type Block = Examples;
     type Model = OnlineLogisticRegressionModel;
     type Sums = Gradient;
@@ -258,11 +264,7 @@ impl OnlineLearner for Ftrl {
             }
             let g = parts.iter().map(|part| part.sum[i]).sum::<f64>() / weight;
             let (n, z) = (&mut model.n[i], &mut model.z[i]);
-            let sigma = ((*n + g * g).sqrt() - n.sqrt()) / self.alpha;
-            *z += g - sigma * *w;
-            *n += g * g;
-            let rate = (self.beta + n.sqrt()) / self.alpha + self.l2;
-            *w = if z.abs() <= self.l1 { 0.0 } else { (z.signum() * self.l1 - *z) / rate };
+            self.ftrl.step(g, w, z, n);
         }
         Ok(model)
     }

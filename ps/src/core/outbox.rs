@@ -4,18 +4,24 @@
 
 use std::collections::VecDeque;
 
+use rustc_hash::FxHashMap;
 use waterwheel_engine::{Error, Key, Result};
 
-use crate::block::{Block, Op};
+use crate::block::{Block, Op, Run};
 use crate::element::Element;
-use crate::placement::Placement;
+use crate::placement::{Placement, Router};
+use crate::server::Combiner;
 
 /// What an outbox is made of.
 #[derive(Clone, Debug)]
-pub(crate) struct OutboxConfig<K> {
+pub(crate) struct OutboxConfig<K, D> {
     pub(crate) servers: usize,
     pub(crate) placement: Placement<K>,
     pub(crate) push_width: usize,
+    /// How two pushes to one key become one, if they may.
+    pub(crate) combine: Option<Combiner<D>>,
+    /// Whether pushes go at once although pulls of their server wait for credit: where others may wait for a push.
+    pub(crate) pushes_overtake: bool,
     /// Unanswered pulls at most.
     pub(crate) credit: usize,
     /// Operations per block at most.
@@ -28,9 +34,12 @@ pub(crate) struct OutboxConfig<K> {
 /// behind it. Pushes need no credit themselves, so that an answer can always be handled; but those that are
 /// not yet applied count when the worker asks for new work.
 pub(crate) struct Outbox<K, E, D> {
-    config: OutboxConfig<K>,
+    config: OutboxConfig<K, D>,
+    router: Router<K>,
     /// The block that is being filled, per server.
     open: Vec<Block<K, E, D>>,
+    /// Where the push to a key stands in the open block, per server: for pushes that may be combined with it.
+    pushed: Vec<FxHashMap<K, u32>>,
     /// Blocks ready to go, in order.
     full: VecDeque<Block<K, E, D>>,
     /// Operations without credit, per server and in order: full chunks here, the rest in `tails`.
@@ -40,6 +49,9 @@ pub(crate) struct Outbox<K, E, D> {
     waiting_for: Vec<usize>,
     /// Pulls that have left and are not answered.
     unanswered: usize,
+    /// Those among them that servers have left open, to be answered later. An answer may overtake the word that
+    /// its pull was left open.
+    left_open: i64,
     /// Pushes that have left and are not applied.
     unapplied: usize,
     /// Emptied blocks, to be used again.
@@ -50,15 +62,18 @@ pub(crate) struct Outbox<K, E, D> {
 const SPARE_BLOCKS: usize = 64;
 
 impl<K: Key, E: Element, D: Element> Outbox<K, E, D> {
-    pub(crate) fn new(config: OutboxConfig<K>) -> Self {
+    pub(crate) fn new(config: OutboxConfig<K, D>) -> Self {
         let blocks = |n| (0..n).map(Block::for_server).collect();
         Outbox {
+            router: Router::new(config.placement.clone(), config.servers),
             open: blocks(config.servers),
+            pushed: vec![FxHashMap::default(); config.servers],
             full: VecDeque::new(),
             waiting: VecDeque::new(),
             tails: blocks(config.servers),
             waiting_for: vec![0; config.servers],
             unanswered: 0,
+            left_open: 0,
             unapplied: 0,
             spare: Vec::new(),
             config,
@@ -77,43 +92,134 @@ impl<K: Key, E: Element, D: Element> Outbox<K, E, D> {
         self.unanswered == 0 && self.unapplied == 0 && self.nothing_waits()
     }
 
+    /// Whether all that has left waits for what other workers will do: it can not go on by itself.
+    pub(crate) fn waits_for_others(&self) -> bool {
+        !self.has_credit() && self.unapplied == 0 && self.left_open == self.unanswered as i64
+    }
+
     fn nothing_waits(&self) -> bool {
         self.waiting_for.iter().all(|n| *n == 0)
+    }
+
+    /// Number of servers.
+    pub(crate) fn servers(&self) -> usize {
+        self.config.servers
+    }
+
+    /// The server that holds a key.
+    #[inline]
+    pub(crate) fn server_of(&self, key: &K) -> Result<usize> {
+        self.router.server_of(key)
     }
 
     /// Issues a pull.
     #[inline]
     pub(crate) fn pull(&mut self, key: K) -> Result<()> {
-        let server = self.config.placement.server_of(&key, self.config.servers)?;
-        if self.waiting_for[server] > 0 || self.unanswered >= self.config.credit {
-            let tail = &mut self.tails[server];
-            tail.note(Op::Pull);
-            tail.keys.push(key);
+        let server = self.server_of(&key)?;
+        self.pull_from(server, key, 0);
+        Ok(())
+    }
+
+    /// Issues a pull of a key of `server`, as part of `group` or, with 0, on its own.
+    #[inline]
+    pub(crate) fn pull_from(&mut self, server: usize, key: K, group: u32) {
+        let waits = self.pull_waits(server);
+        self.forget_push(server, &key);
+        let block = if waits { &mut self.tails[server] } else { &mut self.open[server] };
+        Run::note(&mut block.runs, Op::Pull, group);
+        block.keys.push(key);
+        if waits {
             self.note_waiting(server);
         } else {
-            let open = &mut self.open[server];
-            open.note(Op::Pull);
-            open.keys.push(key);
             self.unanswered += 1;
             self.note_open(server);
         }
-        Ok(())
+    }
+
+    #[inline]
+    fn pull_waits(&self, server: usize) -> bool {
+        self.waiting_for[server] > 0 || self.unanswered >= self.config.credit
+    }
+
+    /// Issues pulls of `group`, all of keys of `server`, in blocks of their own that ask for a snapshot.
+    pub(crate) fn pull_snapshot(&mut self, server: usize, keys: impl IntoIterator<Item = K>, group: u32) {
+        let mut keys = keys.into_iter();
+        loop {
+            let mut block = Block { snapshot: true, ..Block::for_server(server) };
+            block.keys.extend(keys.by_ref().take(self.chunk_len()));
+            let n = block.keys.len();
+            if n == 0 {
+                return;
+            }
+            block.runs.push(Run { op: Op::Pull, n: n as u32, group });
+            if self.waiting_for[server] > 0 || self.unanswered + n > self.config.credit {
+                if !self.tails[server].keys.is_empty() {
+                    self.close_tail(server);
+                }
+                self.waiting_for[server] += n;
+                self.waiting.push_back(block);
+            } else {
+                self.unanswered += n;
+                if self.open_len(server) > 0 {
+                    self.close(server);
+                }
+                self.full.push_back(block);
+            }
+        }
     }
 
     /// Issues a push of the elements of `delta`.
     #[inline]
     pub(crate) fn push(&mut self, key: K, delta: impl IntoIterator<Item = D>) -> Result<()> {
-        let server = self.config.placement.server_of(&key, self.config.servers)?;
-        let waits = self.waiting_for[server] > 0;
+        let server = self.server_of(&key)?;
+        let waits = self.waiting_for[server] > 0 && !self.config.pushes_overtake;
+        let row = self.add_delta(server, waits, &key, delta)?;
+        if self.config.combine.is_some() && !waits && self.combines(server, &key, row) {
+            return Ok(());
+        }
+        self.add(server, waits, Op::Push, key);
+        Ok(())
+    }
+
+    /// Issues a push and a pull of one key, as one operation.
+    #[inline]
+    pub(crate) fn push_pull(&mut self, key: K, delta: impl IntoIterator<Item = D>) -> Result<()> {
+        let server = self.server_of(&key)?;
+        let waits = self.pull_waits(server);
+        self.add_delta(server, waits, &key, delta)?;
+        self.forget_push(server, &key);
+        if !waits {
+            self.unanswered += 1;
+        }
+        self.add(server, waits, Op::PushPull, key);
+        Ok(())
+    }
+
+    /// Appends the row of a push, and returns where it begins.
+    #[inline]
+    fn add_delta(
+        &mut self,
+        server: usize,
+        waits: bool,
+        key: &K,
+        delta: impl IntoIterator<Item = D>,
+    ) -> Result<usize> {
         let block = if waits { &mut self.tails[server] } else { &mut self.open[server] };
         let before = block.deltas.len();
         block.deltas.extend(delta);
         let found = block.deltas.len() - before;
         if found != self.config.push_width {
             block.deltas.truncate(before);
-            return Err(wrong_width(&key, found, self.config.push_width));
+            return Err(wrong_width(key, found, self.config.push_width));
         }
-        block.note(Op::Push);
+        Ok(before)
+    }
+
+    /// Adds an operation that pushes, whose row is there already.
+    #[inline]
+    fn add(&mut self, server: usize, waits: bool, op: Op, key: K) {
+        let block = if waits { &mut self.tails[server] } else { &mut self.open[server] };
+        block.note(op);
         block.keys.push(key);
         if waits {
             self.note_waiting(server);
@@ -121,7 +227,36 @@ impl<K: Key, E: Element, D: Element> Outbox<K, E, D> {
             self.unapplied += 1;
             self.note_open(server);
         }
-        Ok(())
+    }
+
+    /// Combines the last row of the open block with the push to `key` in it, if there is one. Otherwise this
+    /// row will be that of the key's push.
+    fn combines(&mut self, server: usize, key: &K, row: usize) -> bool {
+        let (Some(combine), deltas) = (self.config.combine, &mut self.open[server].deltas) else {
+            return false;
+        };
+        let width = self.config.push_width;
+        match self.pushed[server].get(key) {
+            Some(first) => {
+                let first = *first as usize * width;
+                let (before, last) = deltas.split_at_mut(row);
+                combine(&mut before[first..first + width], last);
+                deltas.truncate(row);
+                true
+            }
+            None => {
+                self.pushed[server].insert(key.clone(), (row / width) as u32);
+                false
+            }
+        }
+    }
+
+    /// Later pushes to `key` are no longer combined with earlier ones: a pull stands between.
+    #[inline]
+    fn forget_push(&mut self, server: usize, key: &K) {
+        if self.config.combine.is_some() {
+            self.pushed[server].remove(key);
+        }
     }
 
     #[inline]
@@ -132,20 +267,30 @@ impl<K: Key, E: Element, D: Element> Outbox<K, E, D> {
     }
 
     /// Chunks of waiting operations leave whole, so they are small beside the credit.
+    fn chunk_len(&self) -> usize {
+        (self.config.credit / 8).clamp(1, self.config.block_len)
+    }
+
     fn note_waiting(&mut self, server: usize) {
         self.waiting_for[server] += 1;
-        let chunk = (self.config.credit / 8).clamp(1, self.config.block_len);
-        if self.tails[server].keys.len() >= chunk {
-            let mut next = Block::for_server(server);
-            next.keys.reserve_exact(chunk);
-            self.waiting.push_back(std::mem::replace(&mut self.tails[server], next));
+        if self.tails[server].keys.len() >= self.chunk_len() {
+            self.close_tail(server);
         }
+    }
+
+    fn close_tail(&mut self, server: usize) {
+        let mut next = Block::for_server(server);
+        next.keys.reserve_exact(self.chunk_len());
+        self.waiting.push_back(std::mem::replace(&mut self.tails[server], next));
     }
 
     fn close(&mut self, server: usize) {
         let mut fresh = self.spare.pop().unwrap_or_default();
         fresh.destination = server as u32;
         self.full.push_back(std::mem::replace(&mut self.open[server], fresh));
+        if self.config.combine.is_some() {
+            self.pushed[server].clear();
+        }
     }
 
     /// Closes the open blocks for which `ready(server, operations)` holds.
@@ -171,6 +316,11 @@ impl<K: Key, E: Element, D: Element> Outbox<K, E, D> {
     /// Whether a block is ready to go.
     pub(crate) fn has_full(&self) -> bool {
         !self.full.is_empty()
+    }
+
+    /// Notes that servers have left so many pulls more open, to be answered later.
+    pub(crate) fn note_left_open(&mut self, pulls: i32) {
+        self.left_open += i64::from(pulls);
     }
 
     /// Takes back the credit of an answer: `pulls` answered, `pushes` applied.
@@ -199,7 +349,7 @@ impl<K: Key, E: Element, D: Element> Outbox<K, E, D> {
                 return;
             }
             self.unanswered += pulls;
-            self.unapplied += n - pulls;
+            self.unapplied += chunk.pushes();
             self.waiting_for[server] -= n;
             if self.open_len(server) > 0 {
                 self.close(server);
@@ -243,7 +393,16 @@ mod tests {
 
     fn outbox(servers: usize, credit: usize) -> TestBox {
         let placement = Placement::custom(|key: &u32, servers| *key as usize % servers);
-        TestBox::new(OutboxConfig { servers, placement, push_width: 1, credit, block_len: 8 })
+        let (combine, pushes_overtake) = (None, false);
+        TestBox::new(OutboxConfig {
+            servers,
+            placement,
+            push_width: 1,
+            combine,
+            pushes_overtake,
+            credit,
+            block_len: 8,
+        })
     }
 
     fn sent(outbox: &mut TestBox) -> Vec<(usize, Op, u32)> {
@@ -251,10 +410,9 @@ mod tests {
         let mut ops = Vec::new();
         while let Some(block) = outbox.pop() {
             let mut keys = block.keys.iter();
-            for (op, n) in &block.runs {
-                ops.extend(
-                    keys.by_ref().take(*n as usize).map(|key| (block.destination as usize, *op, *key)),
-                );
+            for run in &block.runs {
+                let keys = keys.by_ref().take(run.n as usize);
+                ops.extend(keys.map(|key| (block.destination as usize, run.op, *key)));
             }
         }
         ops

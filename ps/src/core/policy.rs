@@ -19,7 +19,8 @@ pub enum SendPolicy {
     /// As soon as the worker has handled what it has: the least latency, and large batches under load.
     #[default]
     Immediate,
-    /// When this many operations are in the batch. Valid: 1 or more.
+    /// When this many operations are in the batch. Valid: 1 or more. Not where one worker waits for the pushes of
+    /// another, as with locks: a push may wait for its batch then, and its worker for others.
     Count(usize),
     /// When the first operation of the batch is this old.
     Interval(Duration),

@@ -3,7 +3,6 @@
 //! `WATERWHEEL_CHAOS_RUNS` sets the number of runs; each failure names its seed.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;

@@ -1,6 +1,5 @@
 //! Files that a job writes, and sinks that commit.
 
-use std::io::Write;
 use std::path::Path;
 use std::sync::Mutex;
 

@@ -27,7 +27,9 @@ fn assert_interrupted(dir: &Dir, finished: &Finished) {
         finished.err.contains("interrupted") || finished.err.contains("stopped on request"),
         "{finished:?}"
     );
-    assert_eq!(finished.err.lines().count(), 1, "{finished:?}");
+    // A process of another test may call here, where a peer of its own has listened before, and is dropped.
+    let said = finished.err.lines().filter(|line| !line.contains(" dropped 127.0.0.1: "));
+    assert_eq!(said.count(), 1, "{finished:?}");
     assert!(!finished.out.contains("train_rmse\":null"), "{finished:?}");
     assert_no_panic(finished);
     dir.assert_no_model("model");

@@ -2,10 +2,15 @@
 //!
 //! `docs/conformance-flink-ps.md` lists the cases.
 
+mod clocks;
+mod combined;
 mod end_of_input;
 mod failures;
+mod futures;
 mod java;
 mod limiter;
+mod locks;
+mod many;
 mod memory;
 mod model_load;
 mod offline_mf;
@@ -15,6 +20,7 @@ mod parallelism;
 mod policies;
 mod simple_server;
 mod stack;
-mod support;
+pub(super) mod support;
+mod synchronous;
 mod termination;
 mod word_count;

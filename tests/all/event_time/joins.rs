@@ -33,7 +33,8 @@ fn window_join_is_every_pair_of_a_key_and_window() {
         |config| {
             execute(config, |env| {
                 let side = |seed| clicks(env, seed, N).key_by(|click| click.user);
-                let joined = side(1).join(side(2)).window(Windows::tumbling(millis(120))?).apply(pair);
+                let joined =
+                    side(1).join(side(2)).window(Windows::tumbling(millis(120))?).apply(pair).results;
                 Ok(joined.collect())
             })
             .unwrap()
@@ -58,7 +59,7 @@ fn co_group_sees_both_sides_of_every_window_once() {
                 let sizes = grouped.co_group(|user, window, left, right, out| {
                     out.emit((*user, window.start, left.len(), right.len()));
                 });
-                Ok(sizes.collect())
+                Ok(sizes.results.collect())
             })
             .unwrap()
         },

@@ -280,3 +280,28 @@ fn windows_of_windows_add_up() {
         },
     );
 }
+
+/// Records keep their timestamps wherever they are moved, and the watermark does not overtake them.
+#[test]
+fn windows_of_records_that_are_moved_are_those_of_the_definition() {
+    everywhere(
+        test_path!(windows_of_records_that_are_moved_are_those_of_the_definition),
+        |config| {
+            execute(config, |env| {
+                let moved = live_clicks(env, 9, 2000).uid("clicks").rescale().shuffle(3);
+                let moved = moved.partition_custom(|click, n| click.id as usize % n).global().rebalance();
+                let moved = moved.set_parallelism(1).rebalance().key_by(|click| click.user);
+                let counts = moved.window(Windows::tumbling(millis(70))?).count();
+                Ok((counts.results.collect(), counts.late.collect()))
+            })
+            .unwrap()
+        },
+        |workers, shape| {
+            let n_workers = shape.split(' ').next().unwrap().parse::<u64>().unwrap();
+            let all: Vec<_> = (0..n_workers).flat_map(|split| clicks_of(9, split, 2000)).collect();
+            let (counts, late): (Vec<_>, Vec<_>) = workers.into_iter().unzip();
+            assert!(late.concat().is_empty(), "{shape}");
+            assert_eq!(rows(counts.concat()), naive_sliding(&all, 70, 70, |_| 1), "{shape}");
+        },
+    );
+}

@@ -28,8 +28,12 @@ pub(super) type Job = for<'s> fn(&Env<'s>, Trap) -> Result<()>;
 /// What the error of a job has to say.
 #[derive(Clone, Copy)]
 pub(super) struct Expected {
+    /// Path of the operator, or its last part.
     pub(super) operator: &'static str,
     pub(super) message: &'static str,
+    /// Name of the job, and the file it is in.
+    pub(super) job: &'static str,
+    pub(super) file: &'static str,
 }
 
 impl Trap {
@@ -59,6 +63,12 @@ pub(super) fn data<'s>(env: &Env<'s>) -> DataStream<'s, Numbered> {
     env.from_splits(env.workers(), |split| (0..N_RECORDS).map(move |i| (split as u64, i)))
 }
 
+/// The records by their worker, so that each is handled where it was made.
+pub(super) fn by_worker<'s>(env: &Env<'s>) -> KeyedStream<'s, u64, Numbered> {
+    let workers = env.workers();
+    data(env).key_by(move |record| key_of(record.0, workers))
+}
+
 /// A key that `worker` owns.
 pub(super) fn key_of(worker: u64, workers: usize) -> u64 {
     (0..).find(|key| key_owner(key, workers) == worker as usize).unwrap()
@@ -77,7 +87,12 @@ macro_rules! jobs_that_fail {
             #[test]
             fn $name() {
                 use $crate::failures::fixture::{Expected, check, outcomes_in_one_process, outcomes_in_two};
-                let expected = Expected { operator: $operator, message: $message };
+                let expected = Expected {
+                    operator: $operator,
+                    message: $message,
+                    job: stringify!($name),
+                    file: file!(),
+                };
                 let mut outcomes = outcomes_in_one_process(stringify!($name));
                 outcomes.extend(outcomes_in_two(stringify!($name)));
                 check(&outcomes, expected);
@@ -87,7 +102,12 @@ macro_rules! jobs_that_fail {
             #[test]
             fn $far() {
                 use $crate::failures::fixture::{Expected, check, outcomes_in_two};
-                let expected = Expected { operator: $far_operator, message: $far_message };
+                let expected = Expected {
+                    operator: $far_operator,
+                    message: $far_message,
+                    job: stringify!($far),
+                    file: file!(),
+                };
                 check(&outcomes_in_two(stringify!($far)), expected);
             }
         )*)?
@@ -106,11 +126,16 @@ pub(super) struct Outcome {
 
 /// Checks that every outcome is the error that is expected. Reports all that are not.
 pub(super) fn check(outcomes: &[Outcome], expected: Expected) {
-    let Expected { operator, message } = expected;
+    let Expected { operator, message, .. } = expected;
     let is_right = |outcome: &Outcome| {
-        outcome.text.starts_with(&format!("operator \"{operator}\" ("))
-            && outcome.text.contains(&format!(", worker {}): ", outcome.worker))
-            && outcome.text.contains(message)
+        let parts = outcome.text.strip_prefix("operator \"").and_then(|text| text.split_once("\" ("));
+        let site = parts.and_then(|(path, text)| Some((path, text.split_once(", worker ")?)));
+        site.is_some_and(|(path, (location, text))| {
+            (path == operator || path.ends_with(&format!("/{operator}")))
+                && is_in_job(location, expected)
+                && text.starts_with(&format!("{}): ", outcome.worker))
+                && text.contains(message)
+        })
     };
     let wrong = outcomes.iter().filter(|outcome| !is_right(outcome));
     let complaints: Vec<_> = wrong
@@ -120,6 +145,32 @@ pub(super) fn check(outcomes: &[Outcome], expected: Expected) {
         })
         .collect();
     assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+}
+
+/// Whether `file:line:column` is a call in the source of the job, or in what the file has for all of its jobs.
+fn is_in_job(location: &str, expected: Expected) -> bool {
+    let mut numbers = location.rsplitn(3, ':');
+    let (column, line, file) = (numbers.next(), numbers.next(), numbers.next());
+    let number = |text: Option<&str>| text.and_then(|text| text.parse::<usize>().ok()).unwrap_or(0);
+    if file != Some(expected.file) {
+        return false;
+    }
+    let source =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/").to_string() + expected.file);
+    let source = source.unwrap();
+    let lines: Vec<&str> = source.lines().collect();
+    let (line, column) = (number(line), number(column));
+    let call = lines.get(line.wrapping_sub(1)).and_then(|text| text.get(column.wrapping_sub(1)..));
+    let name = call.unwrap_or_default().trim_start_matches(|c: char| c.is_alphanumeric() || "_:".contains(c));
+    let is_call = name.starts_with(['(', '<']) && Some(name.len()) < call.map(str::len);
+    // Jobs begin with their name and end before the next one's, or before the end of all of them.
+    let begins = |text: &str, name: &str| text.trim_start().starts_with(&format!("{name}:"));
+    let is_job = |text: &str| text.starts_with("    ") && all_jobs().any(|(name, _)| begins(text, name));
+    let first = lines.iter().position(|text| begins(text, expected.job)).unwrap();
+    let behind =
+        lines.iter().skip(first + 1).position(|text| is_job(text) || *text == "}").unwrap() + first + 1;
+    let end = lines.iter().skip(first).position(|text| *text == "}").unwrap() + first;
+    is_call && (line > end || (first + 1..=behind).contains(&line))
 }
 
 /// Numbers of workers of one process, with the worker that makes the mistake.
@@ -213,14 +264,24 @@ fn argument(key: &str) -> Option<String> {
     std::env::args().find_map(|argument| argument.strip_prefix(&format!("{key}=")).map(String::from))
 }
 
+fn all_jobs() -> impl Iterator<Item = (&'static str, Job)> {
+    let modules = [
+        super::connected::JOBS,
+        super::lifecycle::JOBS,
+        super::loops::JOBS,
+        super::operators::JOBS,
+        super::sources::JOBS,
+        super::parameter_server::JOBS,
+    ];
+    modules.into_iter().flatten().copied()
+}
+
 /// No test by itself: where the processes enter that are started to run a job. Fails when the job does, so
 /// that the process does.
 #[test]
 fn process_that_was_started_to_run_a_job_runs_it() {
     let Some(name) = argument("job") else { return };
-    let modules =
-        [super::lifecycle::JOBS, super::operators::JOBS, super::sources::JOBS, super::parameter_server::JOBS];
-    let (_, job) = *modules.into_iter().flatten().find(|(found, _)| *found == name).unwrap();
+    let (_, job) = all_jobs().find(|(found, _)| *found == name).unwrap();
     let Some(processes) = argument("processes") else {
         for shape in SHAPES {
             let (config, trap) = (RuntimeConfig::threads(shape.0), Trap { worker: shape.1 });

@@ -23,10 +23,10 @@ jobs_that_fail! {
 
 #[test]
 fn failure_in_any_of_four_processes_names_the_one_that_failed() {
-    let expected = Expected { operator: "sink", message: "boom: powder" };
+    let job = "failure_in_one_of_three_processes_reaches_all";
+    let expected = Expected { operator: "sink", message: "boom: powder", job, file: file!() };
     for explicit in [true, false] {
         for worker in 0..4 {
-            let job = "failure_in_one_of_three_processes_reaches_all";
             check(&outcomes_in_processes(job, 4, worker, explicit), expected);
         }
     }

@@ -2,9 +2,10 @@
 
 use std::cell::Cell;
 
+use serde::{Deserialize, Serialize};
 use waterwheel::prelude::*;
 
-use super::fixture::{Numbered, Trap, boom, data, jobs_that_fail, key_of};
+use super::fixture::{Numbered, Trap, boom, by_worker, data, jobs_that_fail, key_of};
 use super::process::within_limit;
 
 jobs_that_fail! {
@@ -197,23 +198,17 @@ jobs_that_fail! {
 #[derive(Clone)]
 struct Odd<const WRITING: bool>(bool);
 
-impl<const WRITING: bool> serde::Serialize for Odd<WRITING> {
+impl<const WRITING: bool> Serialize for Odd<WRITING> {
     fn serialize<S: serde::Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
         if WRITING && self.0 { Err(serde::ser::Error::custom("boom")) } else { self.0.serialize(to) }
     }
 }
 
-impl<'de, const WRITING: bool> serde::Deserialize<'de> for Odd<WRITING> {
+impl<'de, const WRITING: bool> Deserialize<'de> for Odd<WRITING> {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
         let odd = bool::deserialize(from)?;
         if !WRITING && odd { Err(serde::de::Error::custom("boom")) } else { Ok(Odd(odd)) }
     }
-}
-
-/// The records by their worker, so that each is handled where it was made.
-fn by_worker<'s>(env: &Env<'s>) -> KeyedStream<'s, u64, Numbered> {
-    let workers = env.workers();
-    data(env).key_by(move |record| key_of(record.0, workers))
 }
 
 /// Where a process function makes its mistake.
@@ -273,7 +268,14 @@ impl KeyedProcessFunction<u64, Numbered> for Faulty {
     type State = u64;
     type Out = Numbered;
 
-    fn process(&mut self, _: &u64, n: &mut u64, record: Numbered, _: &mut Collector<Numbered>) -> Result<()> {
+    fn process(
+        &mut self,
+        _: &u64,
+        n: &mut u64,
+        record: Numbered,
+        _: &mut KeyedContext,
+        _: &mut Collector<Numbered>,
+    ) -> Result<()> {
         *n += 1;
         self.record(&record)
     }
@@ -284,6 +286,7 @@ impl KeyedProcessFunction<u64, Numbered> for Faulty {
 }
 
 /// A state that can not be made.
+#[derive(Serialize, Deserialize)]
 struct NoDefault;
 
 impl Default for NoDefault {

@@ -126,8 +126,10 @@ jobs_that_fail! {
 }
 
 /// What a job that has no placement to ask returns, so that it fails like the others.
+#[track_caller]
 fn boom_of_one_server() -> Error {
-    let site = Site { operator: "ps worker".into(), location: "here".into(), worker: 0 };
+    let location = std::panic::Location::caller().to_string();
+    let site = Site { operator: "ps worker".into(), location, worker: 0 };
     Error::operator("boom").at(site)
 }
 
@@ -275,6 +277,8 @@ impl Server {
     }
 }
 
+type Ps = ps::ParameterServer<u64, u64, u64>;
+
 impl ServerLogic for Server {
     type Key = u64;
     type Pull = u64;
@@ -286,14 +290,14 @@ impl ServerLogic for Server {
         self.reach(In::Open)
     }
 
-    fn on_pull(&mut self, _: &u64, _: usize, answer: &mut Vec<u64>, _: &mut Collector<u64>) -> Result<()> {
+    fn on_pull(&mut self, _: &u64, _: usize, answer: &mut Vec<u64>, _: &mut Ps) -> Result<()> {
         let wide = self.place == In::WideAnswer && self.index == self.trap.worker;
         answer.extend(vec![0; if wide { 3 } else { 1 }]);
         self.reach(In::Pull)
     }
 
-    fn on_push(&mut self, _: &u64, _: &[u64], out: &mut Collector<u64>) -> Result<()> {
-        out.emit(1);
+    fn on_push(&mut self, _: &u64, _: &[u64], ps: &mut Ps) -> Result<()> {
+        ps.output(1);
         self.reach(In::Push)
     }
 

@@ -133,7 +133,17 @@ impl Running {
     }
 
     /// Sends a signal to this process and all that it has started.
+    ///
+    /// Tests that run in the background of a shell ignore interrupts, and so do the processes that they start, until
+    /// these have a handler; then the signal waits for that, for it would be lost.
     pub(crate) fn signal_group(&self, signal: &str) {
+        if signal == "INT" && has_interrupt("self", "SigIgn:") == Some(true) {
+            let pid = self.pid().to_string();
+            // A process that has ended has no signals any more.
+            wait_until("a handler of interrupts", || {
+                has_interrupt(&pid, "SigCgt:").is_none_or(|caught| caught).then_some(())
+            });
+        }
         send_signal(signal, &format!("-{}", self.pid()));
     }
 
@@ -177,6 +187,14 @@ impl Finished {
     pub(crate) fn signal(&self) -> Option<i32> {
         self.status.signal()
     }
+}
+
+/// Whether a set of signals of a process, in the words of `/proc/PID/status`, has SIGINT.
+fn has_interrupt(pid: &str, set: &str) -> Option<bool> {
+    const SIGINT: u64 = 1 << (2 - 1);
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let signals = status.lines().find_map(|line| line.strip_prefix(set))?;
+    Some(u64::from_str_radix(signals.trim(), 16).ok()? & SIGINT != 0)
 }
 
 fn children_of(pid: u32) -> Vec<u32> {

@@ -74,9 +74,9 @@ jobs_that_fail! {
 
 /// Chance decides whether progress or failure is heard of first.
 #[track_caller]
-fn never_commits(job: &str, operator: &'static str) {
+fn never_commits(job: &'static str, operator: &'static str) {
     let outcomes: Vec<_> = (0..20).flat_map(|_| outcomes_in_two(job)).collect();
-    check(&outcomes, Expected { operator, message: "boom: powder" });
+    check(&outcomes, Expected { operator, message: "boom: powder", job, file: file!() });
 }
 
 #[test]

@@ -166,6 +166,153 @@ fn awaiting(env: &Env<'_>) -> Result<Collected<u64>> {
     Ok(count(DataStream::from_edge(edge)))
 }
 
+/// Passes the records of two streams on, slowly on one worker.
+struct SlowOnBoth {
+    micros: u64,
+}
+
+impl SlowOnBoth {
+    fn new(env: &Env<'_>) -> Self {
+        SlowOnBoth { micros: if env.worker_index() + 1 == env.workers() { 20 } else { 0 } }
+    }
+
+    fn pass(&self, record: u64, out: &mut Collector<u64>) -> Result<()> {
+        work(self.micros);
+        out.emit(record);
+        Ok(())
+    }
+}
+
+impl CoProcessFunction<u64, u64> for SlowOnBoth {
+    type Out = u64;
+
+    fn process1(&mut self, record: u64, out: &mut Collector<u64>) -> Result<()> {
+        self.pass(record, out)
+    }
+
+    fn process2(&mut self, record: u64, out: &mut Collector<u64>) -> Result<()> {
+        self.pass(record, out)
+    }
+}
+
+impl BroadcastProcessFunction<u64, u64> for SlowOnBoth {
+    type Broadcast = u64;
+    type Out = u64;
+
+    fn process(&mut self, _: &u64, record: u64, out: &mut Collector<u64>) -> Result<()> {
+        self.pass(record, out)
+    }
+
+    fn process_broadcast(&mut self, sum: &mut u64, record: u64, _: &mut Collector<u64>) -> Result<()> {
+        work(self.micros);
+        *sum += record;
+        Ok(())
+    }
+}
+
+/// Both inputs of one operator are slow.
+fn connected(env: &Env<'_>) -> Result<Collected<u64>> {
+    let (even, odd) = (numbers(env).filter(|x| x % 2 == 0), numbers(env).filter(|x| x % 2 == 1));
+    Ok(count(even.rebalance().connect(odd.rebalance()).process_function(SlowOnBoth::new(env))))
+}
+
+/// As many broadcast records as others.
+fn beside_broadcast(env: &Env<'_>) -> Result<Collected<u64>> {
+    let both = numbers(env).rebalance().connect_broadcast(numbers(env));
+    Ok(count(both.process_function(SlowOnBoth::new(env))))
+}
+
+/// Three rounds, each of which waits at the gate until the one before is decided.
+fn gated(env: &Env<'_>) -> Result<Collected<u64>> {
+    let config = IterationConfig::new();
+    let (last,) = Iterations::iterate_bounded((numbers(env),), (), config, |_it, (x,), ()| {
+        let worked = slow_on_one(x.rebalance());
+        let criteria = worked.clone().process_epochs(TerminateOnMaxIter::new(3));
+        let last = worked.clone().process_epochs(ForwardInputsOfLastRound::new());
+        IterationBodyResult::new((worked,), (last,)).termination_criteria(criteria)
+    });
+    Ok(count(last))
+}
+
+/// All records again in each of three rounds.
+fn replayed(env: &Env<'_>) -> Result<Collected<u64>> {
+    let (rounds, data) = (env.from_iter([0u64]), (numbers(env).replay(),));
+    let config = IterationConfig::new().max_rounds(3);
+    let (last,) = Iterations::iterate_bounded((rounds,), data, config, |_it, (x,), (data,)| {
+        let worked = slow_on_one(data.rebalance());
+        let last = worked.clone().process_epochs(ForwardInputsOfLastRound::new());
+        // The next round begins when this one is complete.
+        let next = x.connect(worked).process_epochs(Next);
+        IterationBodyResult::new((next,), (last,))
+    });
+    Ok(count(last))
+}
+
+/// Emits one record at the end of each epoch.
+struct Next;
+
+impl IterationListener for Next {
+    type Out = u64;
+
+    fn on_epoch_watermark_incremented(
+        &mut self,
+        epoch: Round,
+        context: &mut EpochContext,
+        out: &mut Collector<u64>,
+    ) -> Result<()> {
+        if context.worker_index() == 0 {
+            out.emit(epoch);
+        }
+        Ok(())
+    }
+}
+
+impl EpochCoProcessFunction<u64, u64> for Next {
+    fn process1(&mut self, _: u64, _: &mut EpochContext, _: &mut Collector<u64>) -> Result<()> {
+        Ok(())
+    }
+
+    fn process2(&mut self, _: u64, _: &mut EpochContext, _: &mut Collector<u64>) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A function that passes the records of an epoch on when it is complete.
+#[derive(Default)]
+struct PassOn(Vec<u64>);
+
+impl IterationListener for PassOn {
+    type Out = u64;
+
+    fn on_epoch_watermark_incremented(
+        &mut self,
+        _: Round,
+        _: &mut EpochContext,
+        out: &mut Collector<u64>,
+    ) -> Result<()> {
+        out.batch().append(&mut self.0);
+        Ok(())
+    }
+}
+
+impl EpochProcessFunction<u64> for PassOn {
+    fn process(&mut self, record: u64, _: &mut EpochContext, _: &mut Collector<u64>) -> Result<()> {
+        self.0.push(record);
+        Ok(())
+    }
+}
+
+/// Records of later epochs wait for the calls of earlier ones.
+fn listened(env: &Env<'_>) -> Result<Collected<u64>> {
+    let config = IterationConfig::new().max_rounds(3);
+    let (last,) = Iterations::iterate_bounded((numbers(env),), (), config, |_it, (x,), ()| {
+        let kept = slow_on_one(x.rebalance()).process_epochs(PassOn::default());
+        let last = kept.clone().process_epochs(ForwardInputsOfLastRound::new());
+        IterationBodyResult::new((kept,), (last,))
+    });
+    Ok(count(last))
+}
+
 /// One record of the source becomes 128 before the exchange.
 fn multiplied(env: &Env<'_>) -> Result<Collected<u64>> {
     let seeds = env.from_splits(env.workers(), {
@@ -181,6 +328,34 @@ fn records_that_become_many_before_an_exchange_are_bounded() {
     let path = test_path!(records_that_become_many_before_an_exchange_are_bounded);
     // The step in which a source finds its pace too fast counts as a whole.
     stays_below(3 * LIMIT as u64, path, multiplied);
+}
+
+#[test]
+fn records_before_a_slow_function_on_two_streams_are_bounded() {
+    stays_bounded(test_path!(records_before_a_slow_function_on_two_streams_are_bounded), connected);
+}
+
+#[test]
+fn broadcast_records_before_a_slow_function_are_bounded() {
+    stays_bounded(test_path!(broadcast_records_before_a_slow_function_are_bounded), beside_broadcast);
+}
+
+/// What a loop keeps for its next round is let go at once: sources, which could be held, have nothing to do with it.
+const EPOCH: u64 = RECORDS + BOUND;
+
+#[test]
+fn records_at_the_gate_of_a_loop_are_those_of_one_epoch() {
+    stays_below(EPOCH, test_path!(records_at_the_gate_of_a_loop_are_those_of_one_epoch), gated);
+}
+
+#[test]
+fn replayed_records_before_a_slow_operator_are_those_of_one_epoch() {
+    stays_below(EPOCH, test_path!(replayed_records_before_a_slow_operator_are_those_of_one_epoch), replayed);
+}
+
+#[test]
+fn records_that_wait_for_their_epoch_are_those_of_one() {
+    stays_below(EPOCH, test_path!(records_that_wait_for_their_epoch_are_those_of_one), listened);
 }
 
 #[test]

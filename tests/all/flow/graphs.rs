@@ -5,21 +5,31 @@ use waterwheel::iteration::feedback_loop;
 use waterwheel::prelude::*;
 
 use super::plan::{Move, Plan, Step, kept, leaves, mapped, next_lap, numbers};
-use super::work;
+use super::{operators, work};
 use crate::cluster::{everywhere, test_path};
 use crate::failures::process::within_limit;
 
 type Stream<'s, T = Epoch> = DataStream<'s, u64, T>;
 
 fn moved<'s, T: Clock>(stream: Stream<'s, T>, how: Move) -> Stream<'s, T> {
-    let (me, workers) = (stream.worker_index() as u64, stream.workers() as u64);
+    let (me, workers) = (stream.worker_index() as u64, stream.parallelism() as u64);
     match how {
         Move::Evenly => stream.rebalance(),
         Move::ToFirst => stream.partition_custom(|_record, _workers| 0),
         Move::ByKey => stream.key_by(|record| record % 5).into_stream(),
         Move::ToAll => stream.broadcast().filter(move |record| record % workers == me),
+        Move::Near => stream.rescale(),
+        Move::AtRandom => stream.shuffle(7),
+        Move::Global => stream.global(),
+        Move::ToFew => few(stream, true),
         Move::Stay => stream,
     }
+}
+
+/// On half of the workers, if `it_is`.
+fn few<'s, T: Clock>(stream: Stream<'s, T>, it_is: bool) -> Stream<'s, T> {
+    let n = stream.workers().div_ceil(2);
+    if it_is { stream.set_parallelism(n) } else { stream }
 }
 
 /// Some records take their time on one worker.
@@ -80,6 +90,15 @@ fn apply<'s>(env: &Env<'s>, step: Step, taken: Vec<Stream<'s>>) -> Vec<Stream<'s
             vec![looped(env, next(), [moved, feedback_moved], slow)]
         }
         Step::Await => vec![in_turn(env, next(), next())],
+        Step::ByKey(aggregate) => vec![operators::aggregated(next(), aggregate)],
+        Step::Connect { few: is_few } => {
+            vec![few(next(), is_few).connect(next()).map(mapped, next_lap)]
+        }
+        Step::ConnectKeyed { few: is_few } => vec![operators::counted_by_key(few(next(), is_few), next())],
+        Step::Broadcast { few: is_few } => vec![operators::beside(few(next(), is_few), next())],
+        Step::Sides => operators::divided(next()),
+        Step::AsyncMap { ordered, few: is_few } => vec![operators::requested(few(next(), is_few), ordered)],
+        Step::MapPartition => vec![next().map_partition(|records| records.into_iter().rev())],
     }
 }
 

@@ -28,7 +28,7 @@ fn panic_of_a_function_names_its_operator_wherever_it_runs() {
         (in_reduce, "reduce", "in reduce"),
         (in_join, "join", "in join"),
         (in_threshold, "threshold", "in threshold"),
-        (in_loop, "step", "in loop"),
+        (in_loop, "iterate/step", "in loop"),
     ] {
         assert_eq!(error.site().unwrap().operator, operator, "{error}");
         assert!(error.message().contains(text), "{error}");

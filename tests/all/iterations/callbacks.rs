@@ -1,102 +1,13 @@
 //! Every function that is told of epochs hears of all of them, in order, on every worker, then of the end; also
 //! in the graphs that hang in Flink ML.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use waterwheel::prelude::*;
 
+use super::log::{Log, check_calls};
 use crate::cluster::{everywhere, test_path};
-
-/// A call: of which function, on which worker, for which epoch; [`END_EPOCH`] is the termination.
-type Call = (String, usize, Round);
-
-/// Emits the calls that it gets.
-struct Log(&'static str);
-
-impl IterationListener for Log {
-    type Out = Call;
-
-    fn on_epoch_watermark_incremented(
-        &mut self,
-        epoch: Round,
-        context: &mut EpochContext,
-        out: &mut Collector<Call>,
-    ) -> Result<()> {
-        assert_eq!(context.epoch(), epoch);
-        out.emit((self.0.into(), context.worker_index(), epoch));
-        Ok(())
-    }
-
-    fn on_iteration_terminated(
-        &mut self,
-        context: &mut EpochContext,
-        out: &mut Collector<Call>,
-    ) -> Result<()> {
-        assert_eq!(context.epoch(), END_EPOCH);
-        out.emit((self.0.into(), context.worker_index(), END_EPOCH));
-        Ok(())
-    }
-}
-
-impl<D> EpochProcessFunction<D> for Log {
-    fn process(&mut self, _record: D, _context: &mut EpochContext, _out: &mut Collector<Call>) -> Result<()> {
-        Ok(())
-    }
-}
-
-impl<A, B> EpochCoProcessFunction<A, B> for Log {
-    fn process1(
-        &mut self,
-        _record: A,
-        _context: &mut EpochContext,
-        _out: &mut Collector<Call>,
-    ) -> Result<()> {
-        Ok(())
-    }
-
-    fn process2(
-        &mut self,
-        _record: B,
-        _context: &mut EpochContext,
-        _out: &mut Collector<Call>,
-    ) -> Result<()> {
-        Ok(())
-    }
-}
-
-impl<K, D> KeyedEpochProcessFunction<K, D> for Log {
-    type State = ();
-
-    fn process(
-        &mut self,
-        _key: &K,
-        _state: &mut (),
-        _record: D,
-        _context: &mut EpochContext,
-        _out: &mut Collector<Call>,
-    ) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// The calls of each function on each worker, in the order in which they were made.
-fn by_function(calls: Vec<Call>) -> BTreeMap<(String, usize), Vec<Round>> {
-    let mut found = BTreeMap::<_, Vec<_>>::new();
-    for (name, worker, epoch) in calls {
-        found.entry((name, worker)).or_default().push(epoch);
-    }
-    found
-}
-
-/// Asserts that the functions `names` have been called for epochs 0 to `last` and the end on all workers.
-fn check_calls(calls: Vec<Call>, workers: usize, names: &[&str], last: Round, shape: &str) {
-    let epochs: Vec<_> = (0..=last).chain([END_EPOCH]).collect();
-    let of_all = names.iter().flat_map(|name| (0..workers).map(|worker| (name.to_string(), worker)));
-    let expected: BTreeMap<_, _> = of_all.map(|of| (of, epochs.clone())).collect();
-    assert_eq!(by_function(calls), expected, "{shape}");
-}
 
 #[test]
 fn every_kind_of_operator_is_told_of_every_epoch() {
@@ -113,8 +24,14 @@ fn every_kind_of_operator_is_told_of_every_epoch() {
                 let connected = data.clone().connect(data.clone()).process_epochs(Log("two data"));
                 let keyed = x.clone().key_by(|x| *x).process_epochs(Log("keyed"));
                 let silent = x.clone().filter(|_| false).process_epochs(Log("silent"));
+                let two = x.clone().key_by(|x| *x).connect(data.clone().key_by(|x| *x));
+                let two = two.process_epochs(Log("two keyed"));
+                let beside = data.clone().connect_broadcast(x.clone()).process_epochs(Log("broadcast"));
+                let both = data.clone().key_by(|x| *x).connect_broadcast(data.clone());
+                let both = both.process_epochs(Log("keyed broadcast"));
                 let logs = on_variable.union(on_data).union(on_replay).union(on_both).union(on_entered);
-                let logs = logs.union(connected).union(keyed).union(silent);
+                let logs =
+                    logs.union(connected).union(keyed).union(silent).union(two).union(beside).union(both);
                 let next = x.filter(|x| *x > 0).map(|x| x - 1);
                 IterationBodyResult::new((next,), (logs,))
             });
@@ -124,6 +41,7 @@ fn every_kind_of_operator_is_told_of_every_epoch() {
         calls.unwrap().into_iter().next().unwrap()
     };
     let names = ["variable", "data", "replay", "union", "entered", "two data", "keyed", "silent"];
+    let names = [&names[..], &["two keyed", "broadcast", "keyed broadcast"]].concat();
     everywhere(test_path!(every_kind_of_operator_is_told_of_every_epoch), job, |(calls, workers), shape| {
         check_calls(calls, workers[0], &names, 5, shape);
     });
@@ -239,21 +157,9 @@ impl IterationListener for Keep {
     type Out = (u64, u64, Round);
 }
 
-impl KeyedEpochProcessFunction<u64, u64> for Keep {
+impl KeyedIterationListener<u64> for Keep {
     type State = Vec<u64>;
     const VISITS_KEYS: bool = true;
-
-    fn process(
-        &mut self,
-        _key: &u64,
-        state: &mut Vec<u64>,
-        record: u64,
-        _context: &mut EpochContext,
-        _out: &mut Collector<Self::Out>,
-    ) -> Result<()> {
-        state.push(record);
-        Ok(())
-    }
 
     fn on_key_epoch(
         &mut self,
@@ -264,6 +170,20 @@ impl KeyedEpochProcessFunction<u64, u64> for Keep {
         out: &mut Collector<Self::Out>,
     ) -> Result<()> {
         out.batch().extend(state.drain(..).map(|record| (*key, record, epoch)));
+        Ok(())
+    }
+}
+
+impl KeyedEpochProcessFunction<u64, u64> for Keep {
+    fn process(
+        &mut self,
+        _key: &u64,
+        state: &mut Vec<u64>,
+        record: u64,
+        _context: &mut EpochContext,
+        _out: &mut Collector<Self::Out>,
+    ) -> Result<()> {
+        state.push(record);
         Ok(())
     }
 }

@@ -57,5 +57,43 @@ fn rounds_of_an_inner_loop_are_told_by_those_around() {
         of_name.rounds.iter().map(|round| round.clock.clone()).collect()
     };
     assert_eq!(clocks("outer"), [[0, 0], [0, 1]]);
-    assert_eq!(clocks("inner"), [[0, 0, 0], [0, 0, 1], [0, 0, 2], [0, 1, 1], [0, 1, 2]]);
+    assert_eq!(clocks("outer/inner"), [[0, 0, 0], [0, 0, 1], [0, 0, 2], [0, 1, 1], [0, 1, 2]]);
+}
+
+#[test]
+fn unbounded_loops_and_worksets_are_told_apart_by_their_names() {
+    struct Once;
+    impl WorksetFunction<u64, u64> for Once {
+        type State = u64;
+        type Out = u64;
+
+        fn step(
+            &mut self,
+            _: &u64,
+            work: &mut Vec<u64>,
+            n: &mut u64,
+            _: &mut Workset<u64, u64>,
+        ) -> Result<()> {
+            *n += work.len() as u64;
+            Ok(())
+        }
+
+        fn settled(&mut self, _: &u64, n: &mut u64, out: &mut Vec<u64>) -> Result<bool> {
+            out.push(*n);
+            Ok(true)
+        }
+    }
+    let loops = LoopState::new();
+    let done = execute(RuntimeConfig::threads(2).loop_state(loops.clone()), |env| {
+        for (name, laps) in [("first", 2), ("second", 3)] {
+            Iterations::iterate_unbounded_named(name, (env.from_iter([laps]),), (), |_it, (x,), ()| {
+                IterationBodyResult::new((x.filter(|x| *x > 0).map(|x| x - 1),), ())
+            });
+        }
+        iterate_workset_named("third", env.from_iter([(1, 1)]), Once).sink(|_| Ok(()));
+        Ok(())
+    });
+    done.unwrap();
+    let rounds: Vec<_> = loops.loops().into_iter().map(|flow| (flow.name, flow.round)).collect();
+    assert_eq!(rounds, [("first".to_string(), 2), ("second".to_string(), 3), ("third".to_string(), 0)]);
 }

@@ -19,7 +19,12 @@ fn feedback_that_waits_for_its_own_end_is_refused() {
         });
         Ok(x.collect())
     });
-    for part in ["\"train\"", "\"map_partition\" (", "waits for the end", "for_each_round"] {
+    for part in [
+        "\"train\" (tests/all/iterations/misuse.rs:",
+        "\"train/map_partition\" (",
+        "waits for the end",
+        "for_each_round",
+    ] {
         assert!(message.contains(part), "{message}");
     }
 }
@@ -38,7 +43,7 @@ fn feedback_that_waits_for_the_end_of_an_inner_loop_is_refused() {
         });
         Ok(x.collect())
     });
-    assert!(message.contains("\"outer\"") && message.contains("\"count\" ("), "{message}");
+    assert!(message.contains("\"outer\"") && message.contains("\"outer/inner/count\" ("), "{message}");
 }
 
 #[test]
@@ -92,6 +97,26 @@ fn function_that_can_not_begin_anew_is_refused_per_round() {
         Ok(x.collect())
     });
     assert!(message.contains("for_next_round") && message.contains("all_rounds"), "{message}");
+}
+
+#[test]
+fn replay_in_an_unbounded_iteration_is_refused_with_the_name_of_the_stream() {
+    for named in [false, true] {
+        let message = refusal(move |env| {
+            let data = env.from_iter([1u64]).map(|x| x);
+            let data = if named { data.name("rules") } else { data };
+            let (fresh, data) = (env.from_iter([2u64]), (env.from_iter([1u8]), data.replay()));
+            let (x,) = Iterations::iterate_unbounded((fresh,), data, |_it, (x,), (_plain, data)| {
+                IterationBodyResult::new((x.clone().filter(|_| false),), (x.union(data),))
+            });
+            Ok(x.collect())
+        });
+        let operator = if named { "operator \"rules\" (" } else { "operator \"map\" (" };
+        assert!(message.starts_with(operator), "{message}");
+        for part in ["misuse.rs:", "replayed", "unbounded", "iterate_bounded", "no_replay"] {
+            assert!(message.contains(part), "{message}");
+        }
+    }
 }
 
 #[test]

@@ -10,64 +10,110 @@ use waterwheel::prelude::*;
 use interpreter::interpret;
 use program::{Ending, Op, Program};
 
+use crate::cluster::{everywhere, test_path};
+
 type Stream<'i, U> = DataStream<'i, u64, (U, Round)>;
 
 /// Records by epoch and stream, sorted.
 type Found = BTreeMap<(Round, usize), Vec<u64>>;
 
-#[test]
-fn random_loops_are_what_the_epoch_rules_say_at_any_number_of_workers() {
-    let mut n_rounds = [0usize; 8];
-    for seed in 0..400 {
+/// Programs of one job: many, so that starting and ending jobs is not what takes the time.
+const PER_JOB: usize = 50;
+
+/// Random programs that are small enough to interpret, with what the rules say of each.
+///
+/// Runs of an inner loop overlap where the outer round does not wait for them, so a function of its body that keeps
+/// something over all of its rounds meets them in any order: such programs have no one result.
+fn programs(seeds: std::ops::Range<u64>) -> Vec<(u64, Program, Found)> {
+    let program = |seed| {
         let program = Program::random(seed);
-        let Some(expected) = interpret(&program) else { continue };
-        let last = expected.keys().map(|(epoch, _)| *epoch).max().unwrap_or(0);
-        n_rounds[last as usize] += 1;
-        for workers in [1, 2, 4] {
-            let found = run(RuntimeConfig::threads(workers), &program);
-            assert_eq!(
-                found.as_ref().ok(),
-                Some(&expected),
-                "{found:?}: seed {seed}, {workers} workers: {program:#?}"
-            );
+        if program.keeps_state_over_runs() {
+            return None;
         }
-    }
-    println!("programs by last round with a record: {n_rounds:?}");
-    assert!(n_rounds[1..].iter().sum::<usize>() > 100, "{n_rounds:?}");
+        let expected = interpret(&program)?;
+        Some((seed, program, expected))
+    };
+    seeds.filter_map(program).collect()
 }
 
-/// Runs the program on the engine.
-fn run(config: RuntimeConfig, program: &Program) -> Result<Found> {
-    let program = program.clone();
-    let found = execute(config, move |env| {
-        let [x, once, replayed] = [0, 1, 2].map(|i| env.from_iter(program.inputs[i].clone()).rebalance());
-        let config = IterationConfig::new().max_rounds(program.max_rounds);
-        let data = (once.no_replay(), replayed.replay());
-        let (found,) = Iterations::iterate_bounded((x,), data, config, |it, (x,), (once, replayed)| {
-            let mut streams = vec![x, once, replayed];
-            for op in &program.ops {
-                let next = match op {
-                    Op::Nested(i, inner) => nested(streams[*i].clone(), inner),
-                    op => apply(it, op, &streams),
-                };
-                streams.push(next);
-            }
-            let tagged = streams.iter().enumerate().map(|(i, stream)| stream.clone().process_epochs(Tag(i)));
-            let found = tagged.reduce(DataStream::union).unwrap();
-            let result = IterationBodyResult::new((feedback(&streams, program.feedback),), (found,));
-            match program.ending {
-                Ending::Feedback => result,
-                Ending::Criteria(i) => result.termination_criteria(streams[i].clone().filter(|x| x % 3 > 0)),
-            }
-        });
-        Ok(found.collect())
-    });
-    let mut by_epoch = Found::new();
-    for (epoch, stream, record) in found?.concat() {
-        by_epoch.entry((epoch, stream)).or_default().push(record);
+fn check(programs: &[(u64, Program, Found)], found: &[Found], shape: &str) {
+    assert_eq!(programs.len(), found.len(), "{shape}");
+    for ((seed, program, expected), found) in programs.iter().zip(found) {
+        assert_eq!(found, expected, "seed {seed}, {shape}: {program:#?}");
     }
-    by_epoch.values_mut().for_each(|records| records.sort());
+}
+
+#[test]
+fn random_loops_are_what_the_epoch_rules_say_at_any_number_of_workers() {
+    let programs = programs(0..5_000);
+    let mut n_rounds = [0usize; 8];
+    for (_, _, expected) in &programs {
+        n_rounds[expected.keys().map(|(epoch, _)| *epoch).max().unwrap_or(0) as usize] += 1;
+    }
+    for programs in programs.chunks(PER_JOB) {
+        for workers in [1, 2, 4] {
+            let found = run(RuntimeConfig::threads(workers), programs).unwrap_or_else(|error| {
+                let seeds = (programs[0].0, programs[programs.len() - 1].0);
+                panic!("seeds {seeds:?}, {workers} workers: {error}")
+            });
+            check(programs, &found, &format!("{workers} workers"));
+        }
+    }
+    println!("{} programs; by last round with a record: {n_rounds:?}", programs.len());
+    assert!(programs.len() > 2_000 && n_rounds[1..].iter().sum::<usize>() > 1_000, "{n_rounds:?}");
+}
+
+#[test]
+fn random_loops_are_what_the_epoch_rules_say_in_two_processes() {
+    let path = test_path!(random_loops_are_what_the_epoch_rules_say_in_two_processes);
+    let programs = programs(10_000..10_150);
+    everywhere(
+        path,
+        |config| run(config, &programs).unwrap(),
+        |found, shape| check(&programs, &found, shape),
+    );
+}
+
+/// Runs the programs on the engine, all in one job.
+fn run(config: RuntimeConfig, programs: &[(u64, Program, Found)]) -> Result<Vec<Found>> {
+    let (n, programs) =
+        (programs.len(), programs.iter().map(|(_, program, _)| program.clone()).collect::<Vec<_>>());
+    let found = execute(config, move |env| {
+        let numbered = programs.iter().enumerate();
+        let streams = numbered.map(|(number, program)| build(env, program).map(move |row| (number, row)));
+        Ok(streams.reduce(DataStream::union).unwrap().collect())
+    });
+    let mut by_epoch = vec![Found::new(); n];
+    for (number, (epoch, stream, record)) in found?.concat() {
+        by_epoch[number].entry((epoch, stream)).or_default().push(record);
+    }
+    by_epoch.iter_mut().flat_map(BTreeMap::values_mut).for_each(|records| records.sort());
     Ok(by_epoch)
+}
+
+/// The records of all streams of a program, with epoch and number of the stream.
+fn build<'s>(env: &Env<'s>, program: &Program) -> DataStream<'s, (Round, usize, u64)> {
+    let [x, once, replayed] = [0, 1, 2].map(|i| env.from_iter(program.inputs[i].clone()).rebalance());
+    let config = IterationConfig::new().max_rounds(program.max_rounds);
+    let data = (once.no_replay(), replayed.replay());
+    let found = Iterations::iterate_bounded((x,), data, config, |it, (x,), (once, replayed)| {
+        let mut streams = vec![x, once, replayed];
+        for op in &program.ops {
+            let next = match op {
+                Op::Nested(i, inner) => nested(streams[*i].clone(), inner),
+                op => apply(it, op, &streams),
+            };
+            streams.push(next);
+        }
+        let tagged = streams.iter().enumerate().map(|(i, stream)| stream.clone().process_epochs(Tag(i)));
+        let found = tagged.reduce(DataStream::union).unwrap();
+        let result = IterationBodyResult::new((feedback(&streams, program.feedback),), (found,));
+        match program.ending {
+            Ending::Feedback => result,
+            Ending::Criteria(i) => result.termination_criteria(streams[i].clone().filter(|x| x % 3 > 0)),
+        }
+    });
+    found.0
 }
 
 /// A loop inside of a round.
@@ -199,9 +245,11 @@ impl IterationListener for Count {
     type Out = u64;
 }
 
-impl KeyedEpochProcessFunction<u64, u64> for Count {
+impl KeyedIterationListener<u64> for Count {
     type State = u64;
+}
 
+impl KeyedEpochProcessFunction<u64, u64> for Count {
     fn process(
         &mut self,
         key: &u64,

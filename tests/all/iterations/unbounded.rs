@@ -143,5 +143,5 @@ fn criteria_of_an_unbounded_iteration_are_refused() {
     });
     let error = done.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
-    assert!(error.message().contains("iterate_unbounded has no termination criteria"), "{error}");
+    assert!(error.message().contains("is unbounded and has no termination criteria"), "{error}");
 }

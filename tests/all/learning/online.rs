@@ -245,7 +245,9 @@ fn bad_input_is_named() {
     };
     assert!(fails(OnlineLogisticRegression::new(vec![0.0])).contains("label 2, expected 0 or 1"));
     assert!(fails(OnlineLogisticRegression::new(vec![0.0; 2])).contains("1 features, the model expects 2"));
-    assert!(fails(OnlineLogisticRegression::new(vec![0.0]).alpha(0.0)).contains("alpha 0"));
+    assert!(
+        fails(OnlineLogisticRegression::new(vec![0.0]).alpha(0.0)).contains("alpha of FtrlProximal is 0")
+    );
     assert!(
         fails(OnlineLogisticRegression::new(vec![0.0]).global_batch_size(0))
             .contains("global_batch_size is 0")

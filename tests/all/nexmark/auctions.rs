@@ -136,6 +136,7 @@ impl KeyedProcessFunction<u64, Won> for Average {
         _category: &u64,
         (sum, n): &mut (u64, u64),
         won: Won,
+        _context: &mut KeyedContext,
         _out: &mut Collector<(u64, u64)>,
     ) -> Result<()> {
         (*sum, *n) = (*sum + won.price, *n + 1);

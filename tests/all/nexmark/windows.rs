@@ -100,5 +100,5 @@ pub(crate) fn new_sellers(events: DataStream<'_, Event>) -> Result<DataStream<'_
             people.iter().for_each(|person| out.emit((end_ms(window), *id, person.name.clone())));
         }
     });
-    Ok(new.into_stream())
+    Ok(new.results.into_stream())
 }

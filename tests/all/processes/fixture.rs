@@ -13,11 +13,17 @@ use crate::failures::process::{Finished, Running};
 /// A job that a process of these tests runs; the result is what it prints.
 type Job = fn(RuntimeConfig) -> Result<String>;
 
-const JOBS: [(&str, Job); 5] =
-    [("sum", sum), ("twice", twice), ("slow", slow), ("paced", paced), ("odd", super::graph::odd)];
+const JOBS: [(&str, Job); 6] = [
+    ("sum", sum),
+    ("twice", twice),
+    ("slow", slow),
+    ("paced", paced),
+    ("odd", super::graph::odd),
+    ("visited", super::stranger::visited),
+];
 
 /// The sum of numbers, on every worker.
-fn sum(config: RuntimeConfig) -> Result<String> {
+pub(super) fn sum(config: RuntimeConfig) -> Result<String> {
     let numbers = execute(config, |env| {
         let numbers = env.from_splits(2, |split| split as u64 * 1000..(split as u64 + 1) * 1000);
         Ok(numbers.broadcast().collect_local())

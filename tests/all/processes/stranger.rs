@@ -4,7 +4,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use super::fixture::{SUM, outcome, start};
+use waterwheel::engine::started_as;
+use waterwheel::prelude::{Result, RuntimeConfig};
+
+use super::fixture::{SUM, command, outcome, start, sum};
 use crate::failures::process::{Running, free_addresses, wait_until};
 
 /// The name and version of the handshake, as docs/formats/handshake.md says.
@@ -117,4 +120,60 @@ fn stranger_that_repeats_what_it_has_overheard_is_dropped() {
 #[test]
 fn crowd_of_silent_strangers_delays_the_start_by_seconds_at_most() {
     run_among(|address| (0..150).map(|_| call(address, &[])).collect::<Vec<_>>());
+}
+
+/// One that knows the secret, but runs something else: it is told what differs, and the others go on waiting.
+#[test]
+fn process_of_another_run_with_the_right_secret_is_sent_away_and_the_right_one_joins() {
+    let mine = [("secret", "a secret of the tests"), ("name", "job"), ("version", "1"), ("attempt", "2")];
+    let cases = [
+        ("name", "other", "it runs job \"other\", expected \"job\""),
+        ("version", "2", "it has program version \"2\", expected \"1\""),
+        ("attempt", "1", "it is of attempt 1, expected 2"),
+    ];
+    for (key, value, reason) in cases {
+        let addresses = free_addresses(2);
+        let first = start("sum", 0, &addresses, &mine);
+        let other = mine.map(|(name, own)| (name, if name == key { value } else { own }));
+        let refused = start("sum", 1, &addresses, &other).finish();
+        let told = outcome(&refused);
+        assert!(told.starts_with("error: refused by process 0 (") && told.ends_with(reason), "{told}");
+        let second = start("sum", 1, &addresses, &mine);
+        let finished = [first, second].map(Running::finish);
+        assert_eq!(finished.each_ref().map(outcome), [SUM, SUM], "{finished:?}");
+        assert!(
+            finished[0].err.contains("refused process 1 at 127.") && finished[0].err.contains(reason),
+            "{finished:?}"
+        );
+    }
+}
+
+/// The sum, by a process 1 before whom strangers have come to where it is to meet process 0.
+pub(super) fn visited(config: RuntimeConfig) -> Result<String> {
+    let mut strangers = Vec::new();
+    if started_as().is_some() {
+        let meeting = std::env::var("WATERWHEEL_RENDEZVOUS").unwrap();
+        assert!(
+            heard(call(&meeting, b"GET / HTTP/1.1\r\n\r\n")).is_empty(),
+            "a stranger that says something else"
+        );
+        let mut guess = call(&meeting, &hello(1, "job", false));
+        guess.read_exact(&mut [0; 40]).unwrap();
+        guess.write_all(&[7; 32]).unwrap();
+        assert_eq!(heard(guess), [0; 35], "a stranger without the token");
+        // These stay as long as the run lasts.
+        strangers.push(call(&meeting, &[]));
+        strangers.push(call(&meeting, &hello(1, "job", false)[..100]));
+    }
+    sum(config)
+}
+
+#[test]
+fn strangers_where_processes_that_were_started_together_meet_are_dropped() {
+    let mut job = command("visited", &[]);
+    let finished = Running::start(job.env("WATERWHEEL_PROCESSES", "2")).finish();
+    // Both say their outcome: the second one has this one's output.
+    let outcomes: Vec<_> = finished.out.lines().filter_map(|line| line.strip_prefix("outcome: ")).collect();
+    assert_eq!(outcomes, [SUM, SUM], "{finished:?}");
+    assert!(finished.status.success() && finished.err.contains("dropped 127."), "{finished:?}");
 }

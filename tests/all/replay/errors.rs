@@ -14,7 +14,8 @@ use crate::failures::process::Running;
 #[track_caller]
 fn assert_from_replay(error: &Error, shape: &str) {
     let site = error.site().unwrap_or_else(|| panic!("{shape}: {error}"));
-    assert_eq!(site.operator, "replay", "{shape}: {error}");
+    assert_eq!(site.operator, "iterate_bounded/replay", "{shape}: {error}");
+    assert!(site.location.starts_with("tests/all/replay/fixture.rs:"), "{shape}: {error}");
 }
 
 #[test]
@@ -82,7 +83,10 @@ fn disk_that_is_full_ends_the_run_with_an_error_that_names_the_operator() {
     let finished = Running::start(&mut limited).finish();
     assert_eq!(finished.code(), Some(101), "{finished:?}");
     let error = finished.out.lines().find_map(|line| line.strip_prefix("outcome: ")).unwrap();
-    assert!(error.starts_with("operator \"replay\" ("), "{error}");
+    assert!(
+        error.starts_with("operator \"iterate_bounded/replay\" (tests/all/replay/fixture.rs:"),
+        "{error}"
+    );
     assert!(error.contains("can not write more than ") && error.contains("--cache-dir"), "{error}");
     assert!(
         error.contains(&*directory.path().to_string_lossy()) && error.contains("File too large"),

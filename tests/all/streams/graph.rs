@@ -88,3 +88,41 @@ fn limits_that_can_not_work_are_refused() {
     assert_eq!(error.kind(), ErrorKind::Config);
     assert_eq!(error.message(), "state_ttl is 0, expected a time above zero");
 }
+
+/// Every end of a stream, and what is no stream, can be given a name and a uid; each uid is the only one of its kind.
+#[test]
+fn uid_of_a_sink_of_side_outputs_and_of_a_collection_is_refused_when_it_is_taken() {
+    const ODD: OutputTag<u32> = OutputTag::new("odd");
+    type Job = for<'s> fn(&Env<'s>, DataStream<'s, u32>);
+    let jobs: [(&str, Job); 6] =
+        [
+            ("the sink", |_env, numbers| drop(numbers.sink(|_| Ok(())).name("the sink").uid("taken"))),
+            ("the records", |_env, numbers| drop(numbers.collect().name("the records").uid("taken"))),
+            ("the local records", |_env, numbers| {
+                drop(numbers.collect_local().name("the local records").uid("taken"));
+            }),
+            ("the sides", |_env, numbers| {
+                let divided = numbers.process_with_side_outputs(|x, out, side| {
+                    if x % 2 == 1 { side.emit(&ODD, x) } else { out.emit(x) }
+                });
+                divided.name("the sides").uid("taken").side_output(&ODD).collect();
+            }),
+            ("the changes", |env, _numbers| {
+                let changes = env.from_batches([vec![(1u32, 1)]]).into_collection();
+                drop(changes.map(|x| x).name("the changes").uid("taken"));
+            }),
+            ("the sums", |_env, numbers| {
+                drop(numbers.key_by(|x| x % 2).sum(|x| *x).name("the sums").uid("taken"));
+            }),
+        ];
+    for (name, job) in jobs {
+        let error = error_of(RuntimeConfig::threads(2), move |env| {
+            let numbers = env.from_iter(0..10u32).uid("taken");
+            job(env, numbers);
+            Ok(())
+        });
+        let operator = &error.site().unwrap().operator;
+        assert_eq!((error.kind(), operator.as_str()), (ErrorKind::Config, name), "{error}");
+        assert!(error.message().starts_with("uid \"taken\" is used twice"), "{error}");
+    }
+}

@@ -61,6 +61,7 @@ impl KeyedProcessFunction<u64, Pair> for Counting {
         key: &u64,
         count: &mut u64,
         pair: Pair,
+        _: &mut KeyedContext,
         out: &mut Collector<(u64, u64)>,
     ) -> Result<()> {
         *count += 1;
@@ -109,5 +110,165 @@ fn keyed_function_emits_beside_its_results_and_at_the_end() {
         assert_eq!(sorted(found_tenth), sorted(tenth.clone()), "{shape}");
         assert_eq!(sorted(again), sorted(tenth), "{shape}");
         assert_eq!(sorted(found_texts), sorted(texts), "{shape}");
+    });
+}
+
+fn by_key<'s>(stream: DataStream<'s, Pair>) -> KeyedStream<'s, u64, Pair> {
+    stream.key_by(|pair| pair.0)
+}
+
+/// Emits keys of the first stream; pairs that are negative go aside, of the second stream if both have pairs of their own,
+/// and so do texts at the end.
+struct Divide {
+    side: SideOutputs,
+    ended: [u64; 2],
+}
+
+impl Divide {
+    fn new(side: SideOutputs) -> Self {
+        Divide { side, ended: [0; 2] }
+    }
+
+    fn divide(&mut self, pair: Pair) {
+        if pair.1 < 0 {
+            self.side.emit(&NEGATIVE, pair);
+        }
+    }
+}
+
+impl CoProcessFunction<Pair, Pair> for Divide {
+    type Out = (u64, u64);
+
+    fn process1(&mut self, pair: Pair, out: &mut Collector<(u64, u64)>) -> Result<()> {
+        self.ended[0] += 1;
+        out.emit((pair.0, 0));
+        Ok(())
+    }
+
+    fn process2(&mut self, pair: Pair, _out: &mut Collector<(u64, u64)>) -> Result<()> {
+        self.ended[1] += 1;
+        self.divide(pair);
+        Ok(())
+    }
+
+    fn end_of_input1(&mut self, _out: &mut Collector<(u64, u64)>) -> Result<()> {
+        self.side.emit(&TEXT, format!("first {}", self.ended[0]));
+        Ok(())
+    }
+}
+
+impl KeyedCoProcessFunction<u64, Pair, Pair> for Divide {
+    type State = u64;
+    type Out = (u64, u64);
+
+    fn process1(&mut self, _: &u64, n: &mut u64, pair: Pair, out: &mut Collector<(u64, u64)>) -> Result<()> {
+        *n += 1;
+        out.emit((pair.0, 0));
+        Ok(())
+    }
+
+    fn process2(&mut self, _: &u64, n: &mut u64, pair: Pair, _: &mut Collector<(u64, u64)>) -> Result<()> {
+        *n += 1;
+        self.divide(pair);
+        Ok(())
+    }
+}
+
+impl BroadcastProcessFunction<Pair, Pair> for Divide {
+    type Broadcast = u64;
+    type Out = (u64, u64);
+
+    fn process(&mut self, _: &u64, pair: Pair, out: &mut Collector<(u64, u64)>) -> Result<()> {
+        out.emit((pair.0, 0));
+        self.divide(pair);
+        Ok(())
+    }
+
+    fn process_broadcast(&mut self, n: &mut u64, _: Pair, _: &mut Collector<(u64, u64)>) -> Result<()> {
+        *n += 1;
+        Ok(())
+    }
+
+    fn end_of_broadcast(&mut self, n: &mut u64, _: &mut Collector<(u64, u64)>) -> Result<()> {
+        self.side.emit(&TEXT, format!("broadcast {n}"));
+        Ok(())
+    }
+}
+
+impl KeyedBroadcastProcessFunction<u64, Pair, Pair> for Divide {
+    type State = u64;
+    type Broadcast = u64;
+    type Out = (u64, u64);
+
+    fn process(
+        &mut self,
+        _: &u64,
+        n: &mut u64,
+        _: &u64,
+        pair: Pair,
+        out: &mut Collector<(u64, u64)>,
+    ) -> Result<()> {
+        *n += 1;
+        out.emit((pair.0, 0));
+        self.divide(pair);
+        Ok(())
+    }
+
+    fn process_broadcast(&mut self, n: &mut u64, _: Pair, _: &mut Collector<(u64, u64)>) -> Result<()> {
+        *n += 1;
+        Ok(())
+    }
+
+    fn end_of_input(&mut self, key: &u64, n: &mut u64, _: &u64, _: &mut Collector<(u64, u64)>) -> Result<()> {
+        self.side.emit(&TEXT, format!("{key}: {n}"));
+        Ok(())
+    }
+}
+
+/// Results, what is negative, and texts.
+type Divided = (Vec<(u64, u64)>, Vec<Pair>, Vec<String>);
+
+#[test]
+fn functions_on_two_streams_emit_beside_their_results() {
+    let job = |config| {
+        let workers = execute(config, |env| {
+            let first = || env.from_iter(pairs(6, 2000, 12)).rebalance();
+            let second = || env.from_iter(pairs(7, 3000, 12)).rebalance();
+            let divided = [
+                first().connect(second()).process_function_with_side_outputs(Divide::new),
+                by_key(first()).connect(by_key(second())).process_function_with_side_outputs(Divide::new),
+                first().connect_broadcast(second()).process_function_with_side_outputs(Divide::new),
+                by_key(first()).connect_broadcast(second()).process_function_with_side_outputs(Divide::new),
+            ];
+            let collect = |(i, divided): (usize, SideOutputStream<'_, (u64, u64)>)| {
+                let divided = divided.name("divide").uid(&format!("divide {i}"));
+                let (negative, text) = (divided.side_output(&NEGATIVE), divided.side_output(&TEXT));
+                (divided.into_main().collect(), negative.collect(), text.collect())
+            };
+            let workers = env.from_iter([env.workers()]).collect();
+            Ok((divided.into_iter().enumerate().map(collect).collect::<Vec<_>>(), workers))
+        });
+        workers.unwrap().into_iter().next().unwrap()
+    };
+    let path = test_path!(functions_on_two_streams_emit_beside_their_results);
+    everywhere(path, job, |(found, workers), shape| {
+        let (first, second) = (pairs(6, 2000, 12), pairs(7, 3000, 12));
+        let main = sorted(first.iter().map(|pair| (pair.0, 0)).collect::<Vec<_>>());
+        let negative = |pairs: &[Pair]| sorted(pairs.iter().copied().filter(|pair| pair.1 < 0).collect());
+        let mut counts = std::collections::BTreeMap::<u64, u64>::new();
+        first.iter().for_each(|pair| *counts.entry(pair.0).or_default() += 1);
+        let by_key = sorted(counts.iter().map(|(key, n)| format!("{key}: {n}")).collect::<Vec<_>>());
+        let sides = [negative(&second), negative(&second), negative(&first), negative(&first)];
+        let all: Vec<Divided> = found;
+        for ((results, aside, _), expected) in all.iter().zip(sides) {
+            assert_eq!(sorted(results.clone()), main, "{shape}");
+            assert_eq!(sorted(aside.clone()), expected, "{shape}");
+        }
+        // Each worker has told of its own share once.
+        let shares = all[0].2.iter().map(|text| text["first ".len()..].parse::<usize>().unwrap());
+        assert_eq!((shares.clone().count(), shares.sum::<usize>()), (workers[0], first.len()), "{shape}");
+        assert!(all[1].2.is_empty(), "{shape}");
+        assert_eq!(all[2].2, vec!["broadcast 3000"; workers[0]], "{shape}");
+        assert_eq!(sorted(all[3].2.clone()), by_key, "{shape}");
     });
 }

@@ -118,6 +118,7 @@ impl KeyedProcessFunction<u64, (u64, u64)> for Living {
         key: &u64,
         n: &mut u64,
         _: (u64, u64),
+        _: &mut KeyedContext,
         out: &mut Collector<Self::Out>,
     ) -> Result<()> {
         *n += 1;

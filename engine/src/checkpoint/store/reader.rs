@@ -147,6 +147,6 @@ pub(super) fn damaged(layout: &Layout, part: &PartRef, what: String) -> Error {
 fn missing(layout: &Layout, part: &PartRef, error: StorageError) -> Error {
     match error.trouble() {
         Trouble::NotFound => damaged(layout, part, "it is missing".into()),
-        _ => error.into(),
+        _ => error.into_error(),
     }
 }

@@ -4,6 +4,7 @@ use rustc_hash::FxHashSet;
 
 use crate::checkpoint::store::manifest::Manifest;
 use crate::checkpoint::store::reader::check_length;
+use crate::checkpoint::store::storage::StorageError;
 use crate::checkpoint::store::{CheckpointStore, layout};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -130,7 +131,10 @@ impl CheckpointStore {
     /// # Errors
     /// [`ErrorKind::Storage`]: part of it may be left, and is garbage still.
     pub fn remove(&self, garbage: &Garbage) -> Result<()> {
-        garbage.objects.iter().try_for_each(|name| Ok(self.storage.delete(name)?))
+        garbage
+            .objects
+            .iter()
+            .try_for_each(|name| self.storage.delete(name).map_err(StorageError::into_error))
     }
 
     /// All manifests in order; `None` where one can not be read because it is damaged.
@@ -172,7 +176,9 @@ impl CheckpointStore {
             scope,
         };
         self.add_unfinished_manifests(&needed, garbage)?;
-        for directory in self.storage.list(&self.layout.parts())?.directories {
+        for directory in
+            self.storage.list(&self.layout.parts()).map_err(StorageError::into_error)?.directories
+        {
             if let Some(attempt) = layout::number(&directory) {
                 self.add_parts(attempt, &needed, garbage)?;
             }
@@ -183,7 +189,7 @@ impl CheckpointStore {
     /// A manifest that was not written to its end can not be committed any more once there is a later one.
     fn add_unfinished_manifests(&self, needed: &Needed, garbage: &mut Garbage) -> Result<()> {
         let directory = self.layout.manifests();
-        for name in self.storage.unfinished(&directory)? {
+        for name in self.storage.unfinished(&directory).map_err(StorageError::into_error)? {
             let epoch = name.split_once('#').and_then(|(name, _)| layout::manifest_epoch(name));
             let over = epoch.is_some_and(|epoch| needed.newest_epoch.is_some_and(|newest| epoch < newest));
             if over || needed.scope == GarbageScope::Stopped {
@@ -195,7 +201,7 @@ impl CheckpointStore {
 
     fn add_parts(&self, attempt: u64, needed: &Needed, garbage: &mut Garbage) -> Result<()> {
         let directory = self.layout.parts_of(attempt);
-        for object in self.storage.list(&directory)?.objects {
+        for object in self.storage.list(&directory).map_err(StorageError::into_error)?.objects {
             let Some((epoch, _)) = layout::part_epoch(&object.name) else { continue };
             let name = format!("{directory}/{}", object.name);
             let is_needed = needed.parts.contains(&name) || needed.epochs.contains(&epoch);
@@ -211,7 +217,7 @@ impl CheckpointStore {
         let unfinished =
             Needed { parts: FxHashSet::default(), epochs: FxHashSet::default(), scope, ..*needed };
         if unfinished.is_over(attempt, 0) {
-            let names = self.storage.unfinished(&directory)?;
+            let names = self.storage.unfinished(&directory).map_err(StorageError::into_error)?;
             names.into_iter().for_each(|name| garbage.add(format!("{directory}/{name}"), 0));
         }
         Ok(())
@@ -219,7 +225,7 @@ impl CheckpointStore {
 
     /// Of the attempts that were begun, the last is enough.
     fn add_claims(&self, needed: &Needed, garbage: &mut Garbage) -> Result<()> {
-        for object in self.storage.list(&self.layout.attempts())?.objects {
+        for object in self.storage.list(&self.layout.attempts()).map_err(StorageError::into_error)?.objects {
             if layout::number(&object.name).is_some_and(|attempt| Some(attempt) < needed.newest_attempt) {
                 garbage.add(format!("{}/{}", self.layout.attempts(), object.name), 0);
             }

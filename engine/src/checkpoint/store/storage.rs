@@ -147,10 +147,11 @@ impl std::error::Error for StorageError {
     }
 }
 
-impl From<StorageError> for Error {
-    fn from(error: StorageError) -> Self {
-        let as_error = Error::storage(error.message);
-        match error.cause {
+impl StorageError {
+    /// As an error of the store. Not `From`, or `?` in programs would have more than one error to choose from.
+    pub(crate) fn into_error(self) -> Error {
+        let as_error = Error::storage(self.message);
+        match self.cause {
             Some(cause) => as_error.caused_by(cause),
             None => as_error,
         }

@@ -8,7 +8,7 @@ use crate::checkpoint::store::CheckpointStore;
 use crate::checkpoint::store::part::{Author, Footer, HEADER, PartInfo, PartRef};
 use crate::checkpoint::store::reader::SectionReader;
 use crate::checkpoint::store::section::{self, SectionKey};
-use crate::checkpoint::store::storage::{CHUNK, Trouble, Upload};
+use crate::checkpoint::store::storage::{CHUNK, StorageError, Trouble, Upload};
 use crate::checkpoint::store::table::{Address, Place, SectionTable};
 use crate::error::{Error, Result};
 use crate::hash::KEY_GROUPS;
@@ -168,7 +168,7 @@ impl PartWriter {
     }
 
     fn write(&mut self, chunk: Vec<u8>) -> Result<()> {
-        let written = self.begin().and_then(|upload| Ok(upload.write(chunk)?));
+        let written = self.begin().and_then(|upload| upload.write(chunk).map_err(StorageError::into_error));
         self.failed |= written.is_err();
         written
     }
@@ -182,7 +182,7 @@ impl PartWriter {
             None => {
                 let name = self.store.layout().part(self.attempt, self.epoch, self.worker);
                 self.check_new(&name)?;
-                self.store.storage().upload(&name)?
+                self.store.storage().upload(&name).map_err(StorageError::into_error)?
             }
         };
         Ok(self.upload.insert(upload).as_mut())
@@ -192,7 +192,7 @@ impl PartWriter {
     fn check_new(&self, name: &str) -> Result<()> {
         match self.store.storage().head(name) {
             Err(error) if error.trouble() == Trouble::NotFound => Ok(()),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error.into_error()),
             Ok(_) => Err(Error::storage(format!("can not write {name}: it is there already"))),
         }
     }
@@ -202,11 +202,11 @@ impl PartWriter {
         self.flush()?;
         let rest = std::mem::take(&mut self.buffer);
         if self.upload.is_none() {
-            return Ok(self.store.storage().create(name, rest)?);
+            return self.store.storage().create(name, rest).map_err(StorageError::into_error);
         }
         self.write(rest)?;
         let mut upload = self.upload.take();
-        upload.as_mut().map_or(Ok(()), |upload| Ok(upload.complete()?))
+        upload.as_mut().map_or(Ok(()), |upload| upload.complete().map_err(StorageError::into_error))
     }
 
     /// Copies what is in parts that are hardly in use any more, or too many.

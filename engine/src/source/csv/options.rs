@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::bad_record::BadRecordPolicy;
 use crate::error::{Error, Result};
 
 /// How [`Env::read_csv`](crate::Env::read_csv) reads files.
@@ -126,16 +127,6 @@ pub enum Header {
     Yes,
     /// It is a record.
     No,
-}
-
-/// What to do with a record that can not be read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BadRecordPolicy {
-    /// It ends the run, with an [`ErrorKind::Data`](crate::ErrorKind::Data) error that names file and line.
-    #[default]
-    Fail,
-    /// It goes to the stream of bad records, and reading goes on behind it.
-    Skip,
 }
 
 #[cfg(test)]

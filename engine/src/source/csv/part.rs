@@ -7,11 +7,11 @@ use std::rc::Rc;
 
 use serde::de::DeserializeOwned;
 
+use crate::bad_record::BadRecordPolicy;
 use crate::error::{Error, Result};
 use crate::source::csv::fields::FieldSplitter;
 use crate::source::csv::file::CsvFile;
 use crate::source::csv::message;
-use crate::source::csv::options::BadRecordPolicy;
 use crate::source::csv::{BadRecord, CsvRecord, Row};
 use crate::source::lines::{Line, LineReader, Position, Quotes};
 use crate::source::{Source, SourcePosition, SourceStatus, Split};

@@ -65,10 +65,10 @@ where
     rows.into_iter().map(|row| row.map(|row| (row.line, row.row, row.value)).unwrap()).collect()
 }
 
-/// The message of the only bad record of a file, with `Fail` as with `Skip`.
+/// The message of the only bad record of a file, with `Fail` as with `DeadLetter`.
 fn complaint<R: DeserializeOwned + 'static>(text: impl AsRef<[u8]>, options: CsvOptions) -> String {
     let (_dir, path) = file(text);
-    let rows = read_parts::<R>(&path, options.on_bad_record(BadRecordPolicy::Skip), (1, 10)).unwrap();
+    let rows = read_parts::<R>(&path, options.on_bad_record(BadRecordPolicy::DeadLetter), (1, 10)).unwrap();
     let bad: Vec<_> = rows.into_iter().filter_map(Result::err).collect();
     assert_eq!(bad.len(), 1, "{bad:?}");
     let error = read_parts::<R>(&path, options, (1, 10)).map(|_| ()).unwrap_err();
@@ -177,7 +177,7 @@ fn value_that_does_not_fit_is_shown_with_its_line_or_header() {
 #[test]
 fn bad_records_count_as_rows_when_they_are_skipped() {
     let (_dir, path) = file("user,item,rating\n1,2,x\n1,2,3\n\n1\n4,5,6\n");
-    let options = CsvOptions::default().on_bad_record(BadRecordPolicy::Skip);
+    let options = CsvOptions::default().on_bad_record(BadRecordPolicy::DeadLetter);
     for parts in [1, 2, 3, 7] {
         let rows = read_parts::<Rating>(&path, options, (parts, 1)).unwrap();
         let lines: Vec<_> = rows
@@ -212,7 +212,7 @@ fn file_that_changes_while_it_is_read_is_an_error() {
     let (_dir, path) = file("1,2,3\n4,5,6\n");
     for text in ["1,2,3\n4,5,6\n7,8,9\n", "1,2,3\n"] {
         let files: Rc<[CsvFile]> = Rc::new([CsvFile::inspect(path.clone(), CsvOptions::default()).unwrap()]);
-        let share = Share { split: Split { index: 0, of: 1 }, on_bad_record: BadRecordPolicy::Skip };
+        let share = Share { split: Split { index: 0, of: 1 }, on_bad_record: BadRecordPolicy::DeadLetter };
         let mut source = CsvSource::<Rating>::new(files, share);
         let before = std::fs::metadata(&path).unwrap().len();
         std::fs::write(&path, text).unwrap();
@@ -258,7 +258,7 @@ fn three_files() -> (TempDir, [PathBuf; 3]) {
 #[test]
 fn workers_read_every_record_once_with_the_same_place() {
     let (_dir, paths) = three_files();
-    let options = CsvOptions::default().on_bad_record(BadRecordPolicy::Skip);
+    let options = CsvOptions::default().on_bad_record(BadRecordPolicy::DeadLetter);
     let expected = run(&paths, options, 1).unwrap();
     assert_eq!((expected.0.len(), expected.1.len()), (5000 - 5 + 1, 5));
     assert_eq!(expected.0[7], CsvRecord { file: 0, row: 8, line: 11, value: rating(8, 8, 8.5) });
@@ -304,7 +304,7 @@ fn plain_options() -> CsvOptions {
     CsvOptions::default()
         .delimiter(Delimiter::Byte(b','))
         .header(Header::No)
-        .on_bad_record(BadRecordPolicy::Skip)
+        .on_bad_record(BadRecordPolicy::DeadLetter)
 }
 
 /// A field as it is written.

@@ -1,6 +1,6 @@
 //! Random choices of one event: numbers, prices, names.
 
-use super::super::sm;
+use waterwheel_engine::random::{below, sm};
 
 const FIRST_NAMES: [&str; 12] = [
     "Ada", "Alan", "Barbara", "Edgar", "Frances", "Grace", "Jim", "Leslie", "Nancy", "Radia", "Tony", "Yuki",
@@ -34,8 +34,7 @@ impl Draws {
     pub(super) fn below(&mut self, n: u64) -> u64 {
         let draw = sm(self.seed, self.drawn);
         self.drawn += 1;
-        // Below `n`, so it fits.
-        ((u128::from(draw) * u128::from(n)) >> 64) as u64
+        below(n, draw)
     }
 
     /// Whether one of `ratio` equal chances is not the first: `1 - 1/ratio`.

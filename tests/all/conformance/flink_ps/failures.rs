@@ -43,7 +43,11 @@ fn error_of(mistake: Mistake, workers: usize) -> Error {
 fn t_fps_failure_panic_on_an_answer_names_the_worker_operator() {
     for workers in [1, 2, 4] {
         let error = error_of(Mistake::PanicsOnAnswer, workers);
-        assert_eq!(error.site().unwrap().operator, "ps worker", "{workers} workers: {error}");
+        assert_eq!(
+            error.site().unwrap().operator,
+            "parameter server/ps worker",
+            "{workers} workers: {error}"
+        );
         assert!(error.message().contains("answer for 7 is not welcome"), "{workers} workers: {error}");
         assert_eq!(error.kind(), ErrorKind::Operator, "{workers} workers");
     }
@@ -54,6 +58,10 @@ fn t_fps_failure_push_of_a_wrong_width_names_found_and_expected() {
     for workers in [1, 2, 4] {
         let error = error_of(Mistake::PushesTwoElements, workers);
         assert_eq!(error.message(), "push to 7 has 2 elements, expected 1", "{workers} workers");
-        assert_eq!(error.site().unwrap().operator, "ps worker", "{workers} workers: {error}");
+        assert_eq!(
+            error.site().unwrap().operator,
+            "parameter server/ps worker",
+            "{workers} workers: {error}"
+        );
     }
 }

@@ -143,3 +143,98 @@ fn t_new_08_model_and_training_data_of_one_source_do_not_wait_for_each_other() {
         },
     );
 }
+
+/// Outputs the user's value, which the worker has loaded, beside the item's, which the server has.
+#[derive(Default)]
+struct Pairs {
+    users: std::collections::BTreeMap<u64, i64>,
+    waiting: std::collections::BTreeMap<u64, std::collections::VecDeque<u64>>,
+}
+
+impl WorkerLogic for Pairs {
+    type In = (u64, u64);
+    type Key = u64;
+    type Pull = i64;
+    type Push = i64;
+    type Out = (u64, i64, i64);
+
+    fn on_recv(&mut self, (user, item): (u64, u64), ps: &mut ParameterServerClient<Self>) -> Result<()> {
+        self.waiting.entry(item).or_default().push_back(user);
+        ps.pull(item)
+    }
+
+    fn on_pull_recv(
+        &mut self,
+        item: &u64,
+        value: &[i64],
+        ps: &mut ParameterServerClient<Self>,
+    ) -> Result<()> {
+        let user = self.waiting.get_mut(item).and_then(|users| users.pop_front()).unwrap();
+        ps.output((user, self.users.get(&user).copied().unwrap_or(-1), value[0]));
+        Ok(())
+    }
+}
+
+impl ps::LoadModel for Pairs {
+    type Saved = (u64, i64);
+
+    fn on_load(&mut self, (user, value): (u64, i64)) -> Result<()> {
+        assert!(self.waiting.is_empty(), "a record came before the model was loaded");
+        self.users.insert(user, value);
+        Ok(())
+    }
+}
+
+/// Loads values of the first `items` items and `users` users, and trains on so many records.
+fn assert_both_parts_loaded(path: &str, (items, users, trained): (u64, u64, u64)) {
+    everywhere(
+        path,
+        |config| {
+            let outputs = run(config, move |env| {
+                let workers = 2.min(env.workers());
+                // All part their records as the workers are.
+                let of = move |user: u64| (user % workers as u64) as usize;
+                let saved = move |n: u64| move |split: usize| (split as u64..n).step_by(3);
+                let items = env.from_splits(3, saved(items)).map(|item| (item, vec![10 * item as i64]));
+                let users = env.from_splits(3, saved(users)).map(|user| (user, 7 * user as i64));
+                let users = users.partition_custom(move |(user, _), _| of(*user));
+                let data = env.from_splits(3, saved(trained)).map(|i| (i % 50, i * 7 % 50));
+                let data = data.partition_custom(move |(user, _), _| of(*user));
+                let config = PsConfig::new().workers(workers).credit(20);
+                let (worker, server) = (Pairs::default(), SimpleServer::new(zero, add));
+                let out = ps::transform_with_double_model_load(items, users, data, worker, server, &config)?;
+                Ok(out.output.collect())
+            });
+            sorted(outputs)
+        },
+        |outputs, shape| {
+            let user_value = |user| if user < users { 7 * user as i64 } else { -1 };
+            let item_value = |item| if item < items { 10 * item as i64 } else { 0 };
+            let pairs = (0..trained).map(|i| (i % 50, i * 7 % 50));
+            let expected = pairs.map(|(user, item)| (user, user_value(user), item_value(item)));
+            assert_eq!(outputs, sorted([expected.collect()]), "{shape}");
+        },
+    );
+}
+
+#[test]
+fn t_new_08_both_parts_of_a_model_are_loaded_before_training() {
+    let path = test_path!(t_new_08_both_parts_of_a_model_are_loaded_before_training);
+    assert_both_parts_loaded(path, (50, 50, 150));
+}
+
+#[test]
+fn t_new_08_both_parts_of_a_model_may_have_one_parameter() {
+    assert_both_parts_loaded(test_path!(t_new_08_both_parts_of_a_model_may_have_one_parameter), (1, 1, 150));
+}
+
+#[test]
+fn t_new_08_both_parts_of_a_model_may_be_empty() {
+    assert_both_parts_loaded(test_path!(t_new_08_both_parts_of_a_model_may_be_empty), (0, 0, 150));
+}
+
+#[test]
+fn t_new_08_both_parts_of_a_model_are_loaded_without_training_data() {
+    let path = test_path!(t_new_08_both_parts_of_a_model_are_loaded_without_training_data);
+    assert_both_parts_loaded(path, (50, 50, 0));
+}

@@ -14,7 +14,7 @@ use crate::cluster::everywhere;
 const LIMIT: Duration = Duration::from_secs(300);
 
 /// Runs a job; one that hangs is stopped and fails.
-pub(super) fn try_run<O, F>(config: RuntimeConfig, job: F) -> Result<Vec<O::Value>>
+pub(in crate::conformance) fn try_run<O, F>(config: RuntimeConfig, job: F) -> Result<Vec<O::Value>>
 where
     O: Outcome,
     F: for<'s> Fn(&Env<'s>) -> Result<O> + Send + Sync + 'static,
@@ -44,7 +44,7 @@ where
 }
 
 /// Runs a job that must go well.
-pub(super) fn run<O, F>(config: RuntimeConfig, job: F) -> Vec<O::Value>
+pub(in crate::conformance) fn run<O, F>(config: RuntimeConfig, job: F) -> Vec<O::Value>
 where
     O: Outcome,
     F: for<'s> Fn(&Env<'s>) -> Result<O> + Send + Sync + 'static,
@@ -74,7 +74,7 @@ pub(super) fn everywhere_at_once<R>(
 }
 
 /// All records, in order of value.
-pub(super) fn sorted<D: Ord>(parts: impl IntoIterator<Item = Vec<D>>) -> Vec<D> {
+pub(in crate::conformance) fn sorted<D: Ord>(parts: impl IntoIterator<Item = Vec<D>>) -> Vec<D> {
     let mut all: Vec<D> = parts.into_iter().flatten().collect();
     all.sort();
     all

@@ -144,7 +144,7 @@ impl ServerLogic for CountOnPull {
         word: &String,
         _worker: usize,
         answer: &mut Vec<i64>,
-        _out: &mut Collector<Count>,
+        _ps: &mut ps::ParameterServer<String, i64, Count>,
     ) -> Result<()> {
         let count = self.counts.entry(word.clone()).or_default();
         *count += 1;
@@ -152,8 +152,13 @@ impl ServerLogic for CountOnPull {
         Ok(())
     }
 
-    fn on_push(&mut self, word: &String, _delta: &[bool], out: &mut Collector<Count>) -> Result<()> {
-        out.emit((word.clone(), self.counts[word]));
+    fn on_push(
+        &mut self,
+        word: &String,
+        _delta: &[bool],
+        ps: &mut ps::ParameterServer<String, i64, Count>,
+    ) -> Result<()> {
+        ps.output((word.clone(), self.counts[word]));
         Ok(())
     }
 

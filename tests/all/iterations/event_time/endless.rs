@@ -18,11 +18,18 @@ const DUE: u64 = N / 10 - 1;
 /// Reads after which the source gives up.
 const PATIENCE: u64 = 20_000;
 
-/// Gives its clicks, and then ends only when enough windows were seen.
+/// Gives its clicks, and then ends only when enough results were seen.
 struct Held {
     next: u64,
     left: u64,
+    due: u64,
     seen: Arc<AtomicU64>,
+}
+
+/// A source of clicks that goes on until `due` results were seen.
+fn held<'s>(env: &Env<'s>, due: u64, seen: &Arc<AtomicU64>) -> DataStream<'s, Click> {
+    let seen = Arc::clone(seen);
+    env.source("held", 1, move |_| Ok(Held { next: 0, left: PATIENCE, due, seen: Arc::clone(&seen) }))
 }
 
 impl Source for Held {
@@ -34,12 +41,12 @@ impl Source for Held {
             self.next += 1;
             return Ok(SourceStatus::Ready);
         }
-        if self.seen.load(Ordering::SeqCst) >= DUE {
+        if self.seen.load(Ordering::SeqCst) >= self.due {
             return Ok(SourceStatus::Done);
         }
         self.left = self.left.checked_sub(1).ok_or_else(|| {
-            let seen = self.seen.load(Ordering::SeqCst);
-            Error::operator(format!("{seen} windows were seen, expected {DUE}"))
+            let (seen, due) = (self.seen.load(Ordering::SeqCst), self.due);
+            Error::operator(format!("{seen} results were seen, expected {due}"))
         })?;
         Ok(SourceStatus::Idle(Duration::from_millis(1)))
     }
@@ -61,9 +68,7 @@ enum Spread {
 fn endless(config: RuntimeConfig, spread: Spread) -> Vec<(Round, Row)> {
     let seen = Arc::new(AtomicU64::new(0));
     let found = execute(config, move |env| {
-        let source = Arc::clone(&seen);
-        let open = move |_| Ok(Held { next: 0, left: PATIENCE, seen: Arc::clone(&source) });
-        let (none, clicks) = (env.from_iter(Vec::<Click>::new()), env.source("held", 1, open));
+        let (none, clicks) = (env.from_iter(Vec::<Click>::new()), held(env, DUE, &seen));
         let (rows,) = Iterations::iterate_unbounded((none,), (clicks,), |_it, (x,), (clicks,)| {
             let strategy = WatermarkStrategy::monotonous(|click: &Click| click.at);
             let (clicks, strategy) = match spread {
@@ -117,4 +122,67 @@ fn watermark_of_a_round_that_goes_on_is_the_least_of_all_workers() {
         |config| endless(config, Spread::OverAll),
         check_endless,
     );
+}
+
+/// Says so a little later of the first click.
+struct Later;
+
+impl EventProcessFunction<u32, Click> for Later {
+    type State = ();
+    type Out = u64;
+
+    fn process(
+        &mut self,
+        _user: &u32,
+        _state: &mut (),
+        click: Click,
+        context: &mut TimerContext,
+        _out: &mut EventCollector<'_, u64>,
+    ) -> Result<()> {
+        if click.id == 0 {
+            context.register_processing_time_timer(millis(3));
+            context.register_processing_time_timer(Duration::from_secs(3600));
+        }
+        Ok(())
+    }
+
+    fn on_timer(
+        &mut self,
+        _user: &u32,
+        _state: &mut (),
+        timer: Timer,
+        _context: &mut TimerContext,
+        out: &mut EventCollector<'_, u64>,
+    ) -> Result<()> {
+        assert_eq!(timer, Timer::ProcessingTime);
+        out.emit(7);
+        Ok(())
+    }
+}
+
+/// What it emits goes round as anything else does, and a timer that is not due holds nothing up.
+#[test]
+fn processing_time_timer_of_a_round_that_goes_on_emits_into_it() {
+    let job = |config| {
+        let seen = Arc::new(AtomicU64::new(0));
+        let found = execute(config, move |env| {
+            let (none, clicks) = (env.from_iter(Vec::<u64>::new()), held(env, 2, &seen));
+            let (found,) = Iterations::iterate_unbounded((none,), (clicks,), |_it, (x,), (clicks,)| {
+                let later = in_time(clicks).key_by(|click| click.user).process_function(Later).into_stream();
+                let found = later.clone().union(x).process_epochs(in_round());
+                IterationBodyResult::new((later,), (found,))
+            });
+            let seen = Arc::clone(&seen);
+            let found = found.set_parallelism(1).inspect(move |_| {
+                seen.fetch_add(1, Ordering::SeqCst);
+            });
+            Ok(found.collect())
+        });
+        found.unwrap().concat()
+    };
+    let path = test_path!(processing_time_timer_of_a_round_that_goes_on_emits_into_it);
+    everywhere(path, job, |mut found, shape| {
+        found.sort_unstable();
+        assert_eq!(found, [(0, 7), (1, 7)], "{shape}");
+    });
 }

@@ -37,10 +37,13 @@ fn computed(clicks: EventStream<'_, Click, InLoop>) -> DataStream<'_, (usize, Ro
             .map(row),
         keyed().window(Windows::session(millis(20)).unwrap()).count().results.map(row),
         keyed().count_window(3).count().results.map(row),
-        sides().window(tumbling()).apply(pair),
-        sides().window(tumbling()).co_group(|user, window, left, right, out| {
-            out.emit((*user, window.start, left.len() as i64, right.len() as u64));
-        }),
+        sides().window(tumbling()).apply(pair).results,
+        sides()
+            .window(tumbling())
+            .co_group(|user, window, left, right, out| {
+                out.emit((*user, window.start, left.len() as i64, right.len() as u64));
+            })
+            .results,
         sides().between(-40, 25).unwrap().apply(pair).results,
     ];
     let numbered = all.into_iter().enumerate().map(|(i, rows)| rows.map(move |row| (i, row)).into_stream());

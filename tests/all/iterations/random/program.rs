@@ -59,6 +59,12 @@ impl Program {
         Self::draw(&mut Draws { seed, n: 0 }, 3, true)
     }
 
+    /// Whether a function in an inner loop keeps something over all rounds of all runs.
+    pub(super) fn keeps_state_over_runs(&self) -> bool {
+        let keeps = |op: &Op| matches!(op, Op::Hold(_) | Op::Sum(_) | Op::Count(..));
+        self.ops.iter().any(|op| matches!(op, Op::Nested(_, inner) if inner.ops.iter().any(keeps)))
+    }
+
     fn draw(draws: &mut Draws, n_inputs: usize, is_outer: bool) -> Self {
         let inputs = [(); 3].map(|()| (0..draws.below(6)).map(|_| draws.below(64) as u64).collect());
         let mut ops = Vec::new();

@@ -1,0 +1,324 @@
+//! The server that most jobs need: rows, a function that makes them and one that updates them.
+
+use waterwheel_engine::{Collector, Error, Key, Result};
+
+use crate::element::{Element, zero};
+use crate::eviction::Eviction;
+use crate::parameter_server::ParameterServer;
+use crate::sampling::Draw;
+use crate::server::{Combiner, ServerContext, ServerLogic};
+use crate::state::PsState;
+use crate::store::RowStore;
+use crate::update::Update;
+
+/// When a [`SimpleServer`] outputs parameters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Emit {
+    /// Every parameter once, at the end, in order of key on each server.
+    #[default]
+    AtClose,
+    /// The new value after every push.
+    EveryPush,
+    /// Never.
+    Never,
+}
+
+/// The server that most jobs need: a function that makes a parameter and an [`Update`] that applies a push.
+///
+/// `init(key, row)` appends the first value of a parameter, `width` elements; it must depend on the key
+/// alone, so that placement never changes a result. A push to an absent parameter is applied to its initial value.
+///
+/// Rows lie side by side, and what the update keeps of a row lies behind it. They are found by hash; under
+/// [`Placement::Range`](crate::Placement::Range) and [`Placement::Cyclic`](crate::Placement::Cyclic) rows of numbers are found by position, where memory is taken as
+/// keys are used. With an [`Eviction`] rows are forgotten.
+///
+/// # Examples
+/// A counter per key, by a function, and a row of sums, by a declared algebra:
+/// ```
+/// use waterwheel_ps::{SimpleServer, Sum};
+/// let counters = SimpleServer::new(
+///     |_key: &u64, row: &mut Vec<i64>| row.push(0),
+///     |row: &mut [i64], delta: &[i64]| row[0] += delta[0],
+/// );
+/// let sums = SimpleServer::with_update(|_key: &u64, row: &mut Vec<f32>| row.extend([0.0; 10]), Sum);
+/// # let _ = (counters, sums);
+/// ```
+pub struct SimpleServer<K, E, D, I, U> {
+    init: I,
+    update: U,
+    emit: Emit,
+    combine: Option<Combiner<D>>,
+    eviction: Option<Eviction>,
+    draws: Option<fn(&K) -> Option<Draw>>,
+    state: Option<PsState>,
+    store: RowStore<K, E>,
+    /// Elements of a row; its slots are behind them.
+    width: usize,
+}
+
+impl<K: Key, E: Element, D: Element, I, U> SimpleServer<K, E, D, I, U>
+where
+    I: Fn(&K, &mut Vec<E>) + 'static,
+    U: Fn(&mut [E], &[D]) + 'static,
+{
+    /// A server from two functions, of which `update(row, delta)` applies a push in place; outputs
+    /// [`Emit::AtClose`].
+    pub fn new(init: I, update: U) -> Self {
+        Self::with_update(init, update)
+    }
+}
+
+impl<K: Key, E: Element, D: Element, I, U> SimpleServer<K, E, D, I, U>
+where
+    I: Fn(&K, &mut Vec<E>) + 'static,
+    U: Update<E, D>,
+{
+    /// A server from a function and an update: an algebra, an [optimizer](crate::optimizer), or one of your own;
+    /// outputs [`Emit::AtClose`].
+    pub fn with_update(init: I, update: U) -> Self {
+        SimpleServer {
+            init,
+            update,
+            emit: Emit::AtClose,
+            combine: None,
+            eviction: None,
+            draws: None,
+            state: None,
+            store: RowStore::hashed(0),
+            width: 0,
+        }
+    }
+
+    /// Declares that updates are a commutative monoid whose operation is `combine(first, second)`; see
+    /// [`ServerLogic::combiner`]. Workers then combine pushes to equal keys before they send them. Algebras that are
+    /// [`EXACT`](crate::Algebra::EXACT) declare themselves.
+    ///
+    /// Sums of floating-point numbers pass for such, up to rounding: what a sum comes to then depends on which
+    /// pushes met at a sender.
+    #[must_use]
+    pub fn combine(mut self, combine: Combiner<D>) -> Self {
+        self.combine = Some(combine);
+        self
+    }
+
+    /// Sets when parameters are output.
+    #[must_use]
+    pub fn emit(mut self, emit: Emit) -> Self {
+        self.emit = emit;
+        self
+    }
+
+    /// Sets when rows are forgotten. Never, by default.
+    #[must_use]
+    pub fn evict(mut self, eviction: Eviction) -> Self {
+        self.eviction = Some(eviction);
+        self
+    }
+
+    /// Lets workers draw rows from what a server has: a pull of a key for which `draws` says how many is answered with
+    /// rows drawn at random, with replacement and all with the same chance, each under its own key in a call of
+    /// [`on_pull_recv`](crate::WorkerLogic::on_pull_recv) of its own. A server without rows answers nothing.
+    ///
+    /// For keys of which nobody knows the whole set; of keys `0..n` a [`KeySampler`](crate::KeySampler) draws without
+    /// a message, and by weight. The keys that ask must have a [placement](crate::Placement) of yours, which says
+    /// which server draws. Rows are then found by hash, under any placement. Which rows are there, and in which order,
+    /// depends on the order in which operations reach the server.
+    ///
+    /// # Examples
+    /// ```
+    /// use serde::{Deserialize, Serialize};
+    /// use waterwheel_ps::{Draw, SimpleServer, Sum};
+    ///
+    /// #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    /// enum Key {
+    ///     Word(String),
+    ///     Draw { server: usize, rows: usize, seed: u64 },
+    /// }
+    /// let server = SimpleServer::with_update(|_: &Key, row: &mut Vec<f32>| row.push(0.0), Sum).draw_on(|key| match key {
+    ///     Key::Word(_) => None,
+    ///     Key::Draw { rows, seed, .. } => Some(Draw { rows: *rows, seed: *seed }),
+    /// });
+    /// # let _ = server;
+    /// ```
+    #[must_use]
+    pub fn draw_on(mut self, draws: fn(&K) -> Option<Draw>) -> Self {
+        self.draws = Some(draws);
+        self
+    }
+
+    /// Shows there how many rows it holds, and how large they are.
+    #[must_use]
+    pub fn state(mut self, state: &PsState) -> Self {
+        self.state = Some(state.clone());
+        self
+    }
+
+    /// An empty store for the keys of this server.
+    fn open_store(&self, context: &ServerContext<K>) -> Result<RowStore<K, E>> {
+        let width = context.pull_width;
+        if let Some(eviction) = self.eviction {
+            eviction.check()?;
+            let store = RowStore::evicting(width, eviction);
+            return Ok(if self.draws.is_some() { store.with_keys() } else { store });
+        }
+        if self.draws.is_some() {
+            return Ok(RowStore::hashed(width).with_keys());
+        }
+        let part = context.placement.part(context.index, context.parallelism);
+        Ok(match part.zip(zero()) {
+            Some((part, blank)) => RowStore::dense(width, part, blank),
+            None => RowStore::hashed(width),
+        })
+    }
+
+    /// Applies a push, and returns the row after it; `None` if the key has none yet.
+    #[inline]
+    fn updated(&mut self, key: &K, delta: &[D]) -> Result<Option<&[E]>> {
+        let Some(row) = self.store.row(key, |row| (self.init)(key, row))? else { return Ok(None) };
+        let (row, slots) = row.split_at_mut(self.width);
+        self.update.apply(row, slots, delta).map_err(|error| in_push(key, error))?;
+        Ok(Some(row))
+    }
+
+    /// Answers a pull with rows that are drawn.
+    fn answer_draw(
+        &self,
+        key: &K,
+        draw: Draw,
+        worker: usize,
+        ps: &mut ParameterServer<K, E, (K, Vec<E>)>,
+    ) -> Result<()> {
+        for (key, row) in draw.numbers().filter_map(|number| self.store.drawn(number)) {
+            ps.add_row(worker, key, &row[..self.width])?;
+        }
+        ps.dismiss_pull(worker, key)
+    }
+
+    /// Outputs rows that the last operation has evicted.
+    #[inline]
+    fn emit_evicted(&mut self, out: &mut Collector<(K, Vec<E>)>) {
+        if self.eviction.is_some_and(|eviction| eviction.emit) {
+            let width = self.width;
+            for (key, mut row) in self.store.take_evicted() {
+                row.truncate(width);
+                out.emit((key, row));
+            }
+        }
+    }
+}
+
+impl<K, E, D, I, U> std::fmt::Debug for SimpleServer<K, E, D, I, U> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut server = f.debug_struct("SimpleServer");
+        server.field("emit", &self.emit).field("eviction", &self.eviction).finish_non_exhaustive()
+    }
+}
+
+impl<K: Key, E: Element, D: Element, I, U> ServerLogic for SimpleServer<K, E, D, I, U>
+where
+    I: Fn(&K, &mut Vec<E>) + 'static,
+    U: Update<E, D>,
+{
+    type Key = K;
+    type Pull = E;
+    type Push = D;
+    type Out = (K, Vec<E>);
+
+    fn open(&mut self, context: &ServerContext<K>) -> Result<()> {
+        self.update.check_widths(context.pull_width, context.push_width)?;
+        self.width = context.pull_width;
+        let mut slots = Vec::new();
+        self.update.init_slots(self.width, &mut slots);
+        self.store = self.open_store(context)?.with_slots(slots);
+        if let Some(state) = &self.state {
+            self.store.report_to(state.enter(context.index));
+        }
+        Ok(())
+    }
+
+    fn prefetch(&mut self, keys: &[K]) {
+        self.store.prefetch(keys);
+    }
+
+    #[inline]
+    fn on_pull(
+        &mut self,
+        key: &K,
+        worker: usize,
+        answer: &mut Vec<E>,
+        ps: &mut ParameterServer<K, E, Self::Out>,
+    ) -> Result<()> {
+        if let Some(draw) = self.draws.and_then(|draws| draws(key)) {
+            return self.answer_draw(key, draw, worker, ps);
+        }
+        self.store.at_clock(ps.clock());
+        match self.store.row(key, |row| (self.init)(key, row))? {
+            Some(row) => answer.extend_from_slice(&row[..self.width]),
+            None => (self.init)(key, answer),
+        }
+        self.emit_evicted(&mut ps.out);
+        Ok(())
+    }
+
+    #[inline]
+    fn on_push(&mut self, key: &K, delta: &[D], ps: &mut ParameterServer<K, E, Self::Out>) -> Result<()> {
+        self.store.at_clock(ps.clock());
+        let emit = self.emit;
+        if let Some(row) = self.updated(key, delta)?.filter(|_| emit == Emit::EveryPush) {
+            ps.output((key.clone(), row.to_vec()));
+        }
+        self.emit_evicted(&mut ps.out);
+        Ok(())
+    }
+
+    #[inline]
+    fn on_push_pull(
+        &mut self,
+        key: &K,
+        delta: &[D],
+        _worker: usize,
+        answer: &mut Vec<E>,
+        ps: &mut ParameterServer<K, E, Self::Out>,
+    ) -> Result<()> {
+        self.store.at_clock(ps.clock());
+        let emit = self.emit;
+        match self.updated(key, delta)? {
+            Some(row) => {
+                answer.extend_from_slice(row);
+                if emit == Emit::EveryPush {
+                    ps.output((key.clone(), row.to_vec()));
+                }
+            }
+            None => (self.init)(key, answer),
+        }
+        self.emit_evicted(&mut ps.out);
+        Ok(())
+    }
+
+    fn combiner(&self) -> Option<Combiner<D>> {
+        self.combine.or_else(|| self.update.combiner())
+    }
+
+    fn on_load(&mut self, key: &K, value: &[E]) -> Result<()> {
+        let row = self.store.loaded_row(key, |row| row.extend_from_slice(value))?;
+        row[..value.len()].clone_from_slice(value);
+        Ok(())
+    }
+
+    fn close(&mut self, out: &mut Collector<Self::Out>) -> Result<()> {
+        self.emit_evicted(out);
+        if self.emit == Emit::AtClose {
+            let width = self.width;
+            self.store.for_each(|key, row| out.emit((key.clone(), row[..width].to_vec())));
+        }
+        Ok(())
+    }
+}
+
+#[cold]
+fn in_push<K: std::fmt::Debug>(key: &K, error: Error) -> Error {
+    Error::new(error.kind(), format!("push to {key:?}: {}", error.message()))
+}
+
+#[cfg(test)]
+mod tests;

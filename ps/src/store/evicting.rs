@@ -1,0 +1,102 @@
+//! What a store remembers of its rows in order to evict them.
+
+use waterwheel_engine::Key;
+
+use crate::eviction::Eviction;
+use crate::store::index::Index;
+use crate::store::recency::{Moment, Recency};
+use crate::store::slab::Slab;
+
+/// The limits, the rows in order of use, and the keys that have no row yet.
+pub(crate) struct Evicting<K, E> {
+    limits: Eviction,
+    rows: usize,
+    recency: Recency<K>,
+    /// How often the keys without a row were used.
+    uses: Index<K>,
+    now: Moment,
+    /// Rows that were evicted and not yet output.
+    pub(crate) evicted: Vec<(K, Vec<E>)>,
+    /// Rows that were evicted so far.
+    pub(crate) count: u64,
+}
+
+impl<K: Key, E: Clone> Evicting<K, E> {
+    pub(crate) fn new(limits: Eviction) -> Self {
+        let (recency, uses, now) = (Recency::new(), Index::new(), Moment::default());
+        Evicting { limits, rows: 0, recency, uses, now, evicted: Vec::new(), count: 0 }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.recency.bytes() + self.uses.bytes()
+    }
+
+    /// Counts an operation at a clock. Time does not go back with a worker that is behind the others.
+    pub(crate) fn next_operation(&mut self, clock: u64) {
+        self.now = Moment { operation: self.now.operation + 1, clock: self.now.clock.max(clock) };
+    }
+
+    /// Whether a key that has no row and is used now gets one.
+    pub(crate) fn admits(&mut self, key: &K) -> bool {
+        let needed = self.limits.min_frequency.unwrap_or(1);
+        let uses = match self.uses.get_mut(key) {
+            Some(uses) => {
+                *uses += 1;
+                *uses
+            }
+            None if needed > 1 => {
+                self.uses.insert(key.clone(), 1);
+                1
+            }
+            None => return true,
+        };
+        if uses >= needed {
+            self.uses.remove(key);
+        }
+        uses >= needed
+    }
+
+    /// Adds the next row.
+    pub(crate) fn push(&mut self, key: K) {
+        self.recency.push(key, self.now);
+        self.rows += 1;
+    }
+
+    #[inline]
+    pub(crate) fn touch(&mut self, row: u32) {
+        self.recency.touch(row, self.now);
+    }
+
+    /// Whether one more row is one too many.
+    pub(crate) fn is_full(&self) -> bool {
+        self.limits.max_rows.is_some_and(|rows| self.rows >= rows)
+    }
+
+    /// Whether some row was idle for too long.
+    pub(crate) fn has_expired(&self) -> bool {
+        let beyond = |idle: u64, limit: Option<u64>| limit.is_some_and(|limit| idle > limit);
+        self.recency.oldest().is_some_and(|(_, used)| {
+            beyond(self.now.operation - used.operation, self.limits.idle_operations)
+                || beyond(self.now.clock - used.clock, self.limits.idle_clocks)
+        })
+    }
+
+    /// The key of a row.
+    pub(crate) fn key(&self, row: u32) -> Option<&K> {
+        self.recency.key(row)
+    }
+
+    /// Removes the row that was not used for the longest time and returns its key and number; the last row takes its
+    /// number here. `rows` still has it.
+    pub(crate) fn pop_oldest(&mut self, rows: &Slab<E>) -> Option<(K, u32)> {
+        let (row, _) = self.recency.oldest()?;
+        let key = self.recency.key(row)?.clone();
+        self.recency.swap_remove(row);
+        self.rows -= 1;
+        self.count += 1;
+        if let Some(elements) = rows.get(row as usize).filter(|_| self.limits.emit) {
+            self.evicted.push((key.clone(), elements.to_vec()));
+        }
+        Some((key, row))
+    }
+}

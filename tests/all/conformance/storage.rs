@@ -1,0 +1,8 @@
+//! What servers keep: keys of every kind, values of every type, optimizers, and rows that are forgotten.
+
+mod draws;
+mod eviction;
+mod keys;
+mod optimizers;
+mod support;
+mod values;
