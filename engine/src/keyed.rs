@@ -24,8 +24,8 @@ use crate::stream::DataStream;
 pub use aggregate::{AggregateFunction, KeyedAtEnd};
 pub(crate) use run::Keyed;
 pub(crate) use selector::{KeySelector, Made, Part};
-pub(crate) use states::KeyStates;
 pub use states::StateTtl;
+pub(crate) use states::{KeyStates, STATES};
 pub(crate) use table::KeyTable;
 pub use timers::{KeyedContext, ProcessingTimer};
 

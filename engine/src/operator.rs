@@ -327,10 +327,15 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
     /// An operator without one, that has not said [`keep_nothing`](Self::keep_nothing) either, is refused where there
     /// are checkpoints.
     pub fn part(&mut self, state: &impl Snapshot) -> Part {
+        self.part_unless(|| state.check())
+    }
+
+    /// As [`part`](Self::part), for a state that is not there yet; `check` is its [`Snapshot::check`].
+    pub(crate) fn part_unless(&mut self, check: impl FnOnce() -> Result<()>) -> Part {
         let part = Part::new(&self.origin, self.activation(), self.inputs, self.place.workers());
         if part.is_taken() {
             self.says_what_it_keeps = true;
-            self.refuse_unless(state.check());
+            self.refuse_unless(check());
             for input in 0..self.inputs {
                 self.builder.set_notify_for(input, FrontierInterest::Always);
             }
@@ -474,11 +479,6 @@ impl<T: AnyClock> Frontiers<'_, T> {
     /// The first checkpoint epoch of which something may still arrive on any input; `None` when nothing will.
     pub(crate) fn epoch(&self) -> Option<Epoch> {
         self.0.iter().filter_map(|input| input.frontier().iter().map(AnyClock::epoch).min()).min()
-    }
-
-    /// Which inputs have ended.
-    pub(crate) fn ended(&self) -> Vec<bool> {
-        self.0.iter().map(|input| input.frontier().is_empty()).collect()
     }
 
     /// Whether a record at `time` or before may still arrive on input `port`.

@@ -142,6 +142,8 @@ struct Participant {
     has_begun: bool,
     /// Inputs that had ended in the checkpoint that the run goes on from.
     had_ended: Vec<bool>,
+    /// Inputs whose end has been answered.
+    answered: Vec<bool>,
     /// The epoch whose state has not been marked yet.
     epoch: Epoch,
     /// The epoch whose state is being written.
@@ -169,6 +171,7 @@ impl Part {
             name: first_name,
             has_begun: false,
             had_ended: Vec::new(),
+            answered: vec![false; n_inputs],
             epoch: 0,
             sweeping: None,
             has_ended: false,
@@ -197,6 +200,13 @@ impl Part {
     #[inline]
     pub fn had_ended(&self, port: usize) -> bool {
         self.0.as_ref().is_some_and(|participant| participant.had_ended(port))
+    }
+
+    /// Notes that the end of input `port`, one of several, has been answered; not before what it is answered in.
+    pub fn note_end(&mut self, port: usize) {
+        if let Some(answered) = self.0.as_mut().and_then(|participant| participant.answered.get_mut(port)) {
+            *answered = true;
+        }
     }
 
     /// To be called in each activation when the inputs have been read, and before their end is answered: marks the state
@@ -233,7 +243,7 @@ impl Part {
         let Some(participant) = &mut self.0 else { return Ok(None) };
         let next = participant.checkpoints.leave(epoch);
         if let Some(next) = next {
-            participant.mark(next, &[], state)?;
+            participant.mark(next, state)?;
             participant.sweep_all(state)?;
         }
         Ok(next)
@@ -276,6 +286,7 @@ impl Participant {
             saved.had_ended = saved.copy(ENDED)?.next_item()?.unwrap_or_default();
             state.restore(&saved)?;
             self.had_ended = saved.had_ended;
+            (0..self.n_inputs).for_each(|port| self.answered[port] = self.had_ended(port));
         }
         checkpoints.note_restored(&self.name)
     }
@@ -297,7 +308,7 @@ impl Participant {
 
     fn step<T: AnyClock>(&mut self, frontiers: &Frontiers<'_, T>, state: &mut impl Snapshot) -> Result<()> {
         match frontiers.epoch() {
-            Some(next) if next > self.epoch => self.mark(next, &frontiers.ended(), state)?,
+            Some(next) if next > self.epoch => self.mark(next, state)?,
             Some(_) => {}
             // What answers the end is no part of what was marked before.
             None => return self.sweep_all(state),
@@ -306,7 +317,7 @@ impl Participant {
     }
 
     /// Marks the state at the end of the epoch before `next`.
-    fn mark(&mut self, next: Epoch, ended: &[bool], state: &mut impl Snapshot) -> Result<()> {
+    fn mark(&mut self, next: Epoch, state: &mut impl Snapshot) -> Result<()> {
         let epoch = std::mem::replace(&mut self.epoch, next);
         if next != epoch + 1 || self.sweeping.is_some() {
             return Err(Error::internal(format!(
@@ -314,8 +325,8 @@ impl Participant {
             )));
         }
         state.mark(&mut self.written)?;
-        if ended.contains(&true) {
-            self.send(epoch, ENDED, None, ended_item(ended)?);
+        if self.answered.contains(&true) {
+            self.send(epoch, ENDED, None, ended_item(&self.answered)?);
         }
         self.send_commits(epoch);
         self.sweeping = Some(epoch);

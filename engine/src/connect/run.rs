@@ -88,6 +88,7 @@ where
             for (port, is_open) in is_open.iter_mut().enumerate() {
                 if *is_open && frontiers.is_done(port) {
                     *is_open = false;
+                    part.note_end(port);
                     match port {
                         0 => f.end_of_input1(&mut collector)?,
                         _ => f.end_of_input2(&mut collector)?,

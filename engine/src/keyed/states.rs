@@ -58,7 +58,7 @@ impl std::fmt::Debug for StateTtl {
 }
 
 /// Their kind in checkpoints.
-const STATES: &str = "states";
+pub(crate) const STATES: &str = "states";
 
 /// The states of one worker's keys.
 pub(crate) enum KeyStates<K, S> {

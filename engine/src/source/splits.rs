@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Saved, Snapshot, Written};
+use crate::clock::EventTime;
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::source::{Source, SourcePosition, SourceStatus};
@@ -45,8 +46,8 @@ pub(crate) struct SplitReader<S: Source, F> {
     n_splits: usize,
     worker: usize,
     workers: usize,
-    /// This worker's splits, until they are opened, and where they go on.
-    unopened: Vec<(usize, Option<SourcePosition>)>,
+    /// This worker's splits, until they are opened.
+    unopened: Vec<Unopened>,
     open: F,
     /// Those that have not ended.
     current: Vec<(OpenSplit, S)>,
@@ -58,6 +59,21 @@ pub(crate) struct SplitReader<S: Source, F> {
     waiting: Vec<S::Item>,
     /// Whether every split must know where it is.
     must_know: bool,
+}
+
+/// A split that is not open yet.
+struct Unopened {
+    number: usize,
+    /// Where it goes on.
+    position: Option<SourcePosition>,
+    /// The highest event time that it has reached.
+    reached: Option<EventTime>,
+}
+
+impl Unopened {
+    fn new(number: usize) -> Self {
+        Unopened { number, position: None, reached: None }
+    }
 }
 
 /// A split that is open: its number, and its place among this worker's splits.
@@ -96,7 +112,7 @@ impl<S: Source, F: Fn(Split) -> Result<S>> SplitReader<S, F> {
             n_splits,
             worker,
             workers,
-            unopened: of_worker(worker, workers, n_splits).map(|split| (split, None)).collect(),
+            unopened: of_worker(worker, workers, n_splits).map(Unopened::new).collect(),
             open,
             current: Vec::new(),
             ended: Vec::new(),
@@ -107,9 +123,9 @@ impl<S: Source, F: Fn(Split) -> Result<S>> SplitReader<S, F> {
         }
     }
 
-    /// Number of splits of this worker, before the first read.
-    pub(crate) fn splits(&self) -> usize {
-        self.unopened.len()
+    /// The highest event time that each split of this worker has reached, before the first read.
+    pub(crate) fn reached(&self) -> Vec<Option<EventTime>> {
+        self.unopened.iter().map(|split| split.reached).collect()
     }
 
     /// The source was found held.
@@ -137,7 +153,9 @@ impl<S: Source, F: Fn(Split) -> Result<S>> SplitReader<S, F> {
     }
 
     fn open_all(&mut self) -> Result<()> {
-        for (place, (number, position)) in std::mem::take(&mut self.unopened).into_iter().enumerate() {
+        for (place, Unopened { number, position, .. }) in
+            std::mem::take(&mut self.unopened).into_iter().enumerate()
+        {
             let mut source = (self.open)(Split { index: number, of: self.n_splits })?;
             if self.must_know && source.position()?.is_none() {
                 return Err(Error::config(
@@ -199,15 +217,19 @@ impl<S: Source, F: Fn(Split) -> Result<S>> SplitReader<S, F> {
         (Some(split.place), status)
     }
 
-    /// Writes where each split of this worker is; all that was read has been sent.
-    fn write_whereabouts(&self, to: &mut Written) -> Result<()> {
-        let mut put = |split: usize, at: Whereabouts| to.pooled().put(&(self.n_splits, split, at));
-        self.ended.iter().try_for_each(|split| put(*split, Whereabouts::Ended))?;
+    /// Writes where each split of this worker is; all that was read has been sent. `reached` tells the event time of the
+    /// split at a place.
+    pub(crate) fn write(&self, to: &mut Written, reached: impl Fn(usize) -> Option<EventTime>) -> Result<()> {
+        let mut put = |split: usize, at: Whereabouts, reached: Option<EventTime>| {
+            to.pooled().put(&(self.n_splits, split, at, reached))
+        };
+        self.ended.iter().try_for_each(|split| put(*split, Whereabouts::Ended, None))?;
         for (split, source) in &self.current {
-            put(split.number, source.position()?.map_or(Whereabouts::Unknown, Whereabouts::At))?;
+            let at = source.position()?.map_or(Whereabouts::Unknown, Whereabouts::At);
+            put(split.number, at, reached(split.place))?;
         }
-        for (split, position) in &self.unopened {
-            put(*split, position.clone().map_or(Whereabouts::Unknown, Whereabouts::At))?;
+        for Unopened { number, position, reached } in &self.unopened {
+            put(*number, position.clone().map_or(Whereabouts::Unknown, Whereabouts::At), *reached)?;
         }
         Ok(())
     }
@@ -220,18 +242,20 @@ fn of_worker(worker: usize, workers: usize, n_splits: usize) -> impl Iterator<It
 
 impl<S: Source, F: Fn(Split) -> Result<S>> Snapshot for SplitReader<S, F> {
     fn mark(&mut self, to: &mut Written) -> Result<()> {
-        self.write_whereabouts(to)
+        self.write(to, |_place| None)
     }
 
     fn end(&mut self, to: &mut Written) -> Result<()> {
-        self.write_whereabouts(to)
+        self.write(to, |_place| None)
     }
 
     /// Each worker reads where all splits are, and takes those that are its own now.
     fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
         let mut items = from.pooled()?;
         let mut known = Vec::new();
-        while let Some((n_splits, split, at)) = items.next_item::<(usize, usize, Whereabouts)>()? {
+        while let Some((n_splits, split, at, reached)) =
+            items.next_item::<(usize, usize, Whereabouts, Option<EventTime>)>()?
+        {
             match self.splits {
                 Splits::Fixed(expected) if expected != n_splits => {
                     return Err(Error::config(format!(
@@ -240,18 +264,18 @@ impl<S: Source, F: Fn(Split) -> Result<S>> Snapshot for SplitReader<S, F> {
                 }
                 _ => self.n_splits = n_splits,
             }
-            known.push((split, at));
+            known.push((split, at, reached));
         }
-        self.unopened =
-            of_worker(self.worker, self.workers, self.n_splits).map(|split| (split, None)).collect();
-        for (split, at) in known {
-            let Some(mine) = self.unopened.iter().position(|(number, _)| *number == split) else { continue };
+        self.unopened = of_worker(self.worker, self.workers, self.n_splits).map(Unopened::new).collect();
+        for (split, at, reached) in known {
+            let Some(mine) = self.unopened.iter().position(|one| one.number == split) else { continue };
+            self.unopened[mine].reached = reached;
             match at {
                 Whereabouts::Ended => {
                     self.ended.push(split);
                     self.unopened.remove(mine);
                 }
-                Whereabouts::At(position) => self.unopened[mine].1 = Some(position),
+                Whereabouts::At(position) => self.unopened[mine].position = Some(position),
                 Whereabouts::Unknown => {}
             }
         }
@@ -295,8 +319,8 @@ mod tests {
     fn whereabouts_of_a_split_have_their_golden_bytes() {
         let mut written = Written::default();
         let position = SourcePosition::new(&300u64).unwrap();
-        written.pooled().put(&(3usize, 1usize, Whereabouts::At(position))).unwrap();
-        assert_eq!(std::mem::take(written.pooled()).into_bytes(), [6, 0, 0, 0, 3, 1, 1, 2, 0xac, 2]);
+        written.pooled().put(&(3usize, 1usize, Whereabouts::At(position), None::<EventTime>)).unwrap();
+        assert_eq!(std::mem::take(written.pooled()).into_bytes(), [7, 0, 0, 0, 3, 1, 1, 2, 0xac, 2, 0]);
     }
 
     #[test]

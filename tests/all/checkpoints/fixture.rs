@@ -33,13 +33,21 @@ impl Fuse {
 
 pub(super) const BURNT: &str = "the fuse has burnt";
 
-/// Fails as soon as there is a checkpoint in `dir`, which is looked for at every thousandth number.
-pub(super) fn fail_after_a_checkpoint(dir: &Path, n: u64) -> Result<()> {
-    let has_one =
-        || dir.join("job").join("manifests").read_dir().is_ok_and(|mut files| files.next().is_some());
-    match n % 1000 == 0 && has_one() {
-        true => Err(Error::operator(STOPPED)),
-        false => Ok(()),
+/// Fails as soon as there is a checkpoint in `dir` of a state with at least a thousand numbers.
+pub(super) fn fail_after_a_checkpoint(dir: &Path) -> impl FnMut(u64) -> Result<()> + use<> {
+    let manifests = dir.join("job").join("manifests");
+    let newest = move || {
+        let names = manifests.read_dir().into_iter().flatten().map(|file| file.unwrap().file_name());
+        names.filter_map(|name| name.to_str()?.strip_suffix(".json")?.parse::<u64>().ok()).max()
+    };
+    let mut awaited = None;
+    move |n| {
+        if n == 0 || n % 1000 > 0 {
+            return Ok(());
+        }
+        // The one behind the newest may have been made before, but not the second one.
+        let awaited = *awaited.get_or_insert_with(|| newest().map_or(1, |newest| newest + 2));
+        if newest() >= Some(awaited) { Err(Error::operator(STOPPED)) } else { Ok(()) }
     }
 }
 

@@ -96,8 +96,7 @@ fn iterator_that_is_shorter_than_it_was_is_refused() {
     let run = |n: u64| {
         let watched = dir.path().to_path_buf();
         execute(config(dir.path(), 1), move |env| {
-            let watched = watched.clone();
-            env.from_iter(0..n).uid("numbers").sink(move |x| fail_after_a_checkpoint(&watched, x));
+            env.from_iter(0..n).uid("numbers").sink(fail_after_a_checkpoint(&watched));
             Ok(())
         })
     };

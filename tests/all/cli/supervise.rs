@@ -43,7 +43,7 @@ fn processes_that_were_wrong_or_interrupted_are_not_started_again() {
     assert_eq!((finished.code(), attempts(&dir).len()), (Some(2), 2), "{finished:?}");
 
     let dir = Dir::new();
-    let running = supervise(&dir, 5, "sleep 60");
+    let running = supervise(&dir, 5, "exec sleep 60");
     wait_until("both processes", || (attempts(&dir).len() == 2).then_some(()));
     running.signal("INT");
     let finished = running.finish();
