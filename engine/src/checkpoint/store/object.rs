@@ -289,8 +289,8 @@ mod tests {
     #[test]
     fn call_that_panics_is_an_error() {
         let calls = Calls::start(DEADLINE).unwrap();
-        let error = calls.wait(async { panic!("inside") }, &describe).map(|()| ()).unwrap_err();
-        assert_eq!(error.to_string(), "can not write x: the call was cut short");
+        let answer: Result<(), _> = calls.wait(async { panic!("inside") }, &describe);
+        assert_eq!(answer.unwrap_err().to_string(), "can not write x: the call was cut short");
     }
 
     #[test]

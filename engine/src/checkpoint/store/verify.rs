@@ -27,9 +27,9 @@ fn verify_part(store: &CheckpointStore, manifest: &Manifest, part: &PartRef) -> 
     let mut places: Vec<(PartRef, Place)> = table.iter().map(|(_, part, place)| (part, place)).collect();
     places.sort_by_key(|(part, place)| (*part, place.offset, place.stored));
     // Every byte between header and footer is in one section: none is without a checksum.
-    let own = places.iter().filter(|(of, _)| of == part);
-    let end = own.fold(Some(begin), |end, (_, place)| {
-        end.filter(|end| *end == place.offset).and_then(|end| end.checked_add(place.stored))
+    let mut own = places.iter().filter(|(of, _)| of == part);
+    let end = own.try_fold(begin, |end, (_, place)| {
+        (end == place.offset).then_some(end).and_then(|end| end.checked_add(place.stored))
     });
     if end != Some(footer_at) {
         return Err(damaged(layout, part, "its sections do not fill it".into()));

@@ -46,7 +46,7 @@ proptest! {
             store.remove(&store.garbage(Some(keep), GarbageScope::Attempt(attempt)).unwrap()).unwrap();
         }
         let kept: Vec<_> = past.keys().rev().take(keep).rev().copied().collect();
-        prop_assert_eq!(store.epochs().unwrap(), kept.clone());
+        prop_assert_eq!(&store.epochs().unwrap(), &kept);
         for epoch in kept {
             let checkpoint = store.verify(epoch).unwrap();
             for range in [0..cut, cut..128] {
