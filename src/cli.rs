@@ -1,5 +1,6 @@
 //! Sub-commands, exit codes and Ctrl-C of the `waterwheel` command.
 
+mod ckpt;
 mod generate;
 mod ratings;
 mod recommend;
@@ -36,7 +37,13 @@ enum Command {
     Generate(generate::GenerateArgs),
     /// Start the processes of a program that was built with Waterwheel.
     Run(run::RunArgs),
+    /// Look at checkpoints, verify them, and remove what nobody needs.
+    #[command(subcommand)]
+    Ckpt(ckpt::CkptCommand),
 }
+
+/// The exit code after Ctrl-C.
+const INTERRUPTED: u8 = 130;
 
 /// Runs the command line and reports its error.
 pub(crate) fn main() -> ExitCode {
@@ -49,6 +56,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Recommend(args) => recommend::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Generate(args) => generate::run(args).map(|()| ExitCode::SUCCESS),
         Command::Run(args) => run::run(&args),
+        Command::Ckpt(args) => ckpt::run(&args),
     };
     match done {
         Ok(code) => code,
@@ -66,7 +74,7 @@ fn report(error: &anyhow::Error) -> ExitCode {
         say(format_args!("error{}: {error:#}", process.unwrap_or_default()));
     }
     match kind {
-        Some(ErrorKind::Interrupted) => ExitCode::from(130),
+        Some(ErrorKind::Interrupted) => ExitCode::from(INTERRUPTED),
         Some(ErrorKind::Config) => ExitCode::from(2),
         _ => ExitCode::FAILURE,
     }

@@ -24,9 +24,10 @@ use timely::progress::operate::FrontierInterest;
 use timely::scheduling::activate::SyncActivator;
 
 use crate::cache::CacheShare;
-use crate::clock::{AnyClock, Clock, EventClock, WatermarkPath};
+use crate::checkpoint::{Part, Snapshot};
+use crate::clock::{AnyClock, Clock, Epoch, EventClock, WatermarkPath};
 use crate::edge::{Edge, Place};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Site};
 use crate::exchange::{Channel, Counted};
 use crate::feedback::Mark;
 use crate::flow::{self, Lineage, SourceHold};
@@ -73,6 +74,8 @@ pub struct OperatorBuilder<'s, T: AnyClock> {
     /// Whether the inputs that are added now may be left unread until another has ended.
     may_wait: bool,
     inputs: usize,
+    /// Whether it has said what it keeps between batches, for checkpoints.
+    says_what_it_keeps: bool,
 }
 
 impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
@@ -88,7 +91,15 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         let origin = Origin::new(place, name, location);
         let builder = TimelyBuilder::new(name.to_string(), place.scope());
         let (place, lineage) = (place.clone(), Lineage::default());
-        OperatorBuilder { builder, place, origin, lineage, may_wait: false, inputs: 0 }
+        OperatorBuilder {
+            builder,
+            place,
+            origin,
+            lineage,
+            may_wait: false,
+            inputs: 0,
+            says_what_it_keeps: false,
+        }
     }
 
     /// Adds an input that takes batches as they are, from the same worker.
@@ -215,6 +226,11 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         self.origin.worker()
     }
 
+    /// Where the operator is made, for errors of functions that run elsewhere.
+    pub(crate) fn site(&self) -> Site {
+        self.origin.site()
+    }
+
     /// Whether records can come to this worker.
     pub fn takes_part(&self) -> bool {
         self.origin.worker() < self.origin.parallelism()
@@ -301,6 +317,48 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         Rc::clone(&self.origin)
     }
 
+    /// Says that this operator keeps nothing between batches, and has no effect that a checkpoint would have to wait
+    /// for: it has no part in checkpoints.
+    pub fn keep_nothing(&mut self) {
+        self.says_what_it_keeps = true;
+    }
+
+    /// This operator's part in checkpoints, with `state` as what it keeps between batches; after its inputs were added.
+    /// An operator without one, that has not said [`keep_nothing`](Self::keep_nothing) either, is refused where there
+    /// are checkpoints.
+    pub fn part(&mut self, state: &impl Snapshot) -> Part {
+        self.part_unless(|| state.check())
+    }
+
+    /// As [`part`](Self::part), for a state that is not there yet; `check` is its [`Snapshot::check`].
+    pub(crate) fn part_unless(&mut self, check: impl FnOnce() -> Result<()>) -> Part {
+        let part = Part::new(&self.origin, self.activation(), self.inputs, self.place.workers());
+        if part.is_taken() {
+            self.says_what_it_keeps = true;
+            self.refuse_unless(check());
+            for input in 0..self.inputs {
+                self.builder.set_notify_for(input, FrontierInterest::Always);
+            }
+        }
+        part
+    }
+
+    /// As [`part`](Self::part), for a source: it is woken when it has to leave its epoch, and when it may go on.
+    pub(crate) fn source_part(&mut self, state: &impl Snapshot) -> Part {
+        if let Some(checkpoints) = self.place.run().checkpoints() {
+            checkpoints.register_source(self.sync_activator());
+        }
+        self.part(state)
+    }
+
+    fn refuse_checkpoints_unless_it_says(&self) {
+        if !self.says_what_it_keeps && self.place.run().checkpoints().is_some() {
+            self.origin.refuse(Error::config(
+                "this operator keeps a state that checkpoints can not hold yet: run the job without checkpoints",
+            ));
+        }
+    }
+
     /// Number of this operator, the same on all workers.
     pub(crate) fn id(&self) -> usize {
         self.builder.operator_info().global_id
@@ -331,6 +389,7 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
     where
         L: FnMut(&Frontiers<'_, T>) -> Result<()> + 'static,
     {
+        self.refuse_checkpoints_unless_it_says();
         let activation = self.activation();
         let origin = self.origin;
         self.builder.build(move |capabilities| {
@@ -417,6 +476,11 @@ impl<T: Clock> Frontiers<'_, T> {
 }
 
 impl<T: AnyClock> Frontiers<'_, T> {
+    /// The first checkpoint epoch of which something may still arrive on any input; `None` when nothing will.
+    pub(crate) fn epoch(&self) -> Option<Epoch> {
+        self.0.iter().filter_map(|input| input.frontier().iter().map(AnyClock::epoch).min()).min()
+    }
+
     /// Whether a record at `time` or before may still arrive on input `port`.
     #[inline]
     pub fn may_arrive(&self, port: usize, time: &T) -> bool {

@@ -107,6 +107,11 @@ impl Origin {
         }
     }
 
+    /// The stable name of the operator, if the program gave it one.
+    pub(crate) fn uid(&self) -> Option<String> {
+        self.uid.borrow().clone()
+    }
+
     /// Ends the run because the graph is wrong at this operator.
     pub(crate) fn refuse(&self, error: Error) {
         self.run.fail(error.at(self.site()));

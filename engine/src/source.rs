@@ -3,6 +3,7 @@
 mod csv;
 mod iter;
 mod lines;
+mod position;
 mod splits;
 
 use std::panic::Location;
@@ -12,13 +13,14 @@ use std::time::Duration;
 use crate::clock::AnyClock;
 use crate::edge::Place;
 use crate::env::Env;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::flow::Gate;
 use crate::operator::OperatorBuilder;
 use crate::stream::DataStream;
 
 pub use self::csv::{BadRecord, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header};
-pub(crate) use self::splits::{SplitReader, sooner};
+pub use self::position::SourcePosition;
+pub(crate) use self::splits::{Split, SplitReader, Splits, sooner};
 
 /// What a source has to say after it was asked for records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +45,24 @@ pub trait Source: 'static {
     /// # Errors
     /// Ends the run, naming this source.
     fn read(&mut self, limit: usize, out: &mut Vec<Self::Item>) -> Result<SourceStatus>;
+
+    /// Where it is: behind the last record that it has read. Default `None`: it can not go back to a position, and so it
+    /// can not be used with checkpoints, unless they
+    /// [allow that](crate::CheckpointConfig::allow_rereading).
+    ///
+    /// # Errors
+    /// Ends the run, naming this source.
+    fn position(&self) -> Result<Option<SourcePosition>> {
+        Ok(None)
+    }
+
+    /// Goes to a position, perhaps one of an earlier run, before anything is read.
+    ///
+    /// # Errors
+    /// There is no such position any more. Ends the run, naming this source.
+    fn seek(&mut self, _position: &SourcePosition) -> Result<()> {
+        Err(Error::config("this source can not go back to a position: implement position and seek"))
+    }
 }
 
 impl<'s> Env<'s> {
@@ -75,13 +95,33 @@ impl<'s> Env<'s> {
         splits: usize,
         open: impl Fn(usize) -> Result<S> + 'static,
     ) -> DataStream<'s, S::Item> {
+        self.source_of(name, Location::caller(), Splits::Fixed(splits), move |split| open(split.index))
+    }
+
+    /// As [`source`](Self::source), for splits that know how many there are.
+    pub(crate) fn source_of<S: Source>(
+        &self,
+        name: &str,
+        location: &'static Location<'static>,
+        splits: Splits,
+        open: impl Fn(Split) -> Result<S> + 'static,
+    ) -> DataStream<'s, S::Item> {
         let mut reader = SplitReader::new(self, splits, open);
-        let (mut op, gate) = self.source_operator(self.place(), name, Location::caller());
+        let (mut op, gate) = self.source_operator(self.place(), name, location);
         let (mut output, edge) = op.output();
+        let mut part = op.source_part(&reader);
         op.build(move |mut promises, activation| {
             let mut promise = promises.pop();
             move |_frontiers| {
-                let Some(now) = &promise else { return Ok(()) };
+                part.begin(&mut reader)?;
+                let Some(now) = &mut promise else { return Ok(()) };
+                if let Some(next) = part.leave(*now.time(), &mut reader)? {
+                    now.advance_to(&next)?;
+                }
+                if !part.is_open(*now.time()) {
+                    // It is woken when the epoch is opened.
+                    return Ok(());
+                }
                 if gate.is_held() {
                     // The end of the hold activates the source again.
                     reader.note_hold();
@@ -99,7 +139,10 @@ impl<'s> Env<'s> {
                 match status {
                     SourceStatus::Ready => activation.wake(),
                     SourceStatus::Idle(pause) => activation.wake_after(pause),
-                    SourceStatus::Done => promise = None,
+                    SourceStatus::Done => {
+                        part.end(&mut reader)?;
+                        promise = None;
+                    }
                 }
                 Ok(())
             }

@@ -11,6 +11,7 @@ use std::time::Duration;
 pub use size::ByteSize;
 
 use crate::bad_record::BadRecordState;
+use crate::checkpoint::CheckpointConfig;
 use crate::error::{Error, Result};
 use crate::event::LateRecordState;
 use crate::feedback::LoopState;
@@ -37,6 +38,8 @@ use crate::runtime::stop::StopHandle;
 /// | records in flight on one exchange | `--max-in-flight` | `WATERWHEEL_MAX_IN_FLIGHT` | 262144 | 0 (no limit) or more |
 /// | memory for data caches per process, bytes | `--cache-memory` | `WATERWHEEL_CACHE_MEMORY` | 1G | 0 (all on disk) or more; K, M, G and T are allowed |
 /// | directory of data caches | `--cache-dir` | `WATERWHEEL_CACHE_DIR` | the system's for temporary files | a path |
+///
+/// The flags of checkpoints are those of [`CheckpointConfig`].
 ///
 /// All processes must agree on the numbers of processes and threads, job name, program version, attempt and
 /// secret; one that does not is refused. They must also build the same graph: one that does not ends the run.
@@ -71,6 +74,7 @@ pub struct RuntimeConfig {
     pub(crate) cache_dir: Option<PathBuf>,
     pub(crate) bad_record_state: BadRecordState,
     pub(crate) late_record_state: LateRecordState,
+    pub(crate) checkpoints: Option<CheckpointConfig>,
 }
 
 /// Upper limit of threads and of processes.
@@ -101,6 +105,7 @@ impl Default for RuntimeConfig {
             cache_dir: None,
             bad_record_state: BadRecordState::default(),
             late_record_state: LateRecordState::default(),
+            checkpoints: None,
         }
     }
 }
@@ -120,7 +125,12 @@ impl RuntimeConfig {
       --heartbeat-timeout SECS silence after which a process counts as hung; 0: never [default: 10]
       --max-in-flight N  records in flight on one exchange, 0 for no limit [env: WATERWHEEL_MAX_IN_FLIGHT] [default: 262144]
       --cache-memory SIZE  memory for data caches per process, 0 for none [env: WATERWHEEL_CACHE_MEMORY] [default: 1G]
-      --cache-dir DIR      where data caches put what does not fit [env: WATERWHEEL_CACHE_DIR] [default: temporary files]";
+      --cache-dir DIR      where data caches put what does not fit [env: WATERWHEEL_CACHE_DIR] [default: temporary files]
+      --checkpoint-dir DIR       make checkpoints there, and go on from them [env: WATERWHEEL_CHECKPOINT_DIR]
+      --checkpoint-interval SECS time from one checkpoint to the next [default: 10]
+      --checkpoint-retain N      checkpoints that are kept [default: 2]
+      --on-missing-checkpoint X  where all checkpoints are lost: fail, or begin fresh [default: fail]
+      --allow-unmatched-state    drop state of operators that the job no longer has";
 
     /// Default of [`max_in_flight_records`](Self::max_in_flight_records): enough to keep all readers of an
     /// exchange busy, little enough to be forgotten.
@@ -281,6 +291,17 @@ impl RuntimeConfig {
         self
     }
 
+    /// Makes checkpoints of the job, and goes on from the newest one where there is one. Default: none are made, and
+    /// nothing is spent on them.
+    ///
+    /// The job is known by its [name](Self::job_name); two that run at the same time need two names. It goes on with any
+    /// number of threads and processes.
+    #[must_use]
+    pub fn checkpoints(mut self, checkpoints: CheckpointConfig) -> Self {
+        self.checkpoints = Some(checkpoints);
+        self
+    }
+
     /// Number of workers of the whole job: threads times processes.
     pub fn workers(&self) -> usize {
         self.threads * self.processes
@@ -292,7 +313,7 @@ impl RuntimeConfig {
     /// A count of zero or above 1024, an index that is not below the number of processes, fewer addresses
     /// than processes; a secret of fewer than 16 bytes; an address that is not loopback without a secret; a
     /// job name or program version that is too long, or has a NUL in it; a heartbeat time-out below 1 s that is
-    /// not 0.
+    /// not 0; a checkpoint setting that is not valid.
     pub fn validate(&self) -> Result<()> {
         for (what, n) in [("worker threads", self.threads), ("processes", self.processes)] {
             if n == 0 || n > MAX_PARALLELISM {
@@ -314,6 +335,7 @@ impl RuntimeConfig {
             return Err(Error::config(format!("{n} processes need {n} addresses, found {found}")));
         }
         self.validate_names()?;
+        self.checkpoints.as_ref().map_or(Ok(()), CheckpointConfig::validate)?;
         self.validate_safety()
     }
 
