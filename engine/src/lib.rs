@@ -21,6 +21,7 @@ mod flow;
 pub mod hash;
 mod keyed;
 pub mod machine;
+mod metrics;
 pub mod operator;
 mod origin;
 mod parcel;
@@ -66,6 +67,7 @@ pub use hash::Key;
 pub use keyed::{
     AggregateFunction, KeyedAtEnd, KeyedContext, KeyedProcessFunction, KeyedStream, ProcessingTimer, StateTtl,
 };
+pub use metrics::{Connection, ConnectionKind, JobMetrics, OperatorMetrics, WorkerMetrics};
 pub use parcel::{Packet, Parcel};
 pub use process::{Collector, ForRound, ProcessFunction};
 pub use record::Record;

@@ -89,6 +89,9 @@ where
     config.bad_record_state.watch(run.bad_records());
     config.late_record_state.watch(run.late_records());
     run.set_loop_gauges(config.loop_state.as_ref().map(LoopState::watch));
+    if let Some(metrics) = &config.job_metrics {
+        run.set_metrics(metrics.watch());
+    }
     config.stop.watch(&run);
     if config.processes == 1 {
         let (builders, _nothing) = communication(config.threads)

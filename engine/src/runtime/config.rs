@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::event::LateRecordState;
 use crate::feedback::LoopState;
 use crate::flow::FlowState;
+use crate::metrics::JobMetrics;
 use crate::runtime::handshake::{MAX_JOB_NAME_BYTES, MAX_VERSION_BYTES, Terms};
 use crate::runtime::secret::Secret;
 use crate::runtime::stop::StopHandle;
@@ -67,6 +68,7 @@ pub struct RuntimeConfig {
     pub(crate) max_in_flight_records: usize,
     pub(crate) flow_state: FlowState,
     pub(crate) loop_state: Option<LoopState>,
+    pub(crate) job_metrics: Option<JobMetrics>,
     pub(crate) cache_memory_bytes: u64,
     pub(crate) cache_dir: Option<PathBuf>,
     pub(crate) bad_record_state: BadRecordState,
@@ -97,6 +99,7 @@ impl Default for RuntimeConfig {
             max_in_flight_records: RuntimeConfig::DEFAULT_MAX_IN_FLIGHT_RECORDS,
             flow_state: FlowState::default(),
             loop_state: None,
+            job_metrics: None,
             cache_memory_bytes: RuntimeConfig::DEFAULT_CACHE_MEMORY_BYTES,
             cache_dir: None,
             bad_record_state: BadRecordState::default(),
@@ -271,6 +274,13 @@ impl RuntimeConfig {
     #[must_use]
     pub fn loop_state(mut self, state: LoopState) -> Self {
         self.loop_state = Some(state);
+        self
+    }
+
+    /// Lets `metrics` show what the operators of the run do. Nothing is watched by default.
+    #[must_use]
+    pub fn job_metrics(mut self, metrics: JobMetrics) -> Self {
+        self.job_metrics = Some(metrics);
         self
     }
 

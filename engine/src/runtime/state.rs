@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use crate::event::{Board, Part};
 use crate::feedback::LoopGauges;
 use crate::flow::{Gate, Ledger};
 use crate::machine;
+use crate::metrics::Registry;
 use crate::record_count::RecordCounts;
 use crate::runtime::graph::{Agreement, Graph};
 use crate::runtime::link::{Links, Notice, PeerName};
@@ -37,6 +38,7 @@ pub(crate) struct RunState {
     uids: Mutex<FxHashMap<(usize, String), &'static Location<'static>>>,
     agreement: Agreement,
     loop_gauges: Mutex<Option<Arc<LoopGauges>>>,
+    metrics: OnceLock<Arc<Registry>>,
     cache_space: Arc<CacheSpace>,
     bad_records: Arc<RecordCounts>,
     late_records: Arc<RecordCounts>,
@@ -180,6 +182,16 @@ impl RunState {
                 "uid \"{uid}\" is used twice, by the operators made at {first} and at {location}"
             ))),
         }
+    }
+
+    /// Sets where operators note what they do.
+    pub(crate) fn set_metrics(&self, registry: Arc<Registry>) {
+        let _ = self.metrics.set(registry);
+    }
+
+    /// Where operators note what they do, if anybody wants to know.
+    pub(crate) fn metrics(&self) -> Option<&Arc<Registry>> {
+        self.metrics.get()
     }
 
     /// Sets where loops note their rounds, if anybody wants to know.
