@@ -67,13 +67,13 @@ pub use hash::Key;
 pub use keyed::{
     AggregateFunction, KeyedAtEnd, KeyedContext, KeyedProcessFunction, KeyedStream, ProcessingTimer, StateTtl,
 };
-pub use metrics::{Connection, ConnectionKind, JobMetrics, OperatorMetrics, WorkerMetrics};
+pub use metrics::{Connection, ConnectionKind, JobMetrics, JobPhase, OperatorMetrics, WorkerMetrics};
 pub use parcel::{Packet, Parcel};
 pub use process::{Collector, ForRound, ProcessFunction};
 pub use record::Record;
 pub use record_count::RecordCount;
 pub use rounds::LoopHead;
-pub use runtime::{ByteSize, Meeting, RuntimeConfig, StopHandle, execute, started_as};
+pub use runtime::{ByteSize, Meeting, RunHandles, RuntimeConfig, StopHandle, execute, started_as};
 pub use side_output::{OutputTag, SideOutputStream, SideOutputs, SidePort, SideReaders};
 pub use source::{BadRecord, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header, Source, SourceStatus};
 pub use state::{ListState, MapState, ReducingState, ValueState};

@@ -109,6 +109,32 @@ pub enum ConnectionKind {
     Feedback,
 }
 
+/// Where a run is between its start and its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum JobPhase {
+    /// It has not begun, or its graph is being built, or it waits for other processes.
+    #[default]
+    Waiting,
+    /// All workers of all processes have built the same graph, and run it.
+    Running,
+    /// It has ended well.
+    Ended,
+    /// It has failed, or was interrupted.
+    Failed,
+}
+
+impl From<JobPhase> for &'static str {
+    /// In small letters: `waiting`, `running`, `ended`, `failed`.
+    fn from(phase: JobPhase) -> Self {
+        match phase {
+            JobPhase::Waiting => "waiting",
+            JobPhase::Running => "running",
+            JobPhase::Ended => "ended",
+            JobPhase::Failed => "failed",
+        }
+    }
+}
+
 impl JobMetrics {
     /// A handle that sees nothing yet.
     pub fn new() -> Self {
@@ -125,6 +151,11 @@ impl JobMetrics {
     pub fn connections(&self) -> Vec<Connection> {
         let registry = lock(&self.shared).clone();
         registry.map(|registry| registry.connections()).unwrap_or_default()
+    }
+
+    /// Where the run is.
+    pub fn phase(&self) -> JobPhase {
+        lock(&self.shared).as_ref().map_or(JobPhase::Waiting, |registry| registry.phase())
     }
 
     /// The registry of a run that this handle is to show.

@@ -25,7 +25,7 @@ use timely::communication::allocator::{Allocator, AllocatorBuilder, ProcessBuild
 use timely::communication::{Config as CommunicationConfig, Hooks};
 use timely::worker::Worker;
 
-pub use config::{ByteSize, RuntimeConfig};
+pub use config::{ByteSize, RunHandles, RuntimeConfig};
 pub use launch::started_as;
 pub use meeting::Meeting;
 pub use stop::StopHandle;
@@ -38,6 +38,7 @@ use crate::error::{Error, Result};
 use crate::feedback::LoopState;
 use crate::flow::Ledger;
 use crate::machine;
+use crate::metrics::JobPhase;
 use connect::Cluster;
 use launch::{Membership, Relatives};
 use link::{Links, Patience, PeerName};
@@ -93,16 +94,27 @@ where
         run.set_metrics(metrics.watch());
     }
     config.stop.watch(&run);
+    let outcome = run_job(&config, &run, &job);
+    run.set_phase(if outcome.is_ok() { JobPhase::Ended } else { JobPhase::Failed });
+    outcome
+}
+
+/// Runs a job in the processes that it is to have.
+fn run_job<O, F>(config: &RuntimeConfig, run: &Arc<RunState>, job: &Arc<F>) -> Result<Vec<O::Value>>
+where
+    O: Outcome,
+    F: for<'s> Fn(&Env<'s>) -> Result<O> + Send + Sync + 'static,
+{
     if config.processes == 1 {
         let (builders, _nothing) = communication(config.threads)
             .try_build()
             .map_err(|text| Error::internal(format!("can not build worker threads: {text}")))?;
-        return run_workers(&run, builders, &job);
+        return run_workers(run, builders, job);
     }
-    let mut network = Network::connect(&config, &run)?;
+    let mut network = Network::connect(config, run)?;
     let builders = std::mem::take(&mut network.builders);
-    let values = run_workers(&run, builders, &job);
-    network.disconnect(&run, values)
+    let values = run_workers(run, builders, job);
+    network.disconnect(run, values)
 }
 
 /// Removes the files of data caches when the run has ended, however it does: threads of a network that has failed may
@@ -177,6 +189,9 @@ where
     });
     run.agree_on_graph(worker.index(), threads)?;
     run.ledger().set_built(run);
+    if !run.stopped() {
+        run.set_phase(JobPhase::Running);
+    }
     while worker.has_dataflows() {
         if run.stopped() {
             return Ok(None);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use crate::error::Site;
-use crate::metrics::{Connection, Gauges, OperatorMetrics};
+use crate::metrics::{Connection, Gauges, JobPhase, OperatorMetrics};
 use crate::runtime::state::lock;
 
 /// All operators of a run in one process, by number, and the connections between them.
@@ -12,6 +12,7 @@ use crate::runtime::state::lock;
 pub(crate) struct Registry {
     operators: Mutex<BTreeMap<usize, Entry>>,
     connections: Mutex<BTreeSet<Connection>>,
+    phase: Mutex<JobPhase>,
 }
 
 #[derive(Default)]
@@ -32,6 +33,15 @@ impl Registry {
     /// Says what an operator is called.
     pub(crate) fn describe(&self, id: usize, site: Site, uid: Option<String>) {
         lock(&self.operators).entry(id).or_default().description = Some((site.operator, site.location, uid));
+    }
+
+    /// Says where the run is.
+    pub(crate) fn set_phase(&self, phase: JobPhase) {
+        *lock(&self.phase) = phase;
+    }
+
+    pub(crate) fn phase(&self) -> JobPhase {
+        *lock(&self.phase)
     }
 
     pub(crate) fn connect(&self, connection: Connection) {

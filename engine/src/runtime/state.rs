@@ -16,7 +16,7 @@ use crate::event::{Board, Part};
 use crate::feedback::LoopGauges;
 use crate::flow::{Gate, Ledger};
 use crate::machine;
-use crate::metrics::Registry;
+use crate::metrics::{JobPhase, Registry};
 use crate::record_count::RecordCounts;
 use crate::runtime::graph::{Agreement, Graph};
 use crate::runtime::link::{Links, Notice, PeerName};
@@ -187,6 +187,13 @@ impl RunState {
     /// Sets where operators note what they do.
     pub(crate) fn set_metrics(&self, registry: Arc<Registry>) {
         let _ = self.metrics.set(registry);
+    }
+
+    /// Says where the run is, to whoever watches.
+    pub(crate) fn set_phase(&self, phase: JobPhase) {
+        if let Some(registry) = self.metrics() {
+            registry.set_phase(phase);
+        }
     }
 
     /// Where operators note what they do, if anybody wants to know.

@@ -72,9 +72,10 @@ const ATTEMPT: usize = 9;
 const MAX_IN_FLIGHT: usize = 10;
 const CACHE_MEMORY: usize = 11;
 const CACHE_DIR: usize = 12;
+const ADMIN: usize = 13;
 
 /// The flags, each at its index above.
-const FLAGS: [Flag; 13] = [
+const FLAGS: [Flag; 14] = [
     flag("--threads", "-w", "WATERWHEEL_THREADS"),
     flag("--processes", "-n", "WATERWHEEL_PROCESSES"),
     flag("--process", "-p", "WATERWHEEL_PROCESS"),
@@ -88,6 +89,7 @@ const FLAGS: [Flag; 13] = [
     flag("--max-in-flight", "--max-in-flight", "WATERWHEEL_MAX_IN_FLIGHT"),
     flag("--cache-memory", "--cache-memory", "WATERWHEEL_CACHE_MEMORY"),
     flag("--cache-dir", "--cache-dir", "WATERWHEEL_CACHE_DIR"),
+    flag("--admin", "--admin", "WATERWHEEL_ADMIN"),
 ];
 
 /// Values of the flags as text, before they are checked.
@@ -147,6 +149,7 @@ impl Values {
                 .parsed::<ByteSize>(CACHE_MEMORY, "a number of bytes, or one with K, M, G or T")?
                 .map_or(default.cache_memory_bytes, |ByteSize(bytes)| bytes),
             cache_dir: self.take(CACHE_DIR).map(Into::into),
+            admin: self.parsed(ADMIN, "an address and a port, such as 127.0.0.1:9700")?,
             ..RuntimeConfig::default()
         };
         config.validate()?;
