@@ -96,6 +96,7 @@ fn deliver_to_group<L: WorkerLogic>(
         return Ok(());
     }
     let complete = client.groups.finish(group);
+    client.snapshots -= usize::from(complete.snapshot);
     logic.on_pull_many_recv(&complete.keys, &complete.rows, client)?;
     client.groups.recycle(group, complete);
     Ok(())

@@ -22,12 +22,21 @@ where
     /// these must not be held.
     pub(super) fn waits_for_others(&self, frontiers: &Frontiers<'_, LoopTime<T>>) -> bool {
         let Some((requests, _)) = &self.promises else { return false };
-        let Some(staleness) = self.staleness else {
-            return self.awaits_clock || self.client.outbox.waits_for_others();
-        };
-        let needed = self.client.clock.saturating_sub(staleness);
-        let behind = (requests.time().0.clone(), (needed.wrapping_sub(1), u64::MAX));
-        needed > 0 && frontiers.may_arrive(ANSWERS, &behind)
+        let is_barrier = self.awaits_clock && self.staleness.is_none();
+        // A snapshot waits for all clocks before its own, whatever the staleness.
+        let staleness = if self.client.snapshots > 0 { Some(0) } else { self.staleness };
+        let awaits_answers = staleness.is_some_and(|staleness| {
+            let needed = self.client.clock.saturating_sub(staleness);
+            let behind = (requests.time().0.clone(), (needed.wrapping_sub(1), u64::MAX));
+            needed > 0 && frontiers.may_arrive(ANSWERS, &behind)
+        });
+        is_barrier || awaits_answers || self.client.outbox.all_is_left_open()
+    }
+
+    /// Whether credit is out and some of it is with pulls that others will answer: what else is under way must come
+    /// back now, as no more operations will come to fill a batch.
+    fn lacks_credit_for_others(&self) -> bool {
+        self.client.outbox.has_left_open() && !self.client.outbox.has_credit()
     }
 
     /// Tells the logic of the end of the input and of a clock that has come.
@@ -36,7 +45,10 @@ where
             self.input_ended = true;
             self.logic.on_end_of_input(&mut self.client)?;
         }
-        let drains = self.input_ended || self.client.wants_clock || self.epoch_is_over(frontiers);
+        let drains = self.input_ended
+            || self.client.wants_clock
+            || self.epoch_is_over(frontiers)
+            || self.lacks_credit_for_others();
         if drains && !self.drains {
             self.call_in_answers();
         }
