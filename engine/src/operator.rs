@@ -399,7 +399,8 @@ impl Watch {
         let since = machine::now();
         origin.guard(logic);
         self.gauges.note_run(since);
-        let least = |input: &MutableAntichain<T>| input.frontier().iter().filter_map(AnyClock::event_time).min();
+        let least =
+            |input: &MutableAntichain<T>| input.frontier().iter().filter_map(AnyClock::event_time).min();
         self.gauges.note_watermark(frontiers.iter().filter_map(least).min());
     }
 }

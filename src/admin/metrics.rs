@@ -8,7 +8,7 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use crate::admin::view::{ExchangeRow, LoopRow, OperatorRow, PsRow, Snapshot, WorkerRow};
+use crate::admin::view::{CountRow, ExchangeRow, LoopRow, OperatorRow, PsRow, Snapshot, WorkerRow};
 
 /// A number of a snapshot, for some values of the labels.
 type Samples = Vec<(Vec<String>, f64)>;
@@ -31,8 +31,9 @@ enum Kind {
 }
 
 const OPERATOR: &[&str] = &["operator", "id", "worker"];
-const EXCHANGE: &[&str] = &["operator"];
-const LOOP: &[&str] = &["loop"];
+const EXCHANGE: &[&str] = &["operator", "exchange"];
+const COUNT: &[&str] = &["operator", "id"];
+const LOOP: &[&str] = &["loop", "id"];
 const SERVER: &[&str] = &["name", "server"];
 
 macro_rules! metric {
@@ -43,59 +44,181 @@ macro_rules! metric {
 
 /// Every metric, in the order in which they are shown.
 const METRICS: &[Metric] = &[
-    metric!("waterwheel_up", Gauge, &["phase"], |s| vec![(vec![s.phase.into()], 1.0)],
-        "Always 1; the label says where the job is: waiting, running, ended or failed."),
-    metric!("waterwheel_operator_records_in", Counter, OPERATOR, |s| by_worker(s, |w| Some(w.records_in as f64)),
-        "Records that an operator has read, of all inputs."),
-    metric!("waterwheel_operator_records_out", Counter, OPERATOR, |s| by_worker(s, |w| Some(w.records_out as f64)),
-        "Records that an operator has sent, of all outputs."),
-    metric!("waterwheel_operator_batches_in", Counter, OPERATOR, |s| by_worker(s, |w| Some(w.batches_in as f64)),
-        "Batches that an operator has read, of all inputs."),
-    metric!("waterwheel_operator_batches_out", Counter, OPERATOR, |s| by_worker(s, |w| Some(w.batches_out as f64)),
-        "Batches that an operator has sent, of all outputs."),
-    metric!("waterwheel_operator_activations", Counter, OPERATOR, |s| by_worker(s, |w| Some(w.activations as f64)),
-        "How often an operator was run."),
-    metric!("waterwheel_operator_busy_seconds", Counter, OPERATOR, |s| by_worker(s, |w| Some(w.busy)),
-        "How long an operator ran; its rate is the share of its worker's time that it took."),
-    metric!("waterwheel_operator_held_seconds", Counter, OPERATOR, |s| by_worker(s, |w| Some(w.held)),
-        "How long a source could not read because too much was in flight."),
-    metric!("waterwheel_operator_watermark_timestamp_seconds", Gauge, OPERATOR, |s| by_worker(s, |w| w.watermark),
-        "The watermark at an operator with event time, in seconds since 1970: the least of all workers."),
-    metric!("waterwheel_operator_watermark_lag_seconds", Gauge, OPERATOR,
+    metric!(
+        "waterwheel_up",
+        Gauge,
+        &["phase"],
+        |s| vec![(vec![s.phase.into()], 1.0)],
+        "Always 1; the label says where the job is: waiting, running, ended or failed."
+    ),
+    metric!(
+        "waterwheel_operator_records_in",
+        Counter,
+        OPERATOR,
+        |s| by_worker(s, |w| Some(w.records_in as f64)),
+        "Records that an operator has read, of all inputs."
+    ),
+    metric!(
+        "waterwheel_operator_records_out",
+        Counter,
+        OPERATOR,
+        |s| by_worker(s, |w| Some(w.records_out as f64)),
+        "Records that an operator has sent, of all outputs."
+    ),
+    metric!(
+        "waterwheel_operator_batches_in",
+        Counter,
+        OPERATOR,
+        |s| by_worker(s, |w| Some(w.batches_in as f64)),
+        "Batches that an operator has read, of all inputs."
+    ),
+    metric!(
+        "waterwheel_operator_batches_out",
+        Counter,
+        OPERATOR,
+        |s| by_worker(s, |w| Some(w.batches_out as f64)),
+        "Batches that an operator has sent, of all outputs."
+    ),
+    metric!(
+        "waterwheel_operator_activations",
+        Counter,
+        OPERATOR,
+        |s| by_worker(s, |w| Some(w.activations as f64)),
+        "How often an operator was run."
+    ),
+    metric!(
+        "waterwheel_operator_busy_seconds",
+        Counter,
+        OPERATOR,
+        |s| by_worker(s, |w| Some(w.busy)),
+        "How long an operator ran; its rate is the share of its worker's time that it took."
+    ),
+    metric!(
+        "waterwheel_operator_held_seconds",
+        Counter,
+        OPERATOR,
+        |s| by_worker(s, |w| Some(w.held)),
+        "How long a source could not read because too much was in flight."
+    ),
+    metric!(
+        "waterwheel_operator_watermark_timestamp_seconds",
+        Gauge,
+        OPERATOR,
+        |s| by_worker(s, |w| w.watermark),
+        "The watermark at an operator with event time, in seconds since 1970: the least of all workers."
+    ),
+    metric!(
+        "waterwheel_operator_watermark_lag_seconds",
+        Gauge,
+        OPERATOR,
         |s| by_worker(s, |w| w.watermark.map(|at| s.time - at)),
-        "How far the watermark at an operator is behind the clock of this machine."),
-    metric!("waterwheel_operator_keys", Gauge, OPERATOR, |s| by_worker(s, |w| w.keys.map(|keys| keys as f64)),
-        "Keys whose state an operator keeps."),
-    metric!("waterwheel_exchange_in_flight_records", Gauge, EXCHANGE, |s| by_exchange(s, |e| e.in_flight as f64),
-        "Records that were sent into an exchange or a feedback edge and not read yet, in the whole job."),
-    metric!("waterwheel_exchange_in_flight_peak_records", Gauge, EXCHANGE, |s| by_exchange(s, |e| e.peak as f64),
-        "The most records that were in flight at once."),
-    metric!("waterwheel_exchange_in_flight_limit_records", Gauge, EXCHANGE, |s| by_exchange(s, |e| e.limit as f64),
-        "Records in flight above which sources are held."),
-    metric!("waterwheel_exchange_holds_sources", Gauge, EXCHANGE, |s| by_exchange(s, |e| f64::from(u8::from(e.holds))),
-        "1 while an exchange holds its sources, else 0."),
-    metric!("waterwheel_exchange_held_seconds", Counter, EXCHANGE, |s| by_exchange(s, |e| e.held),
-        "How long an exchange has held its sources."),
-    metric!("waterwheel_exchange_holds", Counter, EXCHANGE, |s| by_exchange(s, |e| e.times_held as f64),
-        "How often an exchange has taken a hold on its sources."),
-    metric!("waterwheel_loop_round", Gauge, LOOP, |s| by_loop(s, |l| Some(l.round as f64)),
-        "The last round that a record was fed back into; of a loop inside another one, of its last run."),
-    metric!("waterwheel_loop_round_duration_seconds", Gauge, LOOP, |s| by_loop(s, |l| l.round_seconds),
-        "How long the last round took that is over."),
-    metric!("waterwheel_loop_round_records", Gauge, LOOP, |s| by_loop(s, |l| l.round_records.map(|n| n as f64)),
-        "Records that were fed back into the last round that is over, in this process."),
-    metric!("waterwheel_parameter_server_rows", Gauge, SERVER, |s| by_server(s, |p| p.rows as f64),
-        "Rows that a server holds."),
-    metric!("waterwheel_parameter_server_bytes", Gauge, SERVER, |s| by_server(s, |p| p.bytes as f64),
-        "Memory of the rows of a server, of what their update keeps, and of their index."),
-    metric!("waterwheel_parameter_server_evicted_rows", Counter, SERVER, |s| by_server(s, |p| p.evicted as f64),
-        "Rows that a server has evicted."),
-    metric!("waterwheel_bad_records", Counter, EXCHANGE,
-        |s| s.bad_records.iter().map(|c| (vec![c.operator.clone()], c.records as f64)).collect(),
-        "Records that could not be read or handled, and were skipped or set aside."),
-    metric!("waterwheel_late_records", Counter, EXCHANGE,
-        |s| s.late_records.iter().map(|c| (vec![c.operator.clone()], c.records as f64)).collect(),
-        "Records that came too late at an operator with event time."),
+        "How far the watermark at an operator is behind the clock of this machine."
+    ),
+    metric!(
+        "waterwheel_operator_keys",
+        Gauge,
+        OPERATOR,
+        |s| by_worker(s, |w| w.keys.map(|keys| keys as f64)),
+        "Keys whose state an operator keeps."
+    ),
+    metric!(
+        "waterwheel_exchange_in_flight_records",
+        Gauge,
+        EXCHANGE,
+        |s| by_exchange(s, |e| e.in_flight as f64),
+        "Records that were sent into an exchange or a feedback edge and not read yet, in the whole job."
+    ),
+    metric!(
+        "waterwheel_exchange_in_flight_peak_records",
+        Gauge,
+        EXCHANGE,
+        |s| by_exchange(s, |e| e.peak as f64),
+        "The most records that were in flight at once."
+    ),
+    metric!(
+        "waterwheel_exchange_in_flight_limit_records",
+        Gauge,
+        EXCHANGE,
+        |s| by_exchange(s, |e| e.limit as f64),
+        "Records in flight above which sources are held."
+    ),
+    metric!(
+        "waterwheel_exchange_holds_sources",
+        Gauge,
+        EXCHANGE,
+        |s| by_exchange(s, |e| f64::from(u8::from(e.holds))),
+        "1 while an exchange holds its sources, else 0."
+    ),
+    metric!(
+        "waterwheel_exchange_held_seconds",
+        Counter,
+        EXCHANGE,
+        |s| by_exchange(s, |e| e.held),
+        "How long an exchange has held its sources."
+    ),
+    metric!(
+        "waterwheel_exchange_holds",
+        Counter,
+        EXCHANGE,
+        |s| by_exchange(s, |e| e.times_held as f64),
+        "How often an exchange has taken a hold on its sources."
+    ),
+    metric!(
+        "waterwheel_loop_round",
+        Gauge,
+        LOOP,
+        |s| by_loop(s, |l| Some(l.round as f64)),
+        "The last round that a record was fed back into; of a loop inside another one, of its last run."
+    ),
+    metric!(
+        "waterwheel_loop_round_duration_seconds",
+        Gauge,
+        LOOP,
+        |s| by_loop(s, |l| l.round_seconds),
+        "How long the last round took that is over."
+    ),
+    metric!(
+        "waterwheel_loop_round_records",
+        Gauge,
+        LOOP,
+        |s| by_loop(s, |l| l.round_records.map(|n| n as f64)),
+        "Records that were fed back into the last round that is over, in this process."
+    ),
+    metric!(
+        "waterwheel_parameter_server_rows",
+        Gauge,
+        SERVER,
+        |s| by_server(s, |p| p.rows as f64),
+        "Rows that a server holds."
+    ),
+    metric!(
+        "waterwheel_parameter_server_bytes",
+        Gauge,
+        SERVER,
+        |s| by_server(s, |p| p.bytes as f64),
+        "Memory of the rows of a server, of what their update keeps, and of their index."
+    ),
+    metric!(
+        "waterwheel_parameter_server_evicted_rows",
+        Counter,
+        SERVER,
+        |s| by_server(s, |p| p.evicted as f64),
+        "Rows that a server has evicted."
+    ),
+    metric!(
+        "waterwheel_bad_records",
+        Counter,
+        COUNT,
+        |s| counts(&s.bad_records),
+        "Records that could not be read or handled, and were skipped or set aside."
+    ),
+    metric!(
+        "waterwheel_late_records",
+        Counter,
+        COUNT,
+        |s| counts(&s.late_records),
+        "Records that came too late at an operator with event time."
+    ),
 ];
 
 fn by_worker(snapshot: &Snapshot, value: impl Fn(&WorkerRow) -> Option<f64>) -> Samples {
@@ -110,12 +233,20 @@ fn by_worker(snapshot: &Snapshot, value: impl Fn(&WorkerRow) -> Option<f64>) -> 
 }
 
 fn by_exchange(snapshot: &Snapshot, value: impl Fn(&ExchangeRow) -> f64) -> Samples {
-    snapshot.exchanges.iter().map(|exchange| (vec![exchange.operator.clone()], value(exchange))).collect()
+    snapshot
+        .exchanges
+        .iter()
+        .map(|exchange| (vec![exchange.operator.clone(), exchange.id.to_string()], value(exchange)))
+        .collect()
 }
 
 fn by_loop(snapshot: &Snapshot, value: impl Fn(&LoopRow) -> Option<f64>) -> Samples {
-    let sample = |row: &LoopRow| value(row).map(|value| (vec![row.name.clone()], value));
+    let sample = |row: &LoopRow| value(row).map(|value| (vec![row.name.clone(), row.id.to_string()], value));
     snapshot.loops.iter().filter_map(sample).collect()
+}
+
+fn counts(rows: &[CountRow]) -> Samples {
+    rows.iter().map(|row| (vec![row.operator.clone(), row.id.to_string()], row.records as f64)).collect()
 }
 
 fn by_server(snapshot: &Snapshot, value: impl Fn(&PsRow) -> f64) -> Samples {
@@ -203,7 +334,8 @@ const PAGE_HEAD: &str = "\
 
 What `/metrics` of the [admin port](admin.md) tells, in the text form of OpenMetrics, which Prometheus reads. Each process
 of a job tells of itself; add up over processes what is not said to be of the whole job. Counters begin at zero with every
-run. `operator` is the path of an operator, as in errors, and `id` its number, the same on all workers.
+run. `operator` is the path of an operator, as in errors, and `id` its number, the same on all workers; `operator` of an
+exchange is who reads from it.
 
 This page is made from the program (`waterwheel::admin::metrics_page`); a test compares them.
 

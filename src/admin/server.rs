@@ -71,7 +71,8 @@ impl AdminServer {
                 }
             });
         };
-        let thread = std::thread::Builder::new().name("waterwheel:admin".into()).spawn(serve).map_err(failed)?;
+        let thread =
+            std::thread::Builder::new().name("waterwheel:admin".into()).spawn(serve).map_err(failed)?;
         Ok(AdminServer { address, stop: Some(stop), thread: Some(thread) })
     }
 

@@ -78,7 +78,7 @@ impl JobView {
             operators: self.handles.operators.operators().iter().map(OperatorRow::new).collect(),
             connections: self.handles.operators.connections().into_iter().map(ConnectionRow::new).collect(),
             exchanges: self.handles.flow.exchanges().iter().map(ExchangeRow::new).collect(),
-            loops: self.handles.loops.loops().iter().map(LoopRow::new).collect(),
+            loops: self.handles.loops.loops().iter().enumerate().map(LoopRow::new).collect(),
             parameter_servers: servers.iter().flat_map(named).collect(),
             bad_records: self.handles.bad_records.operators().into_iter().map(CountRow::new).collect(),
             late_records: self.handles.late_records.operators().into_iter().map(CountRow::new).collect(),
@@ -134,6 +134,7 @@ struct ConnectionRow {
 
 #[derive(Debug, Serialize)]
 pub(super) struct ExchangeRow {
+    pub(super) id: usize,
     pub(super) operator: String,
     pub(super) in_flight: u64,
     pub(super) peak: u64,
@@ -145,6 +146,8 @@ pub(super) struct ExchangeRow {
 
 #[derive(Debug, Serialize)]
 pub(super) struct LoopRow {
+    /// In the order in which loops are built.
+    pub(super) id: usize,
     pub(super) name: String,
     pub(super) round: u64,
     /// Of the last round that is over.
@@ -164,6 +167,7 @@ pub(super) struct PsRow {
 
 #[derive(Debug, Serialize)]
 pub(super) struct CountRow {
+    pub(super) id: usize,
     pub(super) operator: String,
     pub(super) records: u64,
 }
@@ -211,6 +215,7 @@ impl ConnectionRow {
 impl ExchangeRow {
     fn new(flow: &ExchangeFlow) -> Self {
         ExchangeRow {
+            id: flow.id,
             operator: flow.operator.clone(),
             in_flight: flow.in_flight,
             peak: flow.peak,
@@ -223,9 +228,10 @@ impl ExchangeRow {
 }
 
 impl LoopRow {
-    fn new(flow: &LoopFlow) -> Self {
+    fn new((id, flow): (usize, &LoopFlow)) -> Self {
         let over = flow.rounds.len().checked_sub(2).and_then(|at| flow.rounds.get(at));
         LoopRow {
+            id,
             name: flow.name.clone(),
             round: flow.round,
             round_seconds: over.map(|round| round.took).as_ref().map(Duration::as_secs_f64),
@@ -243,6 +249,6 @@ impl PsRow {
 
 impl CountRow {
     fn new(count: RecordCount) -> Self {
-        CountRow { operator: count.operator, records: count.records }
+        CountRow { id: count.id, operator: count.operator, records: count.records }
     }
 }

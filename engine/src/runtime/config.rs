@@ -17,8 +17,8 @@ use crate::event::LateRecordState;
 use crate::feedback::LoopState;
 use crate::flow::FlowState;
 use crate::metrics::JobMetrics;
-use crate::runtime::launch::started_as;
 use crate::runtime::handshake::{MAX_JOB_NAME_BYTES, MAX_VERSION_BYTES, Terms};
+use crate::runtime::launch::started_as;
 use crate::runtime::secret::Secret;
 use crate::runtime::stop::StopHandle;
 
@@ -404,7 +404,9 @@ impl RuntimeConfig {
                 "heartbeat time-out: found {heartbeat:?}, expected 0 (never) or at least {MIN_HEARTBEAT_TIMEOUT:?}"
             )));
         }
-        if let Some(address) = self.admin.filter(|address| !address.ip().is_loopback() && !self.allow_insecure) {
+        if let Some(address) =
+            self.admin.filter(|address| !address.ip().is_loopback() && !self.allow_insecure)
+        {
             return Err(Error::config(format!(
                 "admin port: found {address}, which other machines can reach, and it asks nobody who they are: expected \
                  an address of this machine such as 127.0.0.1, or --allow-insecure"

@@ -26,7 +26,7 @@ export function layout(graph) {
   return {
     nodes, lines, boxes,
     width: columns * (NODE.width + NODE.columnGap) + 2 * PAD * (depth + 1),
-    height: height + 3 * PAD * (depth + 1),
+    height: height + PAD * (depth + 1),
   };
 }
 
@@ -66,25 +66,41 @@ function assignColumns(nodes, lines) {
   }
 }
 
+/** Gives each column its operators from the top down: first those in no loop, then loop by loop, each in a stretch of
+ * columns of its own below what is there already, with the loops inside it under its own operators. */
 function assignRows(nodes, lines) {
-  const loops = [...new Set(nodes.map((node) => node.loop))].sort();
-  let top = PAD * 2;
-  for (const loop of loops) {
-    const depth = loop === "" ? 0 : loop.split("/").length;
-    top += depth * PAD;
-    const band = nodes.filter((node) => node.loop === loop);
-    const taken = new Map();
-    for (const node of [...band].sort((a, b) => a.column - b.column || wish(a, nodes, lines) - wish(b, nodes, lines))) {
-      const row = taken.get(node.column) ?? 0;
-      taken.set(node.column, row + 1);
-      node.row = row;
-      node.x = PAD * 2 + node.column * (NODE.width + NODE.columnGap);
-      node.y = top + row * (NODE.height + NODE.rowGap);
+  const bottoms = new Map();
+  const bottomOf = (column) => bottoms.get(column) ?? PAD * 2;
+  const outermost = (node) => node.loop.split("/")[0];
+  for (const group of [...new Set(nodes.map(outermost))].sort()) {
+    const members = nodes.filter((node) => outermost(node) === group);
+    const columns = members.map((node) => node.column);
+    const stretch = range(Math.min(...columns), Math.max(...columns));
+    let top = group === "" ? PAD * 2 : Math.max(...stretch.map(bottomOf)) + PAD;
+    for (const loop of [...new Set(members.map((node) => node.loop))].sort()) {
+      top = assignBand(members.filter((node) => node.loop === loop), top + depthOf(loop) * PAD, nodes, lines, bottoms);
     }
-    top += Math.max(1, ...taken.values()) * (NODE.height + NODE.rowGap) + PAD * 2;
+    if (group !== "") stretch.forEach((column) => bottoms.set(column, top + 2 * PAD));
   }
-  return top;
+  return Math.max(PAD * 2, ...bottoms.values());
 }
+
+/** Places the operators of one loop below `top`, and returns where they end. */
+function assignBand(band, top, nodes, lines, bottoms) {
+  const taken = new Map();
+  const inOrder = [...band].sort((a, b) => a.column - b.column || wish(a, nodes, lines) - wish(b, nodes, lines));
+  for (const node of inOrder) {
+    node.row = taken.get(node.column) ?? 0;
+    taken.set(node.column, node.row + 1);
+    node.x = PAD * 2 + node.column * (NODE.width + NODE.columnGap);
+    node.y = top + node.row * (NODE.height + NODE.rowGap);
+    bottoms.set(node.column, node.y + NODE.height + NODE.rowGap);
+  }
+  return top + Math.max(...taken.values()) * (NODE.height + NODE.rowGap) + PAD;
+}
+
+const depthOf = (loop) => (loop === "" ? 0 : loop.split("/").length);
+const range = (first, last) => Array.from({ length: last - first + 1 }, (_, at) => first + at);
 
 /** The mean height of those that an operator reads from. */
 function wish(node, nodes, lines) {

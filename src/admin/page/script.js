@@ -194,6 +194,16 @@ function detail(graph, now) {
 }
 
 let shown = { graph: null, now: null };
+let hasScrolled = false;
+
+/** Brings the busiest operator into view, once, and not when a person has looked elsewhere. */
+function scrollTo(id) {
+  const area = $("graph");
+  if (hasScrolled || area.scrollLeft > 0) return;
+  hasScrolled = true;
+  const box = drawn.nodes.get(id).group.getBoundingClientRect();
+  area.scrollLeft = box.left + box.width / 2 - area.getBoundingClientRect().left - area.clientWidth / 2;
+}
 
 function show() {
   const { graph, now } = shown;
@@ -203,6 +213,7 @@ function show() {
   const name = graph.operators.find((operator) => operator.id === slowest)?.name;
   $("slowest").textContent = name ? `${name}: ${percent(busiest[1].busy)} of a worker's time` : "none is busy";
   fill(graph, now, slowest);
+  if (slowest !== null) scrollTo(slowest);
   tables(graph, now);
   detail(graph, now);
 }
