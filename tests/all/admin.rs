@@ -65,7 +65,8 @@ fn running_job_shows_its_operators_its_loop_and_its_phase() {
         let steps: f64 = (0..threads)
             .map(|worker| {
                 let lines = after.lines().filter(|line| {
-                    line.starts_with("waterwheel_operator_records_in_total{") && line.contains("/step\"")
+                    line.starts_with("waterwheel_operator_records_in_total{")
+                        && line.contains("/step\"")
                         && line.contains(&format!("worker=\"{worker}\""))
                 });
                 lines.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum::<f64>()
@@ -156,4 +157,19 @@ fn page_of_metrics_is_that_of_the_program() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
     let found = std::fs::read_to_string(path).unwrap_or_default();
     assert!(found == metrics_page(), "docs/metrics.md, expected:\n{}", metrics_page());
+}
+
+/// Every metric that the dashboard asks for is one that there is.
+#[test]
+fn dashboard_asks_for_metrics_that_there_are() {
+    let text = include_str!("../../docs/grafana-dashboard.json");
+    serde_json::from_str::<serde_json::Value>(text).unwrap();
+    let page = metrics_page();
+    let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+    let asked = text.match_indices("waterwheel_").map(|(at, _)| {
+        let rest = &text[at..];
+        &rest[..rest.find(|c| !is_name(c)).unwrap()]
+    });
+    let unknown: Vec<_> = asked.filter(|name| !page.contains(&format!("| `{name}` |"))).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
 }

@@ -9,3 +9,4 @@ mod model;
 mod start;
 mod streams;
 mod usage;
+mod watched;
