@@ -130,6 +130,36 @@ fn port_that_is_taken_is_an_error_that_names_it() {
     );
 }
 
+/// Event time and keys show too: the watermark of the last second is behind all records.
+#[test]
+fn keyed_and_timed_operators_show_their_keys_and_watermarks() {
+    let mut config = RuntimeConfig::threads(2);
+    let view = JobView::of(&mut config);
+    let (tell, told) = channel();
+    execute(config, move |env| {
+        let strategy = WatermarkStrategy::monotonous(|time: &i64| *time);
+        let tell = tell.clone();
+        let view = view.clone();
+        let slow = env.from_iter((0..20_000i64).map(|i| i * 100)).assign_timestamps_and_watermarks(strategy);
+        let window = Windows::tumbling(std::time::Duration::from_secs(1))?;
+        let counts = slow.key_by(|time| time % 10).window(window).count().results.into_stream();
+        counts.sink(move |_| {
+            let _ = tell.send(view.graph_json());
+            Ok(())
+        });
+        Ok(())
+    })
+    .unwrap();
+    let watermarks = told.iter().flat_map(|graph| {
+        let graph: serde_json::Value = serde_json::from_str(&graph).unwrap();
+        let operators = graph["operators"].as_array().unwrap().clone();
+        let window = operators.into_iter().filter(|operator| operator["name"] == "window_count");
+        window.flat_map(|operator| operator["workers"].as_array().unwrap().clone()).collect::<Vec<_>>()
+    });
+    let seconds: Vec<f64> = watermarks.filter_map(|worker| worker["watermark"].as_f64()).collect();
+    assert!(seconds.iter().any(|second| (1.0..2_000.0).contains(second)), "{seconds:?}");
+}
+
 /// Prometheus refuses a page with two lines for one set of labels: many operators have the same name.
 #[test]
 fn no_two_samples_have_the_same_labels() {
@@ -146,6 +176,7 @@ fn no_two_samples_have_the_same_labels() {
     let (_, text) = get(server.address(), "/metrics");
     let samples =
         || text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit_once(' '));
+    assert_eq!(text.lines().filter(|line| line.starts_with("waterwheel_operator_keys{")).count(), 6);
     let names: std::collections::BTreeSet<_> = samples().map(|(name, _)| name).collect();
     assert!(names.len() > 100);
     assert_eq!(names.len(), samples().count());

@@ -55,6 +55,10 @@ impl<K: Key, S> KeyTable<K, S> {
         self.entries.clear();
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

@@ -51,7 +51,7 @@ where
         }
     }
     let (mut out, edge) = op.output::<Vec<F::Out>>();
-    let takes_part = op.takes_part();
+    let (takes_part, gauges) = (op.takes_part(), op.origin().gauges());
     op.build(move |promises, activation| {
         let mut last = LastWord::new(promises, F::WAITS_FOR_END);
         let (mut collector, mut alarm) = (Collector::default(), Alarm::new(activation));
@@ -66,6 +66,9 @@ where
                 beside.send(&token);
                 Ok(())
             })?;
+            if let (Some(gauges), Some(keys)) = (&gauges, f.keys()) {
+                gauges.note_keys(keys);
+            }
             let next = frontiers.next(0);
             if let Some(time) = &next {
                 last.wait_until(time)?;
