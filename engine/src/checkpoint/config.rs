@@ -135,8 +135,8 @@ impl CheckpointConfig {
         self
     }
 
-    /// Goes on from this checkpoint, an epoch or the name of a savepoint, instead of the newest one. The state is set back;
-    /// what sinks have written since stays. Default: the newest.
+    /// Goes on from this checkpoint, an epoch or the name of a savepoint, instead of the newest one. Sinks take back what
+    /// they have written since if they can, as [`write_files`](crate::DataStream::write_files) does. Default: the newest.
     ///
     /// Holds for the first [attempt](crate::RuntimeConfig::attempt): one that a supervisor starts later goes on from the
     /// newest, or it would begin there again and again.
