@@ -79,9 +79,10 @@ const CHECKPOINT_RETAIN: usize = 15;
 const ON_MISSING_CHECKPOINT: usize = 16;
 const ALLOW_UNMATCHED_STATE: usize = 17;
 const FROM_CHECKPOINT: usize = 18;
+const ADMIN: usize = 19;
 
 /// The flags, each at its index above.
-const FLAGS: [Flag; 19] = [
+const FLAGS: [Flag; 20] = [
     flag("--threads", "-w", "WATERWHEEL_THREADS"),
     flag("--processes", "-n", "WATERWHEEL_PROCESSES"),
     flag("--process", "-p", "WATERWHEEL_PROCESS"),
@@ -104,6 +105,7 @@ const FLAGS: [Flag; 19] = [
         ..flag("--allow-unmatched-state", "--allow-unmatched-state", "WATERWHEEL_ALLOW_UNMATCHED_STATE")
     },
     flag("--from-checkpoint", "--from-checkpoint", "WATERWHEEL_FROM_CHECKPOINT"),
+    flag("--admin", "--admin", "WATERWHEEL_ADMIN"),
 ];
 
 /// Values of the flags as text, before they are checked.
@@ -186,6 +188,7 @@ impl Values {
                 .map_or(default.cache_memory_bytes, |ByteSize(bytes)| bytes),
             cache_dir: self.take(CACHE_DIR).map(Into::into),
             checkpoints: self.checkpoints()?,
+            admin: self.parsed(ADMIN, "an address and a port, such as 127.0.0.1:9700")?,
             ..RuntimeConfig::default()
         };
         config.validate()?;
