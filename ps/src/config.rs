@@ -1,10 +1,14 @@
 //! Settings of a parameter-server job.
 
-use waterwheel_engine::{Error, Result};
+use waterwheel_engine::{Error, Key, Result};
 
 use crate::consistency::{Consistency, PushOrder, Semantics};
+use crate::core::hot::HotKeys;
 use crate::core::policy::SendPolicy;
+use crate::core::replicas::{Replay, ReplicaConfig};
 use crate::placement::Placement;
+use crate::shard::Watch;
+use crate::state::PsState;
 
 /// Settings of [`transform`](crate::transform).
 ///
@@ -19,6 +23,10 @@ use crate::placement::Placement;
 /// | `whole_clocks` | off; on, by value, with staleness 0 | not with [`Consistency::Serialisable`] |
 /// | `placement` | [`Placement::Hash`] | |
 /// | `worker_send`, `server_send` | [`SendPolicy::Immediate`] | |
+/// | `intents` | 0: pulls are not announced | 0 or more, at most half of `replica_age`; 0 with [`Consistency::Serialisable`] |
+/// | `replicas` | 0: hot rows are not kept at workers | 0 or more; 0 with [`Consistency::BULK_SYNCHRONOUS`] and [`Consistency::Serialisable`] |
+/// | `replica_age` | 4,096 pulls | 1 or more |
+/// | `state` | none: nobody watches | |
 #[derive(Clone, Debug)]
 pub struct PsConfig<K> {
     pub(crate) workers: Option<usize>,
@@ -32,7 +40,14 @@ pub struct PsConfig<K> {
     pub(crate) placement: Placement<K>,
     pub(crate) worker_send: SendPolicy,
     pub(crate) server_send: SendPolicy,
+    intents: usize,
+    pub(crate) replicas: usize,
+    replica_age: u64,
+    pub(crate) state: Option<PsState>,
 }
+
+/// Hot keys that are shown where somebody looks.
+const SHOWN: usize = 16;
 
 impl<K> Default for PsConfig<K> {
     fn default() -> Self {
@@ -48,6 +63,10 @@ impl<K> Default for PsConfig<K> {
             placement: Placement::Hash,
             worker_send: SendPolicy::Immediate,
             server_send: SendPolicy::Immediate,
+            intents: 0,
+            replicas: 0,
+            replica_age: 4_096,
+            state: None,
         }
     }
 }
@@ -170,6 +189,101 @@ impl<K> PsConfig<K> {
         self
     }
 
+    /// Sets how many announced pulls of a worker may be to come: their rows are asked for before they are needed, beside
+    /// the credit, so that round trips to servers on other workers overlap with the handling of other records.
+    ///
+    /// Pulls are announced by [`WorkerLogic::intent`](crate::WorkerLogic::intent), for records that wait at the input,
+    /// and by [`ParameterServerClient::intent`](crate::ParameterServerClient::intent). A row that was asked for ahead
+    /// answers a pull only where the server might have given the same answer: it shows the clocks that the job's
+    /// consistency promises at the time of the pull, and the worker's own pushes before it; and it is no older than
+    /// [`replica_age`](Self::replica_age). Otherwise the row is pulled anew. The server logic must answer each pull of
+    /// such a key with one row.
+    ///
+    /// It pays where little credit keeps the model fresh, or where clocks end together; with much credit round trips
+    /// overlap anyway.
+    #[must_use]
+    pub fn intents(mut self, pulls: usize) -> Self {
+        self.intents = pulls;
+        self
+    }
+
+    /// Sets how many rows of each server a worker may keep because they are hot: servers count pulls, and tell workers
+    /// which keys get more than about one in a hundred.
+    ///
+    /// Copies answer pulls ([`pull`](crate::ParameterServerClient::pull) alone, not those of many keys) without a
+    /// message. They are renewed while they are in use, end with [`replica_age`](Self::replica_age) and, under bounded
+    /// staleness, with the clocks that they must show; a barrier ends all of them. The worker's own pushes show in them
+    /// if the update is an [algebra](crate::Algebra); otherwise a push ends the copies of its key. The server logic must
+    /// answer each pull of a hot key with one row.
+    ///
+    /// Off by default: a copy is older than an answer, by up to the age, where it would have been current.
+    #[must_use]
+    pub fn replicas(mut self, rows: usize) -> Self {
+        self.replicas = rows;
+        self
+    }
+
+    /// Sets after how many further pulls of its worker a row that is kept there is not used any more.
+    #[must_use]
+    pub fn replica_age(mut self, pulls: u64) -> Self {
+        self.replica_age = pulls;
+        self
+    }
+
+    /// Shows there what workers and servers do.
+    #[must_use]
+    pub fn state(mut self, state: &PsState) -> Self {
+        self.state = Some(state.clone());
+        self
+    }
+
+    /// What a worker may keep; `None` if nothing.
+    pub(crate) fn kept_rows<E, D>(&self, replay: Option<Replay<E, D>>) -> Option<ReplicaConfig<E, D>> {
+        (self.intents + self.replicas > 0).then(|| ReplicaConfig {
+            push_width: self.push_width,
+            intents: self.intents,
+            hot_rows: self.replicas,
+            max_age: self.replica_age,
+            staleness: self.consistency.staleness(),
+            shows_pushes: !self.has_whole_clocks(),
+            replay,
+            credit: self.credit,
+        })
+    }
+
+    /// What server `index` counts, in a job of so many workers.
+    pub(crate) fn watch(&self, index: usize, peers: usize) -> Watch<K>
+    where
+        K: Key,
+    {
+        let rows = if self.state.is_some() { self.replicas.max(SHOWN) } else { self.replicas };
+        let hot = (rows > 0).then(|| HotKeys::new(rows, peers));
+        Watch::new(hot, self.state.as_ref().map(|state| state.enter_server(index)))
+    }
+
+    /// Refuses rows at the worker where they could not be used.
+    fn check_replicas(&self) -> Result<()> {
+        let refuse = |text: String| Err(Error::config(format!("parameter server: {text}")));
+        let consistency = self.consistency;
+        if self.intents > 0 && consistency == Consistency::Serialisable {
+            return refuse(
+                "intents with serialisable consistency, where a pull takes the lock of its key".into(),
+            );
+        }
+        let is_exact = [Consistency::BULK_SYNCHRONOUS, Consistency::Serialisable].contains(&consistency);
+        if self.replicas > 0 && is_exact {
+            return refuse(format!(
+                "replicas with {consistency:?} consistency, where a pull sees the present row"
+            ));
+        }
+        if self.replica_age == 0 || self.intents as u64 > self.replica_age / 2 && self.intents > 0 {
+            let (age, intents) = (self.replica_age, self.intents);
+            let least = (2 * intents).max(1);
+            return refuse(format!("replica_age is {age}, expected {least} or more for {intents} intents"));
+        }
+        Ok(())
+    }
+
     /// Checks the settings for a job of `peers` workers and returns the numbers of workers and servers.
     pub(crate) fn check(&self, peers: usize) -> Result<(usize, usize)> {
         let (workers, servers) = (self.workers.unwrap_or(peers), self.servers.unwrap_or(peers));
@@ -189,6 +303,7 @@ impl<K> PsConfig<K> {
         if let Some((what, _)) = positive.iter().find(|(_, n)| *n == 0) {
             return Err(Error::config(format!("parameter server: {what} is 0, expected 1 or more")));
         }
+        self.check_replicas()?;
         if !(self.worker_send.is_possible() && self.server_send.is_possible()) {
             return Err(Error::config("parameter server: the send policy Any([]) would never send"));
         }
@@ -227,6 +342,27 @@ mod tests {
         let config = PsConfig::<u64>::new().credit(15).worker_send(SendPolicy::Count(4));
         assert!(config.check(2).unwrap_err().message().contains("expected 16 or more"));
         assert_eq!(config.servers(1).check(2).unwrap(), (2, 1));
+    }
+
+    #[test]
+    fn rows_at_workers_are_refused_where_they_could_not_be_used() {
+        let config = PsConfig::<u64>::new;
+        let locks = config().consistency(Consistency::Serialisable);
+        let cases = [
+            (locks.clone().intents(1), "intents with serialisable consistency"),
+            (locks.replicas(1), "replicas with Serialisable consistency"),
+            (
+                config().consistency(Consistency::Bounded(0)).replicas(1),
+                "replicas with Bounded(0) consistency",
+            ),
+            (config().intents(8).replica_age(15), "replica_age is 15, expected 16 or more for 8 intents"),
+            (config().replica_age(0), "replica_age is 0, expected 1 or more for 0 intents"),
+        ];
+        for (config, what) in cases {
+            let error = config.check(1).unwrap_err();
+            assert!(error.message().contains(what), "{error}");
+        }
+        assert!(config().consistency(Consistency::Bounded(0)).intents(8).check(1).is_ok());
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub use placement::Placement;
 pub use sampling::{Draw, KeySampler};
 pub use server::{Combiner, ServerContext, ServerLogic};
 pub use simple_server::{Emit, SimpleServer};
-pub use state::{PsState, ServerState};
+pub use state::{PsState, ServerState, ServerTraffic, WorkerTraffic};
 pub use transform::{
     LoadModel, Transformed, transform, transform_with_double_model_load, transform_with_model_load,
 };

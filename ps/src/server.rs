@@ -112,6 +112,13 @@ pub trait ServerLogic: 'static {
         None
     }
 
+    /// How a push shows in a row that a worker keeps: the second argument of the function, a pushed row, is applied to
+    /// the first, which becomes the row that the server has after the push. Default: `None`, a push ends the copies of
+    /// its key.
+    fn replay(&self) -> Option<fn(&mut [Self::Pull], &[Self::Push])> {
+        None
+    }
+
     /// Takes a parameter of a saved model, before the first pull and push.
     ///
     /// # Errors

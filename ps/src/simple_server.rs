@@ -299,6 +299,10 @@ where
         self.combine.or_else(|| self.update.combiner())
     }
 
+    fn replay(&self) -> Option<fn(&mut [E], &[D])> {
+        self.update.replay()
+    }
+
     fn on_load(&mut self, key: &K, value: &[E]) -> Result<()> {
         let row = self.store.loaded_row(key, |row| row.extend_from_slice(value))?;
         row[..value.len()].clone_from_slice(value);

@@ -47,6 +47,12 @@ pub trait Update<E, D>: 'static {
         None
     }
 
+    /// The update as a plain function, if it is one and keeps no slots; see
+    /// [`ServerLogic::replay`](crate::ServerLogic::replay). `None` by default.
+    fn replay(&self) -> Option<fn(&mut [E], &[D])> {
+        None
+    }
+
     /// Applies `delta` to the row and its slots. One that fails must leave both as they were.
     ///
     /// # Errors
@@ -75,6 +81,10 @@ macro_rules! algebras {
 
             fn combiner(&self) -> Option<Combiner<E>> {
                 <$algebra>::EXACT.then_some(<$algebra>::combine)
+            }
+
+            fn replay(&self) -> Option<fn(&mut [E], &[E])> {
+                Some(<$algebra>::combine)
             }
 
             #[inline]

@@ -54,6 +54,8 @@ pub(crate) struct Outbox<K, E, D> {
     left_open: i64,
     /// Pushes that have left and are not applied.
     unapplied: usize,
+    /// Unanswered pulls that need no credit.
+    ahead: usize,
     /// Emptied blocks, to be used again.
     spare: Vec<Block<K, E, D>>,
 }
@@ -75,15 +77,22 @@ impl<K: Key, E: Element, D: Element> Outbox<K, E, D> {
             unanswered: 0,
             left_open: 0,
             unapplied: 0,
+            ahead: 0,
             spare: Vec::new(),
             config,
         }
     }
 
-    /// Whether there is room for more work from the input.
+    /// Whether there is room for more work from the input, when `more` operations are counted too.
     #[inline]
-    pub(crate) fn has_credit(&self) -> bool {
-        self.unanswered + self.unapplied < self.config.credit && self.nothing_waits()
+    pub(crate) fn has_credit_beside(&self, more: usize) -> bool {
+        self.credit_used() + more < self.config.credit && self.nothing_waits()
+    }
+
+    /// Operations that have left, need credit, and are not answered or applied.
+    #[inline]
+    pub(crate) fn credit_used(&self) -> usize {
+        self.unanswered - self.ahead + self.unapplied
     }
 
     /// Whether nothing is left to be answered or applied.
@@ -141,9 +150,36 @@ impl<K: Key, E: Element, D: Element> Outbox<K, E, D> {
         }
     }
 
+    /// Issues a pull that needs no credit, unless others of its server wait for some. Returns whether it did.
+    pub(crate) fn pull_ahead(&mut self, server: usize, key: K, group: u32) -> bool {
+        if self.waiting_for[server] > 0 {
+            return false;
+        }
+        self.forget_push(server, &key);
+        let block = &mut self.open[server];
+        Run::note(&mut block.runs, Op::Pull, group);
+        block.keys.push(key);
+        self.unanswered += 1;
+        self.ahead += 1;
+        self.note_open(server);
+        true
+    }
+
+    /// Notes that so many of the pulls that are settled next needed no credit.
+    ///
+    /// # Errors
+    /// There are not so many.
+    pub(crate) fn settle_ahead(&mut self, pulls: usize) -> Result<()> {
+        let ahead = self.ahead;
+        self.ahead = ahead.checked_sub(pulls).ok_or_else(|| {
+            Error::internal(format!("credit not conserved: {pulls} answers to {ahead} pulls ahead"))
+        })?;
+        Ok(())
+    }
+
     #[inline]
     fn pull_waits(&self, server: usize) -> bool {
-        self.waiting_for[server] > 0 || self.unanswered >= self.config.credit
+        self.waiting_for[server] > 0 || self.unanswered - self.ahead >= self.config.credit
     }
 
     /// Issues pulls of `group`, all of keys of `server`, in blocks of their own that ask for a snapshot.
@@ -157,7 +193,7 @@ impl<K: Key, E: Element, D: Element> Outbox<K, E, D> {
                 return;
             }
             block.runs.push(Run { op: Op::Pull, n: n as u32, group });
-            if self.waiting_for[server] > 0 || self.unanswered + n > self.config.credit {
+            if self.waiting_for[server] > 0 || self.unanswered - self.ahead + n > self.config.credit {
                 if !self.tails[server].keys.is_empty() {
                     self.close_tail(server);
                 }
@@ -350,7 +386,7 @@ impl<K: Key, E: Element, D: Element> Outbox<K, E, D> {
         while let Some(server) = self.next_waiting() {
             let chunk = self.waiting.front().unwrap_or(&self.tails[server]);
             let (n, pulls) = (chunk.keys.len(), chunk.pulls());
-            if self.unanswered + pulls > self.config.credit {
+            if self.unanswered - self.ahead + pulls > self.config.credit {
                 return;
             }
             self.unanswered += pulls;
