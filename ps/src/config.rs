@@ -5,8 +5,9 @@ use waterwheel_engine::{Error, Key, Result};
 use crate::consistency::{Consistency, PushOrder, Semantics};
 use crate::core::hot::HotKeys;
 use crate::core::policy::SendPolicy;
-use crate::core::replicas::{Replay, ReplicaConfig};
+use crate::core::replicas::ReplicaConfig;
 use crate::placement::Placement;
+use crate::server::Replay;
 use crate::shard::Watch;
 use crate::state::PsState;
 

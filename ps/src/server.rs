@@ -115,7 +115,7 @@ pub trait ServerLogic: 'static {
     /// How a push shows in a row that a worker keeps: the second argument of the function, a pushed row, is applied to
     /// the first, which becomes the row that the server has after the push. Default: `None`, a push ends the copies of
     /// its key.
-    fn replay(&self) -> Option<fn(&mut [Self::Pull], &[Self::Push])> {
+    fn replay(&self) -> Option<Replay<Self::Pull, Self::Push>> {
         None
     }
 
@@ -136,3 +136,6 @@ pub trait ServerLogic: 'static {
 
 /// Adds the second row of a push to the first, which both have `push_width` elements.
 pub type Combiner<D> = fn(&mut [D], &[D]);
+
+/// Applies a pushed row, the second one, to a row as it is pulled: what a server has after the push.
+pub type Replay<E, D> = fn(&mut [E], &[D]);

@@ -3,7 +3,7 @@
 use waterwheel_engine::{Error, Result};
 
 use crate::algebra::{Algebra, Max, Min, Sum};
-use crate::server::Combiner;
+use crate::server::{Combiner, Replay};
 
 /// How a [`SimpleServer`](crate::SimpleServer) applies a push: a function of the row and the delta, a declared
 /// algebra ([`Sum`], [`Max`], [`Min`]), or an [optimizer](crate::optimizer).
@@ -49,7 +49,7 @@ pub trait Update<E, D>: 'static {
 
     /// The update as a plain function, if it is one and keeps no slots; see
     /// [`ServerLogic::replay`](crate::ServerLogic::replay). `None` by default.
-    fn replay(&self) -> Option<fn(&mut [E], &[D])> {
+    fn replay(&self) -> Option<Replay<E, D>> {
         None
     }
 
@@ -83,7 +83,7 @@ macro_rules! algebras {
                 <$algebra>::EXACT.then_some(<$algebra>::combine)
             }
 
-            fn replay(&self) -> Option<fn(&mut [E], &[E])> {
+            fn replay(&self) -> Option<Replay<E, E>> {
                 Some(<$algebra>::combine)
             }
 

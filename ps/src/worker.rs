@@ -8,8 +8,9 @@ use crate::config::PsConfig;
 use crate::consistency::Consistency;
 use crate::core::groups::Groups;
 use crate::core::outbox::Outbox;
-use crate::core::replicas::{Replay, Replicas};
+use crate::core::replicas::Replicas;
 use crate::element::Element;
+use crate::server::Replay;
 
 /// What a worker logic is told when it opens.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,6 +2,6 @@
 
 mod adapm;
 mod flink_ps;
-mod glint;
-mod ps_lite;
-mod storage;
+//MIN mod glint;
+//MIN mod ps_lite;
+//MIN mod storage;

@@ -6,6 +6,8 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 use waterwheel_engine::{Error, Key, Result};
 
+use crate::server::Replay;
+
 /// Group of pulls for the copy of an announced key, issued ahead and beside the credit.
 pub(crate) const AHEAD: u32 = u32::MAX;
 /// Group of pulls that renew the copy of a hot key while it is in use, beside the credit.
@@ -18,9 +20,6 @@ pub(crate) const ASKED: u32 = u32::MAX - 2;
 pub(crate) fn is_of_copies(group: u32) -> bool {
     group >= ASKED
 }
-
-/// Shows a push in a row as its server does.
-pub(crate) type Replay<E, D> = fn(&mut [E], &[D]);
 
 /// What a worker may keep, and for how long.
 pub(crate) struct ReplicaConfig<E, D> {

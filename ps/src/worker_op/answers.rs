@@ -108,7 +108,8 @@ pub(super) fn deliver_near<L: WorkerLogic>(
         for (key, row) in keys.iter().zip(rows.chunks_exact(width)) {
             logic.on_pull_recv(key, row, client)?;
         }
-        (keys.clear(), rows.clear());
+        keys.clear();
+        rows.clear();
         if let Some(replicas) = client.replicas.as_mut().filter(|replicas| replicas.answers.0.is_empty()) {
             replicas.answers = (keys, rows);
         }

@@ -61,6 +61,11 @@ impl WorkerLogic for Reader {
         }
     }
 
+    fn intent(&self, (key, value): &Step, keys: &mut Vec<u64>) -> Result<()> {
+        keys.extend(value.is_none().then_some(key));
+        Ok(())
+    }
+
     fn on_pull_recv(&mut self, key: &u64, row: &[i64], ps: &mut ParameterServerClient<Self>) -> Result<()> {
         let expected = self.expected.get_mut(key).and_then(VecDeque::pop_front);
         assert_eq!(expected, Some(row[self.index]), "worker {} key {key}", self.index);
@@ -109,6 +114,21 @@ fn written_and_held(config: RuntimeConfig, ps_config: PsConfig<u64>, loaded: u64
             let data = env.source("data", 4, |split| Ok(Trickle(steps(split))));
             ps::transform_with_model_load(saved, data, Reader::default(), server, &ps_config)?
         };
+        let elements = |(key, row): (u64, Vec<i64>)| {
+            row.into_iter().enumerate().map(move |(worker, sum)| (key, worker, sum))
+        };
+        Ok((out.output.collect(), out.model.flat_map(elements).collect()))
+    });
+    let (written, held): (Vec<_>, Vec<_>) = results.into_iter().unzip();
+    let touched = |parts| sorted(parts).into_iter().filter(|(_, _, sum)| *sum > 0).collect();
+    (touched(written), touched(held))
+}
+
+/// As [`written_and_held`], with an update that is a declared algebra.
+fn written_and_summed(config: RuntimeConfig, ps_config: PsConfig<u64>) -> (Written, Written) {
+    let results = run(config, move |env| {
+        let server = SimpleServer::with_update(|_: &u64, row: &mut Vec<i64>| row.extend([0; WIDTH]), ps::Sum);
+        let out = ps::transform(env.from_splits(4, steps), Reader::default(), server, &ps_config)?;
         let elements = |(key, row): (u64, Vec<i64>)| {
             row.into_iter().enumerate().map(move |(worker, sum)| (key, worker, sum))
         };
@@ -205,6 +225,42 @@ fn t_fps_order_holds_while_a_model_is_loaded_and_records_wait() {
     everywhere(
         test_path!(t_fps_order_holds_while_a_model_is_loaded_and_records_wait),
         |config| written_and_held(config, wide().credit(20), 1_000),
+        assert_same,
+    );
+}
+
+/// Settings with which rows are kept at the workers, and age soon.
+fn kept() -> PsConfig<u64> {
+    wide().credit(3).intents(16).replicas(4).replica_age(40)
+}
+
+#[test]
+fn t_fps_order_holds_where_rows_are_kept_at_workers_and_pushes_end_them() {
+    everywhere(
+        test_path!(t_fps_order_holds_where_rows_are_kept_at_workers_and_pushes_end_them),
+        |config| written_and_held(config, kept(), 0),
+        assert_same,
+    );
+}
+
+#[test]
+fn t_fps_order_holds_where_rows_are_kept_at_workers_and_pushes_show_in_them() {
+    everywhere(
+        test_path!(t_fps_order_holds_where_rows_are_kept_at_workers_and_pushes_show_in_them),
+        |config| written_and_summed(config, kept()),
+        assert_same,
+    );
+}
+
+#[test]
+fn t_fps_order_holds_where_rows_are_kept_at_workers_and_batches_wait() {
+    everywhere(
+        test_path!(t_fps_order_holds_where_rows_are_kept_at_workers_and_batches_wait),
+        |config| {
+            let policy = SendPolicy::Count(3);
+            let settings = kept().credit(50).worker_send(policy.clone()).server_send(policy);
+            written_and_summed(config, settings)
+        },
         assert_same,
     );
 }
