@@ -2,6 +2,6 @@
 
 mod adapm;
 mod flink_ps;
-//MIN mod glint;
-//MIN mod ps_lite;
-//MIN mod storage;
+mod glint;
+mod ps_lite;
+mod storage;

@@ -133,10 +133,9 @@ fn picked_places_have_exactly_the_chances_of_their_weights() {
         })
         .collect();
     // Numbers evenly over all: each place gets its share of them, to the last one.
-    let n = 8 * 1_000;
     let mut counts = [0; 6];
-    (0..n).for_each(|i| counts[pick(&sums, i * (u64::MAX / n) + 1).unwrap()] += 1);
-    assert_eq!(counts, [0, 3_000, 1_000, 0, 4_000, 0]);
+    (0..8_192u64).for_each(|i| counts[pick(&sums, (i << 51) + (1 << 50)).unwrap()] += 1);
+    assert_eq!(counts, [0, 3_072, 1_024, 0, 4_096, 0]);
     assert_eq!((pick(&sums, 0), pick(&sums, u64::MAX)), (Some(1), Some(4)));
     assert_eq!((pick(&[], 1), pick(&[0.0, 0.0], 1)), (None, None));
 }
