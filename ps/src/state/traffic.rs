@@ -1,6 +1,5 @@
 //! Operations counted at both ends.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use waterwheel_engine::Key;
@@ -49,90 +48,44 @@ pub struct ServerTraffic {
     pub hot_keys: Vec<(String, u64)>,
 }
 
-/// Counters of a worker, written by it alone.
+/// Counters of a worker, which writes them when it has done what it could.
 #[derive(Debug, Default)]
-pub(crate) struct WorkerFigures {
-    numbers: [AtomicU64; 8],
-}
+pub(crate) struct WorkerFigures(Mutex<WorkerTraffic>);
 
 impl WorkerFigures {
-    /// Nothing else is ordered by these writes.
-    pub(crate) fn write(&self, of: &WorkerTraffic) {
-        let numbers = [
-            of.pulls_beside,
-            of.pulls_sent,
-            of.pulls_ahead,
-            of.pulls_kept,
-            of.pulls_joined,
-            of.pushes,
-            of.credit_used,
-            of.max_staleness,
-        ];
-        self.numbers.iter().zip(numbers).for_each(|(place, number)| place.store(number, Ordering::Relaxed));
+    pub(crate) fn write(&self, traffic: &WorkerTraffic) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = traffic.clone();
     }
 
     pub(super) fn read(&self, index: usize) -> WorkerTraffic {
-        let numbers = self.numbers.each_ref().map(|number| number.load(Ordering::Relaxed));
-        let [
-            pulls_beside,
-            pulls_sent,
-            pulls_ahead,
-            pulls_kept,
-            pulls_joined,
-            pushes,
-            credit_used,
-            max_staleness,
-        ] = numbers;
-        WorkerTraffic {
-            index,
-            pulls_beside,
-            pulls_sent,
-            pulls_ahead,
-            pulls_kept,
-            pulls_joined,
-            pushes,
-            credit_used,
-            max_staleness,
-        }
+        let traffic = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        WorkerTraffic { index, ..traffic.clone() }
     }
 }
 
-/// Counters of a server, written by it alone.
+/// Counters of a server, which writes them with each request.
 #[derive(Debug, Default)]
-pub(crate) struct ServerFigures {
-    pulls: AtomicU64,
-    pushes: AtomicU64,
-    left_open: AtomicU64,
-    max_staleness: AtomicU64,
-    hot_keys: Mutex<Vec<(String, u64)>>,
-}
+pub(crate) struct ServerFigures(Mutex<ServerTraffic>);
 
 impl ServerFigures {
-    /// Adds the operations of a request. The server alone writes, so that no update can be lost.
+    /// Adds the operations of a request.
     pub(crate) fn add(&self, pulls: usize, pushes: usize, left_open: i32, staleness: u64) {
-        let add =
-            |place: &AtomicU64, n: u64| place.store(place.load(Ordering::Relaxed) + n, Ordering::Relaxed);
-        add(&self.pulls, pulls as u64);
-        add(&self.pushes, pushes as u64);
-        add(&self.left_open, u64::from(left_open.max(0).cast_unsigned()));
+        let mut traffic = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        traffic.pulls += pulls as u64;
+        traffic.pushes += pushes as u64;
+        traffic.left_open += u64::from(left_open.max(0).cast_unsigned());
         if pulls > 0 {
-            self.max_staleness.fetch_max(staleness, Ordering::Relaxed);
+            traffic.max_staleness = traffic.max_staleness.max(staleness);
         }
     }
 
     pub(crate) fn set_hot<K: Key>(&self, keys: &[(K, u32)]) {
         let named = keys.iter().take(16).map(|(key, n)| (format!("{key:?}"), u64::from(*n))).collect();
-        *self.hot_keys.lock().unwrap_or_else(PoisonError::into_inner) = named;
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).hot_keys = named;
     }
 
     pub(super) fn read(&self, index: usize) -> ServerTraffic {
-        ServerTraffic {
-            index,
-            pulls: self.pulls.load(Ordering::Relaxed),
-            pushes: self.pushes.load(Ordering::Relaxed),
-            left_open: self.left_open.load(Ordering::Relaxed),
-            max_staleness: self.max_staleness.load(Ordering::Relaxed),
-            hot_keys: self.hot_keys.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-        }
+        let traffic = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        ServerTraffic { index, ..traffic.clone() }
     }
 }

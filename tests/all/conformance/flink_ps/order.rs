@@ -100,12 +100,17 @@ fn steps(seed: usize) -> impl Iterator<Item = Step> {
 /// What the workers have written and what the servers hold, element by element.
 type Written = Vec<(u64, usize, i64)>;
 
-/// Runs the steps, from a saved model of `loaded` parameters, all zero, that comes while the steps begin.
-fn written_and_held(config: RuntimeConfig, ps_config: PsConfig<u64>, loaded: u64) -> (Written, Written) {
+/// Runs the steps with a server of this update, from a saved model of `loaded` parameters, all zero, that comes while
+/// the steps begin.
+fn outcome<U: ps::Update<i64, i64>>(
+    config: RuntimeConfig,
+    ps_config: PsConfig<u64>,
+    loaded: u64,
+    update: fn() -> U,
+) -> (Written, Written) {
     let results = run(config, move |env| {
-        let zeros = |_: &u64, row: &mut Vec<i64>| row.extend([0; WIDTH]);
-        let add = |row: &mut [i64], delta: &[i64]| row.iter_mut().zip(delta).for_each(|(v, d)| *v += d);
-        let server = SimpleServer::new(zeros, add);
+        let server =
+            SimpleServer::with_update(|_: &u64, row: &mut Vec<i64>| row.extend([0; WIDTH]), update());
         let out = if loaded == 0 {
             ps::transform(env.from_splits(4, steps), Reader::default(), server, &ps_config)?
         } else {
@@ -124,19 +129,11 @@ fn written_and_held(config: RuntimeConfig, ps_config: PsConfig<u64>, loaded: u64
     (touched(written), touched(held))
 }
 
-/// As [`written_and_held`], with an update that is a declared algebra.
-fn written_and_summed(config: RuntimeConfig, ps_config: PsConfig<u64>) -> (Written, Written) {
-    let results = run(config, move |env| {
-        let server = SimpleServer::with_update(|_: &u64, row: &mut Vec<i64>| row.extend([0; WIDTH]), ps::Sum);
-        let out = ps::transform(env.from_splits(4, steps), Reader::default(), server, &ps_config)?;
-        let elements = |(key, row): (u64, Vec<i64>)| {
-            row.into_iter().enumerate().map(move |(worker, sum)| (key, worker, sum))
-        };
-        Ok((out.output.collect(), out.model.flat_map(elements).collect()))
-    });
-    let (written, held): (Vec<_>, Vec<_>) = results.into_iter().unzip();
-    let touched = |parts| sorted(parts).into_iter().filter(|(_, _, sum)| *sum > 0).collect();
-    (touched(written), touched(held))
+/// With an update that is a plain function.
+fn written_and_held(config: RuntimeConfig, ps_config: PsConfig<u64>, loaded: u64) -> (Written, Written) {
+    outcome(config, ps_config, loaded, || {
+        |row: &mut [i64], delta: &[i64]| row.iter_mut().zip(delta).for_each(|(v, d)| *v += d)
+    })
 }
 
 fn assert_same((written, held): (Written, Written), shape: &str) {
@@ -247,7 +244,7 @@ fn t_fps_order_holds_where_rows_are_kept_at_workers_and_pushes_end_them() {
 fn t_fps_order_holds_where_rows_are_kept_at_workers_and_pushes_show_in_them() {
     everywhere(
         test_path!(t_fps_order_holds_where_rows_are_kept_at_workers_and_pushes_show_in_them),
-        |config| written_and_summed(config, kept()),
+        |config| outcome(config, kept(), 0, || ps::Sum),
         assert_same,
     );
 }
@@ -259,7 +256,7 @@ fn t_fps_order_holds_where_rows_are_kept_at_workers_and_batches_wait() {
         |config| {
             let policy = SendPolicy::Count(3);
             let settings = kept().credit(50).worker_send(policy.clone()).server_send(policy);
-            written_and_summed(config, settings)
+            outcome(config, settings, 0, || ps::Sum)
         },
         assert_same,
     );
