@@ -9,6 +9,8 @@ mod matrix;
 pub mod mf;
 mod once;
 pub mod online;
+pub mod retrieval;
+pub mod sketch;
 
 pub use examples::Examples;
 pub use matrix::Matrix;

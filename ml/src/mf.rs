@@ -24,7 +24,8 @@ mod save;
 use serde::{Deserialize, Serialize};
 use waterwheel_engine::{Error, Result};
 
-pub use model::{Factors, MfModel, Scored};
+pub use crate::retrieval::Scored;
+pub use model::{Factors, MfModel};
 pub use offline::{CollectedModel, EpochReport, MfFit, OfflineMf};
 pub use online::{OnlineFit, OnlineMf, Prequential};
 pub use params::{MatrixFactorization, MfParams};

@@ -4,6 +4,7 @@ use waterwheel_engine::{Error, Result};
 
 use crate::mf::kernel::Step;
 use crate::mf::{Rating, Rmse};
+use crate::retrieval::{Scored, TopK};
 
 /// Rows of users or items, ordered by id.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,15 +63,6 @@ impl Factors {
         let at = self.ids.binary_search(&id).ok()?;
         Some(&self.rows[at * self.width..(at + 1) * self.width])
     }
-}
-
-/// An item with its predicted rating.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Scored {
-    /// The item.
-    pub item: u64,
-    /// What the model predicts.
-    pub score: f32,
 }
 
 /// A trained matrix factorization.
@@ -152,18 +144,12 @@ impl MfModel {
             let n = self.users.ids.len();
             return Err(Error::data(format!("user {user} is not in the model, which knows {n} users")));
         };
+        let mut top = TopK::new(k);
         let candidates = self.items.ids.iter().zip(self.items.rows.chunks_exact(self.items.width));
-        let mut best: Vec<Scored> = candidates
-            .filter(|(item, _)| !skip(**item))
-            .map(|(item, factors)| Scored { item: *item, score: self.predict_rows(Some(row), Some(factors)) })
-            .collect();
-        let order = |a: &Scored, b: &Scored| b.score.total_cmp(&a.score).then(a.item.cmp(&b.item));
-        if best.len() > k && k > 0 {
-            best.select_nth_unstable_by(k - 1, order);
+        for (item, factors) in candidates.filter(|(item, _)| !skip(**item)) {
+            top.offer(Scored { item: *item, score: self.predict_rows(Some(row), Some(factors)) });
         }
-        best.truncate(k);
-        best.sort_unstable_by(order);
-        Ok(best)
+        Ok(top.into_best())
     }
 
     /// The error on ratings, which may be of unknown users and items.
