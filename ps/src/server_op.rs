@@ -163,6 +163,13 @@ impl<S: ServerLogic, T: Clock> Serving<S, T> {
         let (time, (clock, _hop)) = right.time();
         let mut shard = self.shard.borrow_mut();
         let served = shard.serve(block, worker, &(time, clock), || Some(right.promise()))?;
+        // Before the answer, without which the worker can not end: behind it nobody might read the word.
+        if self.tells_hot
+            && let Some(keys) = shard.watch.news(worker)
+        {
+            let word = Block { hot: true, keys, ..Block::default() };
+            self.replies.tell(self.index, worker, word, right);
+        }
         if let Some(late) = shard.ps.take_late(worker) {
             self.replies.send(self.index, worker, late, right);
         }
@@ -171,12 +178,6 @@ impl<S: ServerLogic, T: Clock> Serving<S, T> {
         }
         if shard.ps.open_pulls(worker) > 0 && self.rights[worker].is_none() {
             self.rights[worker] = Some(right.promise());
-        }
-        if self.tells_hot
-            && let Some(keys) = shard.watch.news(worker)
-        {
-            let word = Block { hot: true, keys, ..Block::default() };
-            self.replies.tell(self.index, worker, word, right);
         }
         Ok(())
     }

@@ -13,10 +13,10 @@ impl<K> PsConfig<K> {
     ///
     /// Pulls are announced by [`WorkerLogic::intent`](crate::WorkerLogic::intent), for records that wait at the input,
     /// and by [`ParameterServerClient::intent`](crate::ParameterServerClient::intent). A row that was asked for ahead
-    /// answers a pull only where the server might have given the same answer: it shows the clocks that the job's
-    /// consistency promises at the time of the pull, and the worker's own pushes before it; and it is no older than
-    /// [`replica_age`](Self::replica_age). Otherwise the row is pulled anew. The server logic must answer each pull of
-    /// such a key with one row.
+    /// answers a [`pull`](crate::ParameterServerClient::pull), not one of many keys, and only where the server might have
+    /// given the same answer: it shows the clocks that the job's consistency promises at the time of the pull, and the
+    /// worker's own pushes before it; and it is no older than [`replica_age`](Self::replica_age). Otherwise the row is
+    /// pulled anew. The server logic must answer each pull of such a key with one row.
     ///
     /// It pays where little credit keeps the model fresh, or where clocks end together; with much credit round trips
     /// overlap anyway.
