@@ -269,6 +269,15 @@ impl<K: Key, E: Clone, D: Clone> Replicas<K, E, D> {
         }
     }
 
+    /// As [`push`](Self::push), for a row of `deltas` for each of `keys`.
+    pub(crate) fn push_many(&mut self, keys: &[K], deltas: &[D]) {
+        for (key, delta) in keys.iter().zip(deltas.chunks_exact(self.config.push_width)) {
+            if self.follows(key) {
+                self.push(key, delta);
+            }
+        }
+    }
+
     /// Ends the copies of `key`: what the worker issues from now on is answered by the server.
     pub(crate) fn end(&mut self, key: &K) {
         if let Some(place) = self.places.get(key) {

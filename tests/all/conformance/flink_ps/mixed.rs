@@ -56,8 +56,18 @@ impl Mixed {
         if self.random.next_int(4) == 0 {
             ps.intent(self.random.next_int(KEYS))?;
         }
-        match self.random.next_int(7) {
+        match self.random.next_int(8) {
             0 | 1 => self.push(key, ps),
+            7 => {
+                let keys = self.keys();
+                keys.iter().for_each(|key| *self.pushed.entry(*key).or_default() += 1);
+                let deltas = vec![1; keys.len()];
+                if self.random.next_int(2) == 0 {
+                    return ps.push_many(&keys, &deltas);
+                }
+                self.pulls += keys.len() as i64;
+                ps.push_pull_many(&keys, &deltas)
+            }
             2 => {
                 *self.pushed.entry(key).or_default() += 1;
                 self.pulls += 1;

@@ -32,7 +32,8 @@ impl Reader {
         *self.written.entry(key).or_default() += value;
         let mut row = [0; WIDTH];
         row[self.index] = value;
-        ps.push(key, row)
+        // Both ways are one.
+        if value % 2 == 0 { ps.push_many(&[key], &row) } else { ps.push(key, row) }
     }
 
     fn pull(&mut self, key: u64, ps: &mut ParameterServerClient<Self>) -> Result<()> {
