@@ -7,19 +7,19 @@
     reason = "helpers of tests fail and log as tests do"
 )]
 
-//MIN mod cli;
+mod cli;
 mod cluster;
 mod conformance;
-//MIN mod dead_letter;
-//MIN mod event_time;
-//MIN mod failures;
-//MIN mod flow;
-//MIN mod graph;
-//MIN mod iterations;
-//MIN mod layers;
-//MIN mod learning;
-//MIN mod mf;
-//MIN mod nexmark;
-//MIN mod processes;
-//MIN mod replay;
-//MIN mod streams;
+mod dead_letter;
+mod event_time;
+mod failures;
+mod flow;
+mod graph;
+mod iterations;
+mod layers;
+mod learning;
+mod mf;
+mod nexmark;
+mod processes;
+mod replay;
+mod streams;

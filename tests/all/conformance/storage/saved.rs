@@ -78,3 +78,18 @@ fn job_that_begins_from_a_saved_model_ends_where_one_that_was_not_interrupted_do
         },
     );
 }
+
+/// T-NEW-13, with a model that is saved and loaded between the numbers of workers.
+#[test]
+fn t_new_13_sums_are_exact_at_4_then_6_then_3_workers() {
+    let directory = tempfile::tempdir().unwrap();
+    expected(0..0).save(directory.path()).unwrap();
+    for (part, workers) in [4, 6, 3].into_iter().enumerate() {
+        let records = part as u64 * RECORDS..(part as u64 + 1) * RECORDS;
+        let saved = SavedModel::load(directory.path(), 2).unwrap();
+        let model = trained(RuntimeConfig::threads(workers), saved, records.clone());
+        let model = SavedModel::new(model, 2).unwrap();
+        assert_eq!(model, expected(0..records.end), "{workers} workers");
+        model.save(directory.path()).unwrap();
+    }
+}
