@@ -33,7 +33,7 @@ impl<K: Key, E: Clone, D: Clone> Replicas<K, E, D> {
     pub(crate) fn begin_record(&mut self) {
         self.record += 1;
         self.records_ahead = self.records_ahead.saturating_sub(1);
-        if self.record.is_multiple_of(self.config.intents.max(1) as u64) {
+        if self.config.intents > 0 && self.record.is_multiple_of(self.config.intents as u64) {
             for place in 0..self.entries.len() {
                 if self.entries[place].until < self.record {
                     self.forget_announced(place);
