@@ -4,6 +4,20 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::cluster::{everywhere, test_path};
+
+/// The first program of the guide, as it is.
+mod sales {
+    #![allow(dead_code, clippy::print_stderr, reason = "its main is not called here")]
+
+    include!("../../examples/sales.rs");
+
+    /// What it says about the files, of which there is one.
+    pub(super) fn run(config: RuntimeConfig, path: &std::path::Path) -> Result<Vec<(String, u64)>> {
+        totals(config, vec![path.to_str().unwrap().to_string()])
+    }
+}
+
 /// The files named `*.md` under a directory of the repository, in order.
 fn pages(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
@@ -133,4 +147,50 @@ fn code_of_every_page_of_the_guide_is_tested() {
             .any(|line| line.starts_with("```rust,ignore") || line.starts_with("```rust,compile_fail"))
     });
     assert_eq!(hidden.collect::<Vec<_>>(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn first_program_of_the_guide_is_the_example() {
+    let example = read(&root().join("examples/sales.rs"));
+    let (_comment, program) = example.split_once("\n\n").unwrap();
+    let page = read(&root().join("docs/guide/first-steps.md"));
+    assert!(
+        page.contains(&format!("```rust,no_run\n{program}```\n")),
+        "examples/sales.rs is not in first-steps.md"
+    );
+    let data = read(&root().join("examples/data/sales.csv"));
+    assert!(
+        page.contains(&format!("```text\n{data}```\n")),
+        "examples/data/sales.csv is not in first-steps.md"
+    );
+}
+
+#[test]
+fn first_program_of_the_guide_adds_up_what_each_shop_has_sold() {
+    let path = root().join("examples/data/sales.csv");
+    let job = |config| sales::run(config, &path).unwrap();
+    everywhere(
+        test_path!(first_program_of_the_guide_adds_up_what_each_shop_has_sold),
+        job,
+        |totals, shape| {
+            assert_eq!(totals, [("north".to_string(), 460), ("south".to_string(), 120)], "{shape}");
+        },
+    );
+}
+
+#[test]
+fn first_program_of_the_guide_names_what_is_wrong_with_a_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sales.csv");
+    let data = read(&root().join("examples/data/sales.csv"));
+    fs::write(&path, data.replace("north,milk,110", "north,milk,12x")).unwrap();
+    let error = sales::run(waterwheel::prelude::RuntimeConfig::threads(1), &path).unwrap_err();
+    // What the guide says, but for where the program is.
+    let page = read(&root().join("docs/guide/first-steps.md"));
+    let said = page.lines().find(|line| line.starts_with("operator ")).unwrap();
+    let (place, what) = said.split_once("): ").unwrap();
+    assert!(error.to_string().ends_with(&what.replace("sales.csv", path.to_str().unwrap())), "{error}");
+    let line = place.split(':').nth(1).unwrap().parse::<usize>().unwrap();
+    let (_before, program) = page.split_once("```rust,no_run\n").unwrap();
+    assert!(program.lines().nth(line - 1).unwrap().contains("read_csv"), "read_csv is not on line {line}");
 }
