@@ -1,4 +1,4 @@
-//! The code of the README and of the guide, as documentation tests.
+//! The code of the README and of the documentation, as documentation tests.
 
 /// One module per page, so that a test that fails is named after its page.
 macro_rules! pages {
@@ -18,6 +18,7 @@ pages! {
     parameter_server: "../docs/guide/parameter-server.md";
     learning: "../docs/guide/learning.md";
     running: "../docs/guide/running.md";
+    admin: "../docs/admin.md";
     determinism: "../docs/guide/determinism.md";
     from_flink: "../docs/guide/from-flink.md";
 }

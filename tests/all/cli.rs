@@ -1,5 +1,6 @@
 //! The `waterwheel` command as a user sees it: arguments, files, streams, signals and processes.
 
+mod ckpt;
 mod data;
 mod fixture;
 mod generate;
@@ -8,4 +9,6 @@ mod lost_peer;
 mod model;
 mod start;
 mod streams;
+mod supervise;
 mod usage;
+mod watched;
