@@ -47,6 +47,7 @@ impl CsvFile {
     fn find_separator(&self, file: &File, delimiter: Delimiter) -> Result<Separator> {
         match delimiter {
             Delimiter::DoubleColon => Ok(Separator::DoubleColon),
+            Delimiter::None => Ok(Separator::None),
             Delimiter::Byte(byte) => Ok(Separator::Byte(byte)),
             Delimiter::Sniff => {
                 let lines = self.lines(file, Separator::DoubleColon);
