@@ -42,7 +42,8 @@ fn complaint<R: DeserializeOwned>(text: &[u8]) -> String {
     let message = error.to_string();
     // The line is the file's, which the record names; the column is that of the line.
     let message = message.split_once(" at line ").map_or(message.as_str(), |(message, _)| message);
-    let field = if path == "." { String::new() } else { format!("field \"{path}\": ") };
+    // Where the text itself is wrong there is no field yet.
+    let field = if path == "." || !error.is_data() { String::new() } else { format!("field \"{path}\": ") };
     format!("column {}: {field}{message}", error.column())
 }
 
