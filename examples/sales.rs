@@ -1,6 +1,6 @@
-// The first program of the guide, docs/guide/first-steps.md, word for word: what each shop of a CSV file has sold.
-//
-// `cargo run --example sales -- -w 2 examples/data/sales.csv`
+//! The first program of the guide, docs/guide/first-steps.md, word for word: what each shop of a CSV file has sold.
+//!
+//! `cargo run --example sales -- -w 2 examples/data/sales.csv`
 
 use serde::{Deserialize, Serialize};
 use waterwheel::prelude::*;
@@ -13,7 +13,7 @@ struct Sale {
 }
 
 /// The sum of each shop.
-fn totals(config: RuntimeConfig, paths: Vec<String>) -> Result<Vec<(String, u64)>> {
+pub fn totals(config: RuntimeConfig, paths: Vec<String>) -> Result<Vec<(String, u64)>> {
     let workers = execute(config, move |env| {
         let (sales, _bad) = env.read_csv::<Sale>(&paths, CsvOptions::default())?;
         let sales = sales.map(|record| record.value);

@@ -7,15 +7,16 @@ use std::path::{Path, PathBuf};
 use crate::cluster::{everywhere, test_path};
 
 /// The first program of the guide, as it is.
-mod sales {
-    #![allow(dead_code, clippy::print_stderr, reason = "its main is not called here")]
+#[path = "../../examples/sales.rs"]
+#[allow(dead_code, unreachable_pub, clippy::print_stderr, reason = "its main is not called here")]
+mod sales;
 
-    include!("../../examples/sales.rs");
-
-    /// What it says about the files, of which there is one.
-    pub(super) fn run(config: RuntimeConfig, path: &std::path::Path) -> Result<Vec<(String, u64)>> {
-        totals(config, vec![path.to_str().unwrap().to_string()])
-    }
+/// What the program says about the file at `path`.
+fn totals(
+    config: waterwheel::prelude::RuntimeConfig,
+    path: &Path,
+) -> waterwheel::prelude::Result<Vec<(String, u64)>> {
+    sales::totals(config, vec![path.to_str().unwrap().to_string()])
 }
 
 /// The files named `*.md` under a directory of the repository, in order.
@@ -168,7 +169,7 @@ fn first_program_of_the_guide_is_the_example() {
 #[test]
 fn first_program_of_the_guide_adds_up_what_each_shop_has_sold() {
     let path = root().join("examples/data/sales.csv");
-    let job = |config| sales::run(config, &path).unwrap();
+    let job = |config| totals(config, &path).unwrap();
     everywhere(
         test_path!(first_program_of_the_guide_adds_up_what_each_shop_has_sold),
         job,
@@ -184,7 +185,7 @@ fn first_program_of_the_guide_names_what_is_wrong_with_a_line() {
     let path = directory.path().join("sales.csv");
     let data = read(&root().join("examples/data/sales.csv"));
     fs::write(&path, data.replace("north,milk,110", "north,milk,12x")).unwrap();
-    let error = sales::run(waterwheel::prelude::RuntimeConfig::threads(1), &path).unwrap_err();
+    let error = totals(waterwheel::prelude::RuntimeConfig::threads(1), &path).unwrap_err();
     // What the guide says, but for where the program is.
     let page = read(&root().join("docs/guide/first-steps.md"));
     let said = page.lines().find(|line| line.starts_with("operator ")).unwrap();
