@@ -374,6 +374,7 @@ impl Keeper {
         self.state().note(|counts| {
             counts.completed += 1;
             (counts.newest, counts.duration) = (newest, duration);
+            counts.newest_at = Some(machine::unix_time());
         });
     }
 
