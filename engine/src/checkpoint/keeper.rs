@@ -489,7 +489,9 @@ impl Keeper {
         };
         let program = self.names.program_version.clone();
         let savepoint = self.savepoint.clone();
-        let meta = CheckpointMeta { attempt: *attempt, program, savepoint, ..Default::default() };
+        let state_version = self.checkpoints.config().state_version;
+        let attempt = *attempt;
+        let meta = CheckpointMeta { attempt, program, savepoint, state_version, ..Default::default() };
         match self.store.commit(first_epoch + epoch, parts, meta) {
             Ok(()) => Ok(Ok(())),
             Err(error) if error.kind() == ErrorKind::Fenced => Err(error),

@@ -114,7 +114,7 @@ impl std::fmt::Debug for Written {
 }
 
 /// Which state of an operator a section is, beside the kinds of its entries.
-const ITEMS: &str = "items";
+pub(super) const ITEMS: &str = "items";
 const COPIED: &str = "copied";
 const POOLED: &str = "pooled";
 /// Which of its inputs had ended.
@@ -436,7 +436,8 @@ impl Saved<'_> {
     /// The checkpoint can not be read.
     pub fn items(&self) -> Result<StateReader> {
         let (me, n) = (self.participant.origin.worker(), self.workers());
-        self.read_items(ITEMS, |writer, _writers| writer % n == me)
+        let items = self.read_items(ITEMS, |writer, _writers| writer % n == me)?;
+        if items.is_empty() { Ok(items) } else { self.migrated(ITEMS, items) }
     }
 
     /// What all workers had [alike](Written::copied), from one of them.
@@ -480,7 +481,14 @@ impl Saved<'_> {
             (0..KEY_GROUPS as u32).filter(|group| group_owner(u64::from(*group), n) == me).collect();
         let (Some(first), Some(last)) = (mine.first(), mine.last()) else { return Ok(()) };
         let mut sections = self.checkpoint.read(&self.participant.key(kind), *first..*last + 1);
-        sections.try_for_each(|section| take(StateReader::new(section?.bytes)))
+        sections.try_for_each(|section| take(self.migrated(kind, StateReader::new(section?.bytes))?))
+    }
+
+    /// State of an earlier version of the program, as this one keeps it.
+    fn migrated(&self, kind: &str, state: StateReader) -> Result<StateReader> {
+        let config = self.participant.checkpoints.config();
+        let mut migrations = config.migrations(&self.participant.name, kind, self.checkpoint.state_version());
+        migrations.try_fold(state, |state, migration| migration.convert(state))
     }
 
     /// Number of workers that the operator runs on.
