@@ -11,6 +11,8 @@ mod once;
 pub mod online;
 pub mod retrieval;
 pub mod sketch;
+pub mod sparse;
+mod tensors;
 
 pub use examples::Examples;
 pub use matrix::Matrix;

@@ -5,20 +5,14 @@
 //! version, what the shapes must be, and the XXH3 checksum of the tensor file in hexadecimal. See
 //! `docs/formats/mf-model.md`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use safetensors::tensor::{Dtype, TensorView};
-use safetensors::{SafeTensors, serialize};
+use safetensors::tensor::Dtype;
 use serde::{Deserialize, Serialize};
-use waterwheel_engine::{Error, Result};
-use xxhash_rust::xxh3::xxh3_64;
+use waterwheel_engine::Result;
 
 use crate::mf::{Factors, MfModel};
-
-const FORMAT: &str = "waterwheel-mf";
-const VERSION: u32 = 1;
-const MANIFEST: &str = "model.json";
-const TENSORS: &str = "model.safetensors";
+use crate::tensors::{self, Loaded, Manifest as _, NamedTensor, TENSORS};
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,6 +27,19 @@ struct Manifest {
     xxh3: String,
 }
 
+impl tensors::Manifest for Manifest {
+    const FORMAT: &str = "waterwheel-mf";
+    const VERSION: u32 = 1;
+
+    fn format(&self) -> (&str, u32) {
+        (&self.format, self.version)
+    }
+
+    fn file(&self) -> (&str, &str) {
+        (&self.tensors, &self.xxh3)
+    }
+}
+
 impl MfModel {
     /// Saves the model into a directory, which is made if it is not there. A model that was there before is
     /// replaced; a reader sees the old or the new one, or is told that they do not belong together.
@@ -40,22 +47,18 @@ impl MfModel {
     /// # Errors
     /// The directory or a file in it can not be written.
     pub fn save(&self, directory: &Path) -> Result<()> {
-        let tensors = self.to_tensors()?;
+        let tensors = tensors::encode(&self.to_tensors())?;
         let manifest = Manifest {
-            format: FORMAT.into(),
-            version: VERSION,
+            format: Manifest::FORMAT.into(),
+            version: Manifest::VERSION,
             rank: self.rank(),
             biases: self.mean().is_some(),
             users: self.users().ids().len(),
             items: self.items().ids().len(),
             tensors: TENSORS.into(),
-            xxh3: format!("{:016x}", xxh3_64(&tensors)),
+            xxh3: tensors::checksum(&tensors),
         };
-        let text = serde_json::to_string_pretty(&manifest)
-            .map_err(|error| Error::internal("can not write the manifest").caused_by(error))?;
-        std::fs::create_dir_all(directory).map_err(|error| cannot("create", directory, error))?;
-        write_whole(&directory.join(TENSORS), &tensors)?;
-        write_whole(&directory.join(MANIFEST), format!("{text}\n").as_bytes())
+        tensors::save(directory, &tensors, &manifest)
     }
 
     /// Loads a model that [`save`](Self::save) has written.
@@ -71,31 +74,10 @@ impl MfModel {
     /// # Ok::<(), waterwheel_engine::Error>(())
     /// ```
     pub fn load(directory: &Path) -> Result<Self> {
-        let path = directory.join(MANIFEST);
-        let text = std::fs::read_to_string(&path).map_err(|error| cannot("read", &path, error))?;
-        let invalid = |what: String| Error::data(format!("{}: {what}", path.display()));
-        let manifest: Manifest = serde_json::from_str(&text)
-            .map_err(|error| invalid("not a model manifest".into()).caused_by(error))?;
-        if (manifest.format.as_str(), manifest.version) != (FORMAT, VERSION) {
-            let (format, version) = (&manifest.format, manifest.version);
-            return Err(invalid(format!(
-                "found {format} version {version}, expected {FORMAT} version {VERSION}"
-            )));
-        }
-        if manifest.tensors != TENSORS {
-            return Err(invalid(format!("names the file \"{}\", expected {TENSORS}", manifest.tensors)));
-        }
-        let path = directory.join(TENSORS);
-        let bytes = std::fs::read(&path).map_err(|error| cannot("read", &path, error))?;
-        let found = format!("{:016x}", xxh3_64(&bytes));
-        if found != manifest.xxh3 {
-            let (path, expected) = (path.display(), &manifest.xxh3);
-            return Err(Error::data(format!("{path}: checksum is {found}, the manifest says {expected}")));
-        }
-        manifest.into_model(&bytes, &path)
+        into_model(&tensors::load(directory)?)
     }
 
-    fn to_tensors(&self) -> Result<Vec<u8>> {
+    fn to_tensors(&self) -> Vec<NamedTensor> {
         let width = self.rank() + usize::from(self.mean().is_some());
         let mut data = Vec::new();
         for (name, factors) in [("users", self.users()), ("items", self.items())] {
@@ -107,69 +89,27 @@ impl MfModel {
         }
         let mean: Vec<u8> = self.mean().iter().flat_map(|mean| mean.to_le_bytes()).collect();
         data.push(("mean".into(), Dtype::F32, vec![mean.len() / 4], mean));
-        let failed = |error| Error::internal("can not encode the tensors").caused_by(error);
-        let mut views = Vec::new();
-        for (name, dtype, shape, bytes) in &data {
-            views.push((name, TensorView::new(*dtype, shape.clone(), bytes).map_err(failed)?));
-        }
-        serialize(views, None).map_err(failed)
+        data
     }
 }
 
-impl Manifest {
-    fn into_model(self, bytes: &[u8], path: &Path) -> Result<MfModel> {
-        let tensors = SafeTensors::deserialize(bytes).map_err(|error| {
-            Error::data(format!("{}: not a tensor file", path.display())).caused_by(error)
-        })?;
-        let n_means = usize::from(self.biases);
-        let width = self.rank + n_means;
-        let mean = words(tensor(&tensors, "mean", Dtype::F32, &[n_means])?, f32::from_le_bytes).pop();
-        let load = |name: &str, n: usize| -> Result<Factors> {
-            let ids = tensor(&tensors, &format!("{name}.ids"), Dtype::U64, &[n])?;
-            let rows = tensor(&tensors, &format!("{name}.rows"), Dtype::F32, &[n, width])?;
-            Factors::from_parts(words(ids, u64::from_le_bytes), words(rows, f32::from_le_bytes), width)
-        };
-        MfModel::from_parts(self.rank, mean, load("users", self.users)?, load("items", self.items)?)
-    }
-}
-
-/// The bytes of a tensor, if it is what is expected.
-fn tensor<'t>(tensors: &SafeTensors<'t>, name: &str, dtype: Dtype, shape: &[usize]) -> Result<&'t [u8]> {
-    let view = tensors
-        .tensor(name)
-        .map_err(|error| Error::data(format!("no tensor \"{name}\" in the model")).caused_by(error))?;
-    if view.dtype() != dtype || view.shape() != shape {
-        let (found, found_shape) = (view.dtype(), view.shape());
-        return Err(Error::data(format!(
-            "tensor \"{name}\": found {found:?} {found_shape:?}, expected {dtype:?} {shape:?}"
-        )));
-    }
-    Ok(view.data())
-}
-
-fn words<T, const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> T) -> Vec<T> {
-    let word = |bytes: &[u8]| {
-        let mut word = [0; N];
-        word.copy_from_slice(bytes);
-        read(word)
+fn into_model(loaded: &Loaded<Manifest>) -> Result<MfModel> {
+    let (manifest, tensors) = (&loaded.manifest, loaded.tensors()?);
+    let n_means = usize::from(manifest.biases);
+    let width = manifest.rank + n_means;
+    let mean = tensors.numbers("mean", Dtype::F32, &[n_means], f32::from_le_bytes)?.pop();
+    let load = |name: &str, n: usize| -> Result<Factors> {
+        let ids = tensors.numbers(&format!("{name}.ids"), Dtype::U64, &[n], u64::from_le_bytes)?;
+        let rows = tensors.numbers(&format!("{name}.rows"), Dtype::F32, &[n, width], f32::from_le_bytes)?;
+        Factors::from_parts(ids, rows, width)
     };
-    bytes.chunks_exact(N).map(word).collect()
-}
-
-/// Writes beside the file and renames, so that nobody reads half of it.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let beside: PathBuf = path.with_extension("tmp");
-    std::fs::write(&beside, bytes).map_err(|error| cannot("write", &beside, error))?;
-    std::fs::rename(&beside, path).map_err(|error| cannot("write", path, error))
-}
-
-fn cannot(what: &str, path: &Path, error: std::io::Error) -> Error {
-    Error::data(format!("can not {what} {}", path.display())).caused_by(error)
+    MfModel::from_parts(manifest.rank, mean, load("users", manifest.users)?, load("items", manifest.items)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tensors::MANIFEST;
 
     fn model() -> MfModel {
         let users =
@@ -198,21 +138,7 @@ mod tests {
     fn every_flipped_byte_of_a_model_is_detected() {
         let dir = tempfile::tempdir().unwrap();
         model().save(dir.path()).unwrap();
-        for file in [TENSORS, MANIFEST] {
-            let path = dir.path().join(file);
-            let good = std::fs::read(&path).unwrap();
-            for at in 0..good.len() {
-                let mut bad = good.clone();
-                bad[at] ^= 0x01;
-                std::fs::write(&path, &bad).unwrap();
-                match MfModel::load(dir.path()) {
-                    Err(_) => {}
-                    // A manifest may differ in white space alone.
-                    Ok(loaded) => assert!(file == MANIFEST && loaded == model(), "{file} byte {at}"),
-                }
-            }
-            std::fs::write(&path, &good).unwrap();
-        }
+        tensors::check_every_flipped_byte(dir.path(), &model(), MfModel::load);
     }
 
     #[test]
