@@ -4,3 +4,4 @@ mod kmeans;
 mod linear;
 mod online;
 mod optima;
+mod sparse;

@@ -21,5 +21,6 @@ mod learning;
 mod mf;
 mod nexmark;
 mod processes;
+mod reference_data;
 mod replay;
 mod streams;
