@@ -114,6 +114,8 @@ pub trait WorkerLogic: Sized + 'static {
 pub struct ParameterServerClient<L: WorkerLogic> {
     pub(crate) outbox: Outbox<L::Key, L::Pull, L::Push>,
     pub(crate) groups: Groups<L::Key, L::Pull>,
+    /// Snapshots that are not answered.
+    pub(crate) snapshots: usize,
     /// Pulls of no keys, whose callback is due.
     pub(crate) of_no_keys: usize,
     pub(crate) out: Collector<L::Out>,
@@ -129,6 +131,7 @@ impl<L: WorkerLogic> ParameterServerClient<L> {
         ParameterServerClient {
             outbox,
             groups: Groups::new(config.pull_width),
+            snapshots: 0,
             of_no_keys: 0,
             out: Collector::default(),
             clock: 0,
@@ -194,7 +197,8 @@ impl<L: WorkerLogic> ParameterServerClient<L> {
         }
         let servers_of = keys.iter().map(|key| self.outbox.server_of(key)).collect::<Result<Vec<_>>>()?;
         let servers = self.outbox.servers();
-        let group = self.groups.begin(keys.clone(), &servers_of, servers);
+        let group = self.groups.begin(keys.clone(), &servers_of, servers, snapshot);
+        self.snapshots += usize::from(snapshot);
         let placed = || keys.iter().zip(&servers_of);
         if snapshot {
             for server in 0..servers {

@@ -15,6 +15,8 @@ pub(crate) struct Groups<K, E> {
 #[derive(Debug)]
 pub(crate) struct Group<K, E> {
     pub(crate) keys: Vec<K>,
+    /// Whether all its rows are of one version.
+    pub(crate) snapshot: bool,
     /// Positions of the keys of each server that are not answered yet, in order.
     missing: Vec<VecDeque<u32>>,
     n_missing: usize,
@@ -30,6 +32,7 @@ impl<K, E> Default for Group<K, E> {
     fn default() -> Self {
         Group {
             keys: Vec::new(),
+            snapshot: false,
             missing: Vec::new(),
             n_missing: 0,
             arrived: Vec::new(),
@@ -46,7 +49,13 @@ impl<K: Key, E: Clone> Groups<K, E> {
     }
 
     /// Begins a group of these keys, each with its server, and returns its number.
-    pub(crate) fn begin(&mut self, keys: Vec<K>, servers_of: &[usize], servers: usize) -> u32 {
+    pub(crate) fn begin(
+        &mut self,
+        keys: Vec<K>,
+        servers_of: &[usize],
+        servers: usize,
+        snapshot: bool,
+    ) -> u32 {
         let number = self.free.pop().unwrap_or_else(|| {
             self.groups.push(Group::default());
             self.groups.len() as u32
@@ -58,7 +67,7 @@ impl<K: Key, E: Clone> Groups<K, E> {
         }
         group.n_missing = keys.len();
         group.row_of.resize(keys.len(), 0);
-        group.keys = keys;
+        (group.keys, group.snapshot) = (keys, snapshot);
         number
     }
 
@@ -116,7 +125,7 @@ mod tests {
         ) {
             let mut groups = Groups::new(2);
             let servers_of: Vec<_> = keys.iter().map(|key| *key as usize % servers).collect();
-            let number = groups.begin(keys.clone(), &servers_of, servers);
+            let number = groups.begin(keys.clone(), &servers_of, servers, false);
             let mut answers = keys.clone();
             answers.sort_by_key(|key| order[*key as usize]);
             for (i, key) in answers.iter().enumerate() {
@@ -128,7 +137,7 @@ mod tests {
             prop_assert_eq!((&group.keys, &group.rows), (&keys, &rows));
             prop_assert!(groups.take(number, 0, &keys[0], &[0, 0]).is_err());
             groups.recycle(number, group);
-            prop_assert_eq!(groups.begin(vec![7], &[0], servers), number);
+            prop_assert_eq!(groups.begin(vec![7], &[0], servers, true), number);
         }
     }
 }

@@ -92,9 +92,14 @@ impl<K: Key, E: Element, D: Element> Outbox<K, E, D> {
         self.unanswered == 0 && self.unapplied == 0 && self.nothing_waits()
     }
 
-    /// Whether all that has left waits for what other workers will do: it can not go on by itself.
-    pub(crate) fn waits_for_others(&self) -> bool {
-        !self.has_credit() && self.unapplied == 0 && self.left_open == self.unanswered as i64
+    /// Whether servers have left pulls open: what other workers do will answer them.
+    pub(crate) fn has_left_open(&self) -> bool {
+        self.left_open > 0
+    }
+
+    /// Whether servers have left open all that has left: no answer comes by itself.
+    pub(crate) fn all_is_left_open(&self) -> bool {
+        self.has_left_open() && self.unapplied == 0 && self.left_open == self.unanswered as i64
     }
 
     fn nothing_waits(&self) -> bool {

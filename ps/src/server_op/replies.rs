@@ -61,6 +61,8 @@ impl<S: ServerLogic, T: Clock> Replies<S, T> {
     /// Sends an answer of server `from` to `worker`, or keeps it for a batch.
     pub(super) fn send(&mut self, from: usize, worker: usize, mut block: BlockOf<S>, right: &Right<'_, T>) {
         (block.destination, block.from) = (worker as u32, from as u32);
+        // A worker that can not go on before others do must know it.
+        block.urgent |= block.open > 0;
         let held = &mut self.held_back[worker];
         match held {
             Some(held) => held.block.append(block),
@@ -84,7 +86,8 @@ impl<S: ServerLogic, T: Clock> Replies<S, T> {
         let mut some_wait = false;
         for slot in &mut self.held_back {
             let Some(held) = slot else { continue };
-            let n = held.block.keys.len() + held.block.applied as usize;
+            // Not its rows: pulls may have been settled without one.
+            let n = (held.block.answered + held.block.applied) as usize;
             if held.block.urgent || self.policy.allows(n, held.since.elapsed()) {
                 let block = std::mem::take(&mut held.block);
                 self.output.send_promised(&held.promise, [&mut Parcel(block)]);

@@ -1,0 +1,103 @@
+//! The way in: answers of servers, handed to the logic.
+
+use std::cell::RefCell;
+
+use waterwheel_engine::{Clock, Error, Result};
+
+use crate::server::ServerLogic;
+use crate::shard::{BlockOf, Shard};
+use crate::worker::{ParameterServerClient, WorkerLogic};
+use crate::worker_op::WorkerDriver;
+
+impl<L, S, T> WorkerDriver<L, S, T>
+where
+    L: WorkerLogic,
+    S: ServerLogic<Key = L::Key, Pull = L::Pull, Push = L::Push>,
+    T: Clock,
+{
+    /// Hands the answers of other workers' servers to the logic.
+    pub(super) fn read_answers(&mut self) -> Result<()> {
+        let (logic, client, width) = (&mut self.logic, &mut self.client, self.width);
+        self.ports.answers.try_for_each(|_token, parcel| {
+            let block = std::mem::take(&mut parcel.0);
+            deliver::<L, S>(logic, client, block, width)
+        })
+    }
+
+    /// Hands the answers of the server beside this worker that had to wait to the logic.
+    pub(super) fn read_neighbour(&mut self) -> Result<()> {
+        let Some(shard) = self.neighbour.clone() else { return Ok(()) };
+        let waited = std::mem::take(&mut shard.borrow_mut().for_neighbour);
+        waited.into_iter().try_for_each(|block| self.deliver_local(block))?;
+        self.read_late(&shard)
+    }
+
+    /// Hands the answers to pulls that were left open to the logic.
+    pub(super) fn read_late(&mut self, shard: &RefCell<Shard<S, T>>) -> Result<()> {
+        let late = shard.borrow_mut().ps.take_late(self.index);
+        late.map_or(Ok(()), |block| self.deliver_local(block))
+    }
+
+    pub(super) fn deliver_local(&mut self, mut block: BlockOf<S>) -> Result<()> {
+        block.from = self.index as u32;
+        deliver::<L, S>(&mut self.logic, &mut self.client, block, self.width)
+    }
+
+    pub(super) fn deliver_pulls_of_no_keys(&mut self) -> Result<()> {
+        for _ in 0..std::mem::take(&mut self.client.of_no_keys) {
+            self.logic.on_pull_many_recv(&[], &[], &mut self.client)?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes an answer: the logic gets each row, then the credit comes back.
+fn deliver<L, S>(
+    logic: &mut L,
+    client: &mut ParameterServerClient<L>,
+    block: BlockOf<S>,
+    width: usize,
+) -> Result<()>
+where
+    L: WorkerLogic,
+    S: ServerLogic<Key = L::Key, Pull = L::Pull, Push = L::Push>,
+{
+    if block.values.len() != block.keys.len() * width {
+        let (keys, values) = (block.keys.len(), block.values.len());
+        return Err(Error::internal(format!("answer of {values} elements to {keys} pulls of width {width}")));
+    }
+    let mut rows = block.keys.iter().zip(block.values.chunks_exact(width));
+    if block.runs.is_empty() {
+        rows.try_for_each(|(key, value)| logic.on_pull_recv(key, value, client))?;
+    }
+    for run in &block.runs {
+        for (key, value) in rows.by_ref().take(run.n as usize) {
+            match run.group {
+                0 => logic.on_pull_recv(key, value, client)?,
+                group => deliver_to_group(logic, client, (group, block.from as usize), key, value)?,
+            }
+        }
+    }
+    client.outbox.note_left_open(block.open);
+    client.outbox.settle(block.answered as usize, block.applied as usize)?;
+    client.outbox.recycle(block);
+    Ok(())
+}
+
+/// Takes a row for a pull of many keys, which came from `server`.
+fn deliver_to_group<L: WorkerLogic>(
+    logic: &mut L,
+    client: &mut ParameterServerClient<L>,
+    (group, server): (u32, usize),
+    key: &L::Key,
+    row: &[L::Pull],
+) -> Result<()> {
+    if !client.groups.take(group, server, key, row)? {
+        return Ok(());
+    }
+    let complete = client.groups.finish(group);
+    client.snapshots -= usize::from(complete.snapshot);
+    logic.on_pull_many_recv(&complete.keys, &complete.rows, client)?;
+    client.groups.recycle(group, complete);
+    Ok(())
+}
