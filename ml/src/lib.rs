@@ -9,6 +9,7 @@ mod matrix;
 pub mod mf;
 mod once;
 pub mod online;
+pub mod ranking;
 pub mod retrieval;
 pub mod sketch;
 pub mod sparse;

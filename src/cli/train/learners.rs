@@ -116,8 +116,13 @@ impl OptimizerArgs {
         if has_l && self.optimizer != OptimizerArg::Ftrl {
             return Err(Error::config("--l1 and --l2 are for --optimizer ftrl"));
         }
-        FtrlProximal::new(self.learning_rate)?.regularization(self.l1, self.l2)?;
-        Ok(self)
+        match self.optimizer {
+            OptimizerArg::Sgd => Sgd::new(self.learning_rate).map(|_| self),
+            OptimizerArg::Adagrad => AdaGrad::new(self.learning_rate).map(|_| self),
+            OptimizerArg::Ftrl => {
+                FtrlProximal::new(self.learning_rate)?.regularization(self.l1, self.l2).map(|_| self)
+            }
+        }
     }
 }
 

@@ -56,7 +56,11 @@ fn labels_and_settings_that_can_not_be_are_refused() {
     assert_refused(&dir.run("train pa --input rows.svm --update pa9"), 2, &["pa9", "pa1:c"]);
     assert_refused(&dir.run("train pa --input rows.svm --against max-loss"), 2, &["--classes"]);
     assert_refused(&dir.run("train logistic --input rows.svm --l1 1"), 2, &["--optimizer ftrl"]);
-    assert_refused(&dir.run("train logistic --input rows.svm --learning-rate 0"), 2, &["found", "0"]);
+    assert_refused(
+        &dir.run("train logistic --input rows.svm --learning-rate 0"),
+        2,
+        &["AdaGrad is 0", "above 0"],
+    );
     assert_refused(&dir.run("train fm --input rows.svm --factors 5000"), 2, &["factors", "5000"]);
     assert_refused(&dir.run("train fm --input rows.svm --passes 0"), 2, &["passes"]);
     assert_refused(&dir.run("train fm --input none.svm"), 1, &["none.svm"]);
