@@ -4,6 +4,7 @@ pub mod clustering;
 mod examples;
 pub mod generate;
 pub mod graph;
+pub mod lda;
 pub mod linear;
 mod matrix;
 pub mod mf;

@@ -1,6 +1,7 @@
 //! Learning algorithms against published numbers and independent programs.
 
 mod kmeans;
+mod lda;
 mod linear;
 mod online;
 mod optima;
