@@ -97,6 +97,8 @@ impl<'s, D: 'static, T: Clock> DataStream<'s, D, T> {
         let mut input = op.input(edge, WakeOn::Records);
         let (mut out, edge) = op.output::<Vec<E>>();
         let mut requests = Requests::new(f, options, op.sync_activator());
+        // Requests hold their epoch open until they are answered, so none is left at its end.
+        op.keep_nothing();
         op.build(move |_promises, activation| {
             let mut collector = Collector::default();
             move |_frontiers| {

@@ -3,8 +3,12 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use crate::checkpoint::{Saved, Snapshot, Written};
+use crate::clock::AnyClock;
 use crate::error::Result;
+use crate::operator::{Input, OperatorBuilder};
 use crate::origin::Origin;
+use crate::record::Record;
 
 /// The end of a stream; see [`DataStream::sink`](crate::DataStream::sink).
 pub struct DataStreamSink {
@@ -62,6 +66,75 @@ impl<D> Collected<D> {
     pub fn uid(self, uid: &str) -> Self {
         Collected { sink: self.sink.uid(uid), ..self }
     }
+}
+
+/// The records that were gathered on a worker so far, as what its operator keeps. They are written where they stand: what
+/// comes later stands behind them.
+struct Gathered<D> {
+    records: Rc<RefCell<Vec<D>>>,
+    /// Those that are still to be written.
+    marked: std::ops::Range<usize>,
+}
+
+/// Records that are written in one slice.
+const SLICE: usize = 1024;
+
+impl<D> Gathered<D> {
+    pub(crate) fn new(records: Rc<RefCell<Vec<D>>>) -> Self {
+        Gathered { records, marked: 0..0 }
+    }
+
+    pub(crate) fn add(&self, batch: &mut Vec<D>) {
+        self.records.borrow_mut().append(batch);
+    }
+}
+
+impl<D: Record> Snapshot for Gathered<D> {
+    fn mark(&mut self, _to: &mut Written) -> Result<()> {
+        self.marked = 0..self.records.borrow().len();
+        Ok(())
+    }
+
+    fn sweep(&mut self, to: &mut Written) -> Result<bool> {
+        let records = self.records.borrow();
+        self.marked.by_ref().take(SLICE).try_for_each(|at| to.items().put(&records[at]))?;
+        Ok(!self.marked.is_empty())
+    }
+
+    fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
+        let (mut items, mut records) = (from.items()?, self.records.borrow_mut());
+        while let Some(record) = items.next_item()? {
+            records.push(record);
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, to: &mut Written) -> Result<()> {
+        self.records.borrow().iter().try_for_each(|record| to.items().put(record))
+    }
+}
+
+/// Finishes an operator that keeps all records that come.
+pub(crate) fn gather<D: Record, T: AnyClock>(
+    mut op: OperatorBuilder<'_, T>,
+    mut input: Input<Vec<D>, T>,
+) -> Collected<D> {
+    let records = Rc::new(RefCell::new(Vec::new()));
+    let mut gathered = Gathered::new(Rc::clone(&records));
+    let sink = DataStreamSink::new(op.origin());
+    let mut part = op.part(&gathered);
+    op.build(move |_promises, _activation| {
+        move |frontiers| {
+            part.begin(&mut gathered)?;
+            input.for_each(|_token, batch| gathered.add(batch));
+            part.step(frontiers, &mut gathered)?;
+            if part.is_taken() && frontiers.epoch().is_none() {
+                part.end(&mut gathered)?;
+            }
+            Ok(())
+        }
+    });
+    Collected { records, sink }
 }
 
 /// What a job may return: something that becomes a value once the dataflow has ended on this worker.

@@ -12,10 +12,11 @@ pub use broadcast::{BroadcastConnectedStreams, BroadcastProcessFunction};
 pub use keyed::{KeyedCoProcessFunction, KeyedConnectedStreams};
 pub use keyed_broadcast::{KeyedBroadcastConnectedStreams, KeyedBroadcastProcessFunction};
 
+use crate::checkpoint::{Saved, Snapshot, StateReader, StateWriter, Written};
 use crate::clock::{Clock, Epoch};
 use crate::error::Result;
 use crate::operator::{Input, OperatorBuilder, WakeOn};
-use crate::process::{Collector, ForRound, Renewable, swap_function};
+use crate::process::{Collector, ForRound, Renewable, keeps_nothing, swap_function};
 use crate::side_output::{SideOutputStream, SideOutputs};
 use crate::stream::DataStream;
 use run::{run, run_with_side_outputs};
@@ -110,6 +111,30 @@ pub trait CoProcessFunction<A, B> {
         Self: Sized,
     {
         ForRound::Refused
+    }
+
+    /// Writes what the function keeps between records, for a checkpoint.
+    ///
+    /// Called when all records before the checkpoint have been handled, and once before the first record. Default:
+    /// nothing where [`for_next_round`](Self::for_next_round) says [`ForRound::Same`]; otherwise the function can not
+    /// run in a job with checkpoints.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn snapshot(&self, _state: &mut StateWriter) -> Result<()>
+    where
+        Self: Sized,
+    {
+        keeps_nothing(&self.for_next_round())
+    }
+
+    /// Takes over, before its first record, what was written by [`snapshot`](Self::snapshot); as
+    /// [`ProcessFunction::restore`](crate::ProcessFunction::restore).
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn restore(&mut self, _state: &mut StateReader) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -295,5 +320,19 @@ impl<A, B, F: CoProcessFunction<A, B> + 'static> Renewable for Plain<F, A, B> {
 
     fn swap(&mut self, (f, ()): &mut Self::State) {
         swap_function(&mut self.0, f);
+    }
+}
+
+impl<A, B, F: CoProcessFunction<A, B> + 'static> Snapshot for Plain<F, A, B> {
+    fn check(&self) -> Result<()> {
+        self.0.snapshot(&mut StateWriter::default())
+    }
+
+    fn mark(&mut self, to: &mut Written) -> Result<()> {
+        self.0.snapshot(to.items())
+    }
+
+    fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
+        self.0.restore(&mut from.items()?)
     }
 }

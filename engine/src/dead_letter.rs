@@ -8,6 +8,7 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 
 use crate::bad_record::{BadRecordPolicy, Judge};
+use crate::checkpoint::State;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::hash::Key;
@@ -144,6 +145,7 @@ impl<'s, D: 'static, T: Clock> DataStream<'s, D, T> {
         let mut input = op.input(edge, WakeOn::Records);
         let (mut good_out, good_edge) = op.output();
         let (mut dead_out, dead_edge) = op.output();
+        op.keep_nothing();
         op.build(move |_promises, _activation| {
             let (mut good, mut dead) = (Collector::default(), Vec::new());
             move |_frontiers| {
@@ -194,7 +196,7 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
     /// # Ok::<(), Error>(())
     /// ```
     #[track_caller]
-    pub fn try_process_with<S: Default + 'static, E: 'static>(
+    pub fn try_process_with<S: State, E: 'static>(
         self,
         policy: BadRecordPolicy,
         f: impl FnMut(&K, &mut S, &D, &mut Collector<E>) -> Result<()> + 'static,
@@ -203,7 +205,7 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
         let (op, input) = self.partitioned("try_process_with", Location::caller(), WakeOn::Records);
         let (worker, judge) = (op.worker_index(), op.judge(policy));
         let judged = |dead| Judged { f, judge, worker, dead, types: PhantomData };
-        let results = side_output::run(op, input, |side| Keyed::new(judged(side), key, ttl));
+        let results = side_output::run(op, input, |side| Keyed::new(judged(side), key, ttl, worker));
         let dead = results.side_output(&dead_letters());
         (results.into_main(), dead)
     }
@@ -225,7 +227,7 @@ struct Judged<F, S, E> {
 impl<K, D, S, E, F> KeyedProcessFunction<K, D> for Judged<F, S, E>
 where
     D: 'static,
-    S: Default + 'static,
+    S: State,
     E: 'static,
     F: FnMut(&K, &mut S, &D, &mut Collector<E>) -> Result<()>,
 {

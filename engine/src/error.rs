@@ -14,6 +14,10 @@ pub enum ErrorKind {
     Operator,
     /// Another process was lost or could not be reached: restart the job.
     Peer,
+    /// A store of checkpoints can not be read or written: try again, or mend the storage.
+    Storage,
+    /// A later attempt at the same job has taken over: end this one.
+    Fenced,
     /// The run was stopped on request, for example by Ctrl-C.
     Interrupted,
     /// A broken promise inside Waterwheel: report it.
@@ -71,6 +75,16 @@ impl Error {
     /// An [`ErrorKind::Peer`] error.
     pub fn peer(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Peer, message)
+    }
+
+    /// An [`ErrorKind::Storage`] error.
+    pub fn storage(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Storage, message)
+    }
+
+    /// An [`ErrorKind::Fenced`] error.
+    pub fn fenced(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Fenced, message)
     }
 
     /// An [`ErrorKind::Internal`] error.

@@ -1,6 +1,7 @@
 //! Keyed streams: state per key, on the worker that owns the key.
 
 mod aggregate;
+mod cow;
 mod run;
 mod selector;
 mod states;
@@ -10,20 +11,21 @@ mod timers;
 use std::panic::Location;
 use std::rc::Rc;
 
+use crate::checkpoint::{State, StateReader, StateWriter};
 use crate::clock::{Clock, Epoch};
 use crate::edge::{Edge, Place};
 use crate::error::Result;
 use crate::hash::Key;
 use crate::operator::{Input, OperatorBuilder, WakeOn};
-use crate::process::{self, Collector, ForRound};
+use crate::process::{self, Collector, ForRound, keeps_nothing};
 use crate::record::Record;
 use crate::stream::DataStream;
 
 pub use aggregate::{AggregateFunction, KeyedAtEnd};
 pub(crate) use run::Keyed;
 pub(crate) use selector::{KeySelector, Made, Part};
-pub(crate) use states::KeyStates;
 pub use states::StateTtl;
+pub(crate) use states::{KeyStates, STATES};
 pub(crate) use table::KeyTable;
 pub use timers::{KeyedContext, ProcessingTimer};
 
@@ -90,8 +92,8 @@ impl<K, D, T: Clock> std::fmt::Debug for KeyedStream<'_, K, D, T> {
 /// # Ok::<(), waterwheel_engine::Error>(())
 /// ```
 pub trait KeyedProcessFunction<K, D> {
-    /// State of one key; made by `Default` at the key's first record.
-    type State: Default + 'static;
+    /// State of one key; made by `Default` at the key's first record, and stored in checkpoints by serde.
+    type State: State;
     /// What it emits.
     type Out: 'static;
 
@@ -162,6 +164,30 @@ pub trait KeyedProcessFunction<K, D> {
     {
         ForRound::Refused
     }
+
+    /// Writes what the function keeps beside the states of keys, for a checkpoint.
+    ///
+    /// Called when all records before the checkpoint have been handled, and once before the first record. Default:
+    /// nothing where [`for_next_round`](Self::for_next_round) says [`ForRound::Same`]; otherwise the function can not
+    /// run in a job with checkpoints.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn snapshot(&self, _state: &mut StateWriter) -> Result<()>
+    where
+        Self: Sized,
+    {
+        keeps_nothing(&self.for_next_round())
+    }
+
+    /// Takes over, before its first record, what was written by [`snapshot`](Self::snapshot); as
+    /// [`ProcessFunction::restore`](crate::ProcessFunction::restore).
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn restore(&mut self, _state: &mut StateReader) -> Result<()> {
+        Ok(())
+    }
 }
 
 impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
@@ -191,7 +217,7 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
     /// # Ok::<(), waterwheel_engine::Error>(())
     /// ```
     #[track_caller]
-    pub fn process<S: Default + 'static, E: 'static>(
+    pub fn process<S: State, E: 'static>(
         self,
         f: impl FnMut(&K, &mut S, D, &mut Collector<E>) + 'static,
     ) -> DataStream<'s, E, T> {
@@ -261,7 +287,8 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
         location: &'static Location<'static>,
         f: F,
     ) -> DataStream<'s, F::Out, T> {
-        let logic = Keyed::new(f, Rc::clone(&self.key), self.ttl.clone());
+        let worker = self.edge.place().worker_index();
+        let logic = Keyed::new(f, Rc::clone(&self.key), self.ttl.clone(), worker);
         let (op, input) = self.partitioned(name, location, WakeOn::end(F::WAITS_FOR_END));
         process::run(op, input, logic)
     }
@@ -302,7 +329,7 @@ struct EachKeyed<F, S, E>(F, std::marker::PhantomData<(S, E)>);
 
 impl<K, D, S, E, F> KeyedProcessFunction<K, D> for EachKeyed<F, S, E>
 where
-    S: Default + 'static,
+    S: State,
     E: 'static,
     F: FnMut(&K, &mut S, D, &mut Collector<E>),
 {

@@ -6,6 +6,7 @@
 mod async_map;
 mod bad_record;
 mod cache;
+pub mod checkpoint;
 mod clock;
 mod collect;
 mod connect;
@@ -21,6 +22,7 @@ mod flow;
 pub mod hash;
 mod keyed;
 pub mod machine;
+mod metrics;
 pub mod operator;
 mod origin;
 mod parcel;
@@ -31,6 +33,7 @@ mod record_count;
 mod rounds;
 mod runtime;
 mod side_output;
+mod sink;
 mod source;
 mod state;
 mod stream;
@@ -39,6 +42,7 @@ mod wire;
 pub use async_map::AsyncOptions;
 pub use bad_record::{BadRecordPolicy, BadRecordState};
 pub use cache::{CachePosition, CacheReader, CacheShare, DataCache, SegmentFile};
+pub use checkpoint::{CheckpointConfig, OnMissingCheckpoint, State, StateReader, StateWriter};
 pub use clock::{AnyClock, Clock, ClockHop, Epoch, EventTime, LoopCounter, Round};
 pub use collect::{Collected, DataStreamSink, Outcome};
 pub use connect::{
@@ -66,13 +70,19 @@ pub use hash::Key;
 pub use keyed::{
     AggregateFunction, KeyedAtEnd, KeyedContext, KeyedProcessFunction, KeyedStream, ProcessingTimer, StateTtl,
 };
+pub use metrics::{Connection, ConnectionKind, JobMetrics, JobPhase, OperatorMetrics, WorkerMetrics};
 pub use parcel::{Packet, Parcel};
 pub use process::{Collector, ForRound, ProcessFunction};
 pub use record::Record;
 pub use record_count::RecordCount;
 pub use rounds::LoopHead;
-pub use runtime::{ByteSize, Meeting, RuntimeConfig, StopHandle, execute, started_as};
+pub use runtime::{
+    ByteSize, Meeting, Restarts, RunHandles, RuntimeConfig, StopHandle, execute, started_as, supervise,
+};
 pub use side_output::{OutputTag, SideOutputStream, SideOutputs, SidePort, SideReaders};
-pub use source::{BadRecord, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header, Source, SourceStatus};
+pub use sink::{Sink, SinkContext};
+pub use source::{
+    BadRecord, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header, Source, SourcePosition, SourceStatus,
+};
 pub use state::{ListState, MapState, ReducingState, ValueState};
 pub use stream::DataStream;

@@ -13,6 +13,7 @@ mod route;
 
 use std::panic::Location;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::{DistributorPact, Pipeline};
@@ -24,12 +25,15 @@ use timely::progress::operate::FrontierInterest;
 use timely::scheduling::activate::SyncActivator;
 
 use crate::cache::CacheShare;
-use crate::clock::{AnyClock, Clock, EventClock, WatermarkPath};
+use crate::checkpoint::{Part, Snapshot};
+use crate::clock::{AnyClock, Clock, Epoch, EventClock, WatermarkPath};
 use crate::edge::{Edge, Place};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Site};
 use crate::exchange::{Channel, Counted};
 use crate::feedback::Mark;
 use crate::flow::{self, Lineage, SourceHold};
+use crate::machine;
+use crate::metrics::{ConnectionKind, Gauges};
 use crate::origin::Origin;
 use crate::parcel::{ByDestination, Packet, Parcel};
 use crate::process::SpanOf;
@@ -73,6 +77,8 @@ pub struct OperatorBuilder<'s, T: AnyClock> {
     /// Whether the inputs that are added now may be left unread until another has ended.
     may_wait: bool,
     inputs: usize,
+    /// Whether it has said what it keeps between batches, for checkpoints.
+    says_what_it_keeps: bool,
 }
 
 impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
@@ -87,14 +93,24 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
     pub fn made_at(place: &Place<'s, T>, name: &str, location: &'static Location<'static>) -> Self {
         let origin = Origin::new(place, name, location);
         let builder = TimelyBuilder::new(name.to_string(), place.scope());
+        origin.number(builder.operator_info().global_id);
         let (place, lineage) = (place.clone(), Lineage::default());
-        OperatorBuilder { builder, place, origin, lineage, may_wait: false, inputs: 0 }
+        OperatorBuilder {
+            builder,
+            place,
+            origin,
+            lineage,
+            may_wait: false,
+            inputs: 0,
+            says_what_it_keeps: false,
+        }
     }
 
     /// Adds an input that takes batches as they are, from the same worker.
     pub fn input<C: Default + Batch>(&mut self, edge: Edge<'s, C, T>, wake: WakeOn) -> Input<C, T> {
-        let input = Input::new(self.builder.new_input(edge.stream, Pipeline));
+        let input = Input::new(self.builder.new_input(edge.stream, Pipeline), self.origin.gauges());
         self.inherit_parallelism(edge.origin.parallelism());
+        self.origin.note_reads(&edge.origin, ConnectionKind::Forward);
         self.note_input(&edge.lineage, wake);
         input
     }
@@ -128,8 +144,9 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         };
         let pact = Wired(|workers| ByRoute::new(guarded, workers));
         let pact = self.counted(pact, &edge.lineage);
-        let input = Input::new(self.builder.new_input(edge.stream, pact));
+        let input = Input::new(self.builder.new_input(edge.stream, pact), self.origin.gauges());
         self.inherit_parallelism(usize::MAX);
+        self.origin.note_reads(&edge.origin, ConnectionKind::Exchange);
         self.note_input(&edge.lineage, wake);
         input
     }
@@ -141,8 +158,9 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         wake: WakeOn,
     ) -> Input<Parcel<P>, T> {
         let pact = self.counted(DistributorPact(|_workers| ByDestination), &edge.lineage);
-        let input = Input::new(self.builder.new_input(edge.stream, pact));
+        let input = Input::new(self.builder.new_input(edge.stream, pact), self.origin.gauges());
         self.inherit_parallelism(usize::MAX);
+        self.origin.note_reads(&edge.origin, ConnectionKind::Exchange);
         self.note_input(&edge.lineage, wake);
         input
     }
@@ -157,7 +175,7 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
             ));
             return None;
         };
-        let input = Input::new(self.builder.new_input(head.ticks().stream, Pipeline));
+        let input = Input::new(self.builder.new_input(head.ticks().stream, Pipeline), None);
         self.inputs += 1;
         Some((input, head.in_order()))
     }
@@ -215,6 +233,11 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         self.origin.worker()
     }
 
+    /// Where the operator is made, for errors of functions that run elsewhere.
+    pub(crate) fn site(&self) -> Site {
+        self.origin.site()
+    }
+
     /// Whether records can come to this worker.
     pub fn takes_part(&self) -> bool {
         self.origin.worker() < self.origin.parallelism()
@@ -270,20 +293,20 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
     /// Adds an output; the edge is what other operators read from.
     pub fn output<C: Default + Batch>(&mut self) -> (Output<C, T>, Edge<'s, C, T>) {
         let (output, stream) = self.builder.new_output::<C>();
-        (Output::new(output), self.edge_of(stream))
+        (Output::new(output, self.origin.gauges()), self.edge_of(stream))
     }
 
     /// As [`output`](Self::output), for an operator that sends with promises of its own alone: what may still
     /// arrive does not hold time back behind this output.
     pub(crate) fn detached_output<C: Default + Batch>(&mut self) -> (Output<C, T>, Edge<'s, C, T>) {
         let (output, stream) = self.builder.new_output_connection::<C, _>([]);
-        (Output::new(output), self.edge_of(stream))
+        (Output::new(output, self.origin.gauges()), self.edge_of(stream))
     }
 
     /// As [`output`](Self::output), for records that are sent one by one.
     pub(crate) fn record_output<D: 'static>(&mut self) -> (RecordOutput<D, T>, Edge<'s, Vec<D>, T>) {
         let (output, stream) = self.builder.new_output::<Vec<D>>();
-        (RecordOutput::new(output), self.edge_of(stream))
+        (RecordOutput::new(output, self.origin.gauges()), self.edge_of(stream))
     }
 
     fn edge_of<C>(&self, stream: Stream<'s, T, C>) -> Edge<'s, C, T> {
@@ -299,6 +322,48 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
     /// Where this operator was made.
     pub(crate) fn origin(&self) -> Rc<Origin> {
         Rc::clone(&self.origin)
+    }
+
+    /// Says that this operator keeps nothing between batches, and has no effect that a checkpoint would have to wait
+    /// for: it has no part in checkpoints.
+    pub fn keep_nothing(&mut self) {
+        self.says_what_it_keeps = true;
+    }
+
+    /// This operator's part in checkpoints, with `state` as what it keeps between batches; after its inputs were added.
+    /// An operator without one, that has not said [`keep_nothing`](Self::keep_nothing) either, is refused where there
+    /// are checkpoints.
+    pub fn part(&mut self, state: &impl Snapshot) -> Part {
+        self.part_unless(|| state.check())
+    }
+
+    /// As [`part`](Self::part), for a state that is not there yet; `check` is its [`Snapshot::check`].
+    pub(crate) fn part_unless(&mut self, check: impl FnOnce() -> Result<()>) -> Part {
+        let part = Part::new(&self.origin, self.activation(), self.inputs, self.place.workers());
+        if part.is_taken() {
+            self.says_what_it_keeps = true;
+            self.refuse_unless(check());
+            for input in 0..self.inputs {
+                self.builder.set_notify_for(input, FrontierInterest::Always);
+            }
+        }
+        part
+    }
+
+    /// As [`part`](Self::part), for a source: it is woken when it has to leave its epoch, and when it may go on.
+    pub(crate) fn source_part(&mut self, state: &impl Snapshot) -> Part {
+        if let Some(checkpoints) = self.place.run().checkpoints() {
+            checkpoints.register_source(self.sync_activator());
+        }
+        self.part(state)
+    }
+
+    fn refuse_checkpoints_unless_it_says(&self) {
+        if !self.says_what_it_keeps && self.place.run().checkpoints().is_some() {
+            self.origin.refuse(Error::config(
+                "this operator keeps a state that checkpoints can not hold yet: run the job without checkpoints",
+            ));
+        }
     }
 
     /// Number of this operator, the same on all workers.
@@ -331,12 +396,17 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
     where
         L: FnMut(&Frontiers<'_, T>) -> Result<()> + 'static,
     {
+        self.refuse_checkpoints_unless_it_says();
         let activation = self.activation();
         let origin = self.origin;
         self.builder.build(move |capabilities| {
             let promises = capabilities.into_iter().map(Promise::new).collect();
             let mut logic = constructor(promises, activation);
-            move |frontiers| origin.guard(|| logic(&Frontiers(frontiers)))
+            let mut watch = origin.gauges().map(Watch::new);
+            move |frontiers| match &mut watch {
+                None => origin.guard(|| logic(&Frontiers(frontiers))),
+                Some(watch) => watch.run(&origin, frontiers, || logic(&Frontiers(frontiers))),
+            }
         });
     }
 }
@@ -354,13 +424,43 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, EventClock<T>> {
         let connection =
             [(silent, Antichain::from_elem(silenced)), (told, Antichain::from_elem(Default::default()))];
         let (output, stream) = self.builder.new_output_connection::<C, _>(connection);
-        (Output::new(output), self.edge_of(stream))
+        (Output::new(output, self.origin.gauges()), self.edge_of(stream))
     }
 }
 
 impl<T: AnyClock> std::fmt::Debug for OperatorBuilder<'_, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("OperatorBuilder").field("name", &self.origin.site().operator).finish_non_exhaustive()
+    }
+}
+
+/// Watches an operator run.
+struct Watch {
+    gauges: Arc<Gauges>,
+    is_described: bool,
+}
+
+impl Watch {
+    fn new(gauges: Arc<Gauges>) -> Self {
+        Watch { gauges, is_described: false }
+    }
+
+    /// Runs one activation, and notes how long it took and how far event time is.
+    fn run<T: AnyClock>(
+        &mut self,
+        origin: &Origin,
+        frontiers: &[MutableAntichain<T>],
+        logic: impl FnOnce() -> Result<()>,
+    ) {
+        if !std::mem::replace(&mut self.is_described, true) {
+            origin.describe();
+        }
+        let since = machine::now();
+        origin.guard(logic);
+        self.gauges.note_run(since);
+        let least =
+            |input: &MutableAntichain<T>| input.frontier().iter().filter_map(AnyClock::event_time).min();
+        self.gauges.note_watermark(frontiers.iter().filter_map(least).min());
     }
 }
 
@@ -417,6 +517,11 @@ impl<T: Clock> Frontiers<'_, T> {
 }
 
 impl<T: AnyClock> Frontiers<'_, T> {
+    /// The first checkpoint epoch of which something may still arrive on any input; `None` when nothing will.
+    pub(crate) fn epoch(&self) -> Option<Epoch> {
+        self.0.iter().filter_map(|input| input.frontier().iter().map(AnyClock::epoch).min()).min()
+    }
+
     /// Whether a record at `time` or before may still arrive on input `port`.
     #[inline]
     pub fn may_arrive(&self, port: usize, time: &T) -> bool {

@@ -7,9 +7,10 @@ use std::marker::PhantomData;
 use std::panic::Location;
 use std::time::Instant;
 
+use crate::checkpoint::{Saved, Snapshot, StateReader, StateWriter, Written};
 use crate::clock::{AnyClock, Clock};
 use crate::edge::Edge;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::operator::{OperatorBuilder, Output, Promise, Token, WakeOn};
 use crate::stream::DataStream;
 
@@ -150,6 +151,31 @@ pub trait ProcessFunction<D> {
     {
         ForRound::Refused
     }
+
+    /// Writes what the function keeps between records, for a checkpoint; see [`CheckpointConfig`](crate::CheckpointConfig).
+    ///
+    /// Called when all records before the checkpoint have been handled, and once before the first record. Default:
+    /// nothing where [`for_next_round`](Self::for_next_round) says [`ForRound::Same`]; otherwise the function can not
+    /// run in a job with checkpoints.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn snapshot(&self, _state: &mut StateWriter) -> Result<()>
+    where
+        Self: Sized,
+    {
+        keeps_nothing(&self.for_next_round())
+    }
+
+    /// Takes over, before its first record, what was written by [`snapshot`](Self::snapshot): with the same number of
+    /// workers by the same worker; otherwise worker `w` of `n` gets what those had whose index modulo `n` is `w`, of none,
+    /// one or several.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn restore(&mut self, _state: &mut StateReader) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// When there is something to do, as of a time.
@@ -165,8 +191,19 @@ impl Due {
     }
 }
 
+/// Whether a function that has no `snapshot` of its own says that it keeps nothing.
+pub(crate) fn keeps_nothing<F>(for_next_round: &ForRound<F>) -> Result<()> {
+    match for_next_round {
+        ForRound::Same => Ok(()),
+        _ => Err(Error::config(
+            "this function may keep a state that checkpoints do not hold: implement snapshot, and restore if it keeps \
+             anything",
+        )),
+    }
+}
+
 /// A function on batches: what an operator runs, whether per record or per key.
-pub(crate) trait BatchFunction<D>: Renewable + 'static {
+pub(crate) trait BatchFunction<D>: Renewable + Snapshot + 'static {
     /// What it emits.
     type Out: 'static;
 
@@ -175,6 +212,11 @@ pub(crate) trait BatchFunction<D>: Renewable + 'static {
 
     /// Whether there is something to do when time has gone by.
     const HAS_TIMERS: bool = false;
+
+    /// For how many keys it keeps a state; `None` where it keeps none by key.
+    fn keys(&self) -> Option<usize> {
+        None
+    }
 
     /// Handles the records of a batch in order, and takes all of them.
     fn process_batch<T: Clock>(
@@ -210,6 +252,20 @@ impl<D, F: ProcessFunction<D> + 'static> Renewable for PerRecord<F, D> {
 
     fn swap(&mut self, (f, ()): &mut Self::State) {
         swap_function(&mut self.0, f);
+    }
+}
+
+impl<D, F: ProcessFunction<D> + 'static> Snapshot for PerRecord<F, D> {
+    fn check(&self) -> Result<()> {
+        self.0.snapshot(&mut StateWriter::default())
+    }
+
+    fn mark(&mut self, to: &mut Written) -> Result<()> {
+        self.0.snapshot(to.items())
+    }
+
+    fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
+        self.0.restore(&mut from.items()?)
     }
 }
 

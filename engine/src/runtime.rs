@@ -1,7 +1,7 @@
 //! Running a job: worker threads, processes, and the one way in which a run ends.
 
 mod call;
-mod config;
+pub(crate) mod config;
 mod connect;
 mod graph;
 mod handshake;
@@ -14,6 +14,7 @@ mod secret;
 mod socket;
 pub(crate) mod state;
 mod stop;
+mod supervise;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,12 +26,14 @@ use timely::communication::allocator::{Allocator, AllocatorBuilder, ProcessBuild
 use timely::communication::{Config as CommunicationConfig, Hooks};
 use timely::worker::Worker;
 
-pub use config::{ByteSize, RuntimeConfig};
+pub use config::{ByteSize, RunHandles, RuntimeConfig};
 pub use launch::started_as;
 pub use meeting::Meeting;
 pub use stop::StopHandle;
+pub use supervise::{Restarts, supervise};
 
 use crate::cache::CacheSpace;
+use crate::checkpoint::{Checkpoints, Inbox, JobNames, KeeperThread, Membership, Message};
 use crate::collect::Outcome;
 use crate::edge::Place;
 use crate::env::Env;
@@ -38,8 +41,9 @@ use crate::error::{Error, Result};
 use crate::feedback::LoopState;
 use crate::flow::Ledger;
 use crate::machine;
+use crate::metrics::JobPhase;
 use connect::Cluster;
-use launch::{Membership, Relatives};
+use launch::Relatives;
 use link::{Links, Patience, PeerName};
 use secret::Key;
 use socket::DataSocket;
@@ -78,8 +82,16 @@ where
     O: Outcome,
     F: for<'s> Fn(&Env<'s>) -> Result<O> + Send + Sync + 'static,
 {
+    run_job(config, &Arc::new(job))
+}
+
+/// As [`execute`], for a job that may be run again.
+fn run_job<O, F>(config: RuntimeConfig, job: &Arc<F>) -> Result<Vec<O::Value>>
+where
+    O: Outcome,
+    F: for<'s> Fn(&Env<'s>) -> Result<O> + Send + Sync + 'static,
+{
     config.validate()?;
-    let job = Arc::new(job);
     let ledger = Ledger::new(config.max_in_flight_records, config.threads, config.processes);
     let caches = CacheSpace::new(config.cache_memory_bytes, &config.cache_parent());
     let run = Arc::new(RunState::with_ledger(ledger).with_cache_space(caches));
@@ -89,17 +101,44 @@ where
     config.bad_record_state.watch(run.bad_records());
     config.late_record_state.watch(run.late_records());
     run.set_loop_gauges(config.loop_state.as_ref().map(LoopState::watch));
+    let inbox = prepare_checkpoints(&config, &run);
+    if let Some(metrics) = &config.job_metrics {
+        run.set_metrics(metrics.watch());
+    }
     config.stop.watch(&run);
+    let outcome = run_in_processes(&config, &run, job, inbox);
+    run.set_phase(if outcome.is_ok() { JobPhase::Ended } else { JobPhase::Failed });
+    outcome
+}
+
+/// Runs a job in the processes that it is to have.
+fn run_in_processes<O, F>(
+    config: &RuntimeConfig,
+    run: &Arc<RunState>,
+    job: &Arc<F>,
+    inbox: Option<Inbox>,
+) -> Result<Vec<O::Value>>
+where
+    O: Outcome,
+    F: for<'s> Fn(&Env<'s>) -> Result<O> + Send + Sync + 'static,
+{
     if config.processes == 1 {
         let (builders, _nothing) = communication(config.threads)
             .try_build()
             .map_err(|text| Error::internal(format!("can not build worker threads: {text}")))?;
-        return run_workers(&run, builders, &job);
+        let keeper = start_keeper(config, 0, inbox, run)?;
+        return await_checkpoints(run, keeper, run_workers(run, builders, job));
     }
-    let mut network = Network::connect(&config, &run)?;
+    let mut network = Network::connect(config, run)?;
     let builders = std::mem::take(&mut network.builders);
-    let values = run_workers(&run, builders, &job);
-    network.disconnect(&run, values)
+    let values = match start_keeper(config, network.me, inbox, run) {
+        Ok(keeper) => await_checkpoints(run, keeper, run_workers(run, builders, job)),
+        Err(error) => {
+            run.fail(error);
+            run.outcome().map(|()| Vec::new())
+        }
+    };
+    network.disconnect(run, values)
 }
 
 /// Removes the files of data caches when the run has ended, however it does: threads of a network that has failed may
@@ -110,6 +149,45 @@ impl Drop for CacheFiles {
     fn drop(&mut self) {
         self.0.close();
     }
+}
+
+/// Says that the run makes checkpoints, before it can hear of them from other processes.
+fn prepare_checkpoints(config: &RuntimeConfig, run: &RunState) -> Option<Inbox> {
+    let (checkpoints, inbox) = Checkpoints::prepare(config.checkpoints.clone()?);
+    run.set_checkpoints(checkpoints);
+    Some(inbox)
+}
+
+fn start_keeper(
+    config: &RuntimeConfig,
+    process: usize,
+    inbox: Option<Inbox>,
+    run: &Arc<RunState>,
+) -> Result<Option<KeeperThread>> {
+    let (Some(checkpoints), Some(inbox)) = (run.checkpoints(), inbox) else { return Ok(None) };
+    let names = JobNames {
+        job: config.job_name.clone(),
+        program_version: config.program_version.clone(),
+        attempt: config.attempt,
+    };
+    let membership = Membership { process, processes: config.processes, threads: config.threads };
+    checkpoints.start_keeper(inbox, names, membership, run).map(Some)
+}
+
+/// Waits for the last checkpoint of a run whose workers have ended well, and for the keeper of any.
+fn await_checkpoints<V>(
+    run: &RunState,
+    keeper: Option<KeeperThread>,
+    values: Result<Vec<V>>,
+) -> Result<Vec<V>> {
+    let Some(keeper) = keeper else { return values };
+    if let (Err(_), Some(checkpoints)) = (&values, run.checkpoints()) {
+        checkpoints.tell(Message::Stop);
+    }
+    keeper.join();
+    let values = values?;
+    run.outcome()?;
+    Ok(values)
 }
 
 fn communication(threads: usize) -> CommunicationConfig {
@@ -172,13 +250,28 @@ where
             })
         })
     });
+    let checkpoints = run.checkpoints();
+    if let Some(checkpoints) = checkpoints.as_ref().filter(|_| worker.index() < threads) {
+        // So that the others hear of it before they hear that the graphs agree.
+        checkpoints.await_start(run);
+    }
     run.agree_on_graph(worker.index(), threads)?;
+    if let Some(checkpoints) = &checkpoints {
+        checkpoints.tell(Message::Built);
+        checkpoints.await_word(run)?;
+    }
     run.ledger().set_built(run);
+    if !run.stopped() {
+        run.set_phase(JobPhase::Running);
+    }
     while worker.has_dataflows() {
         if run.stopped() {
             return Ok(None);
         }
         worker.step_or_park(None);
+    }
+    if let Some(checkpoints) = &checkpoints {
+        checkpoints.tell(Message::WorkerEnded);
     }
     outcome.finish().map(Some)
 }
@@ -197,6 +290,7 @@ where
 
 /// The connections of this process to the others, and the processes it has started.
 struct Network {
+    me: usize,
     builders: Vec<AllocatorBuilder>,
     comms: CommsGuard,
     links: Arc<Links>,
@@ -205,7 +299,8 @@ struct Network {
 
 impl Network {
     fn connect(config: &RuntimeConfig, run: &Arc<RunState>) -> Result<Self> {
-        let Membership { me, addresses, listener, token, mut relatives } = launch::join_cluster(config, run)?;
+        let launch::Membership { me, addresses, listener, token, mut relatives } =
+            launch::join_cluster(config, run)?;
         if addresses.len() != config.processes {
             let (found, n) = (addresses.len(), config.processes);
             return Err(Error::config(format!("joined a cluster of {found} processes, expected {n}")));
@@ -229,7 +324,7 @@ impl Network {
             initialize_networking_from_sockets(inside, data, me, config.threads, hooks)
                 .map_err(|error| Error::internal("can not start the network threads").caused_by(error))?;
         let builders = builders.into_iter().map(AllocatorBuilder::Tcp).collect();
-        Ok(Network { builders, comms, links, relatives })
+        Ok(Network { me, builders, comms, links, relatives })
     }
 
     /// Parts from the other processes: in good order after a good run, at once after a failure.

@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use std::panic::Location;
 use std::rc::Rc;
 
+use crate::checkpoint::State;
 use crate::clock::{Clock, Epoch};
 use crate::edge::Edge;
 use crate::error::Result;
@@ -145,7 +146,7 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
     /// As [`process`](Self::process), with side outputs: records of other types, read from the result with
     /// [`side_output`](SideOutputStream::side_output).
     #[track_caller]
-    pub fn process_with_side_outputs<S: Default + 'static, E: 'static>(
+    pub fn process_with_side_outputs<S: State, E: 'static>(
         self,
         f: impl FnMut(&K, &mut S, D, &mut Collector<E>, &mut SideOutputs) + 'static,
     ) -> SideOutputStream<'s, E, T> {
@@ -162,7 +163,8 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
         let (key, ttl) = (Rc::clone(&self.key), self.ttl.clone());
         let (op, input) =
             self.partitioned("keyed_process", Location::caller(), WakeOn::end(F::WAITS_FOR_END));
-        run(op, input, |side| crate::keyed::Keyed::new(make(side), key, ttl))
+        let worker = op.worker_index();
+        run(op, input, |side| crate::keyed::Keyed::new(make(side), key, ttl, worker))
     }
 }
 
@@ -269,7 +271,7 @@ where
 
 impl<K, D, S, E, F> KeyedProcessFunction<K, D> for EachRecord<F, (S, E)>
 where
-    S: Default + 'static,
+    S: State,
     E: 'static,
     F: FnMut(&K, &mut S, D, &mut Collector<E>, &mut SideOutputs),
 {

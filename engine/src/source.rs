@@ -3,6 +3,7 @@
 mod csv;
 mod iter;
 mod lines;
+mod position;
 mod splits;
 
 use std::panic::Location;
@@ -12,13 +13,15 @@ use std::time::Duration;
 use crate::clock::AnyClock;
 use crate::edge::Place;
 use crate::env::Env;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::flow::Gate;
+use crate::metrics::Gauges;
 use crate::operator::OperatorBuilder;
 use crate::stream::DataStream;
 
 pub use self::csv::{BadRecord, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header};
-pub(crate) use self::splits::{SplitReader, sooner};
+pub use self::position::SourcePosition;
+pub(crate) use self::splits::{Split, SplitReader, Splits, sooner};
 
 /// What a source has to say after it was asked for records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +46,24 @@ pub trait Source: 'static {
     /// # Errors
     /// Ends the run, naming this source.
     fn read(&mut self, limit: usize, out: &mut Vec<Self::Item>) -> Result<SourceStatus>;
+
+    /// Where it is: behind the last record that it has read. Default `None`: it can not go back to a position, and so it
+    /// can not be used with checkpoints, unless they
+    /// [allow that](crate::CheckpointConfig::allow_rereading).
+    ///
+    /// # Errors
+    /// Ends the run, naming this source.
+    fn position(&self) -> Result<Option<SourcePosition>> {
+        Ok(None)
+    }
+
+    /// Goes to a position, perhaps one of an earlier run, before anything is read.
+    ///
+    /// # Errors
+    /// There is no such position any more. Ends the run, naming this source.
+    fn seek(&mut self, _position: &SourcePosition) -> Result<()> {
+        Err(Error::config("this source can not go back to a position: implement position and seek"))
+    }
 }
 
 impl<'s> Env<'s> {
@@ -75,20 +96,40 @@ impl<'s> Env<'s> {
         splits: usize,
         open: impl Fn(usize) -> Result<S> + 'static,
     ) -> DataStream<'s, S::Item> {
+        self.source_of(name, Location::caller(), Splits::Fixed(splits), move |split| open(split.index))
+    }
+
+    /// As [`source`](Self::source), for splits that know how many there are.
+    pub(crate) fn source_of<S: Source>(
+        &self,
+        name: &str,
+        location: &'static Location<'static>,
+        splits: Splits,
+        open: impl Fn(Split) -> Result<S> + 'static,
+    ) -> DataStream<'s, S::Item> {
         let mut reader = SplitReader::new(self, splits, open);
-        let (mut op, gate) = self.source_operator(self.place(), name, Location::caller());
+        let (mut op, valve) = self.source_operator(self.place(), name, location);
         let (mut output, edge) = op.output();
+        let mut part = op.source_part(&reader);
         op.build(move |mut promises, activation| {
             let mut promise = promises.pop();
             move |_frontiers| {
-                let Some(now) = &promise else { return Ok(()) };
-                if gate.is_held() {
+                part.begin(&mut reader)?;
+                let Some(now) = &mut promise else { return Ok(()) };
+                if let Some(next) = part.leave(*now.time(), &mut reader)? {
+                    now.advance_to(&next)?;
+                }
+                if !part.is_open(*now.time()) {
+                    // It is woken when the epoch is opened.
+                    return Ok(());
+                }
+                if !valve.lets_read() {
                     // The end of the hold activates the source again.
                     reader.note_hold();
                     return Ok(());
                 }
                 let status = reader.read(
-                    || gate.is_held(),
+                    || valve.is_held(),
                     |records, part| {
                         if part.is_enough() {
                             output.send_promised(now, [&mut *records]);
@@ -99,7 +140,10 @@ impl<'s> Env<'s> {
                 match status {
                     SourceStatus::Ready => activation.wake(),
                     SourceStatus::Idle(pause) => activation.wake_after(pause),
-                    SourceStatus::Done => promise = None,
+                    SourceStatus::Done => {
+                        part.end(&mut reader)?;
+                        promise = None;
+                    }
                 }
                 Ok(())
             }
@@ -113,12 +157,36 @@ impl<'s> Env<'s> {
         place: &Place<'s, T>,
         name: &str,
         location: &'static Location<'static>,
-    ) -> (OperatorBuilder<'s, T>, Arc<Gate>) {
+    ) -> (OperatorBuilder<'s, T>, Valve) {
         let index = self.next_source();
         let mut op = OperatorBuilder::made_at(place, name, location);
         op.descend_from_source(index);
         let gate = place.run().gate(index);
         gate.register(op.sync_activator());
-        (op, gate)
+        let gauges = op.origin().gauges();
+        (op, Valve { gate, gauges })
+    }
+}
+
+/// What holds a source on one worker when there is too much in flight.
+pub(crate) struct Valve {
+    gate: Arc<Gate>,
+    gauges: Option<Arc<Gauges>>,
+}
+
+impl Valve {
+    /// Whether the source is held now.
+    #[inline]
+    pub(crate) fn is_held(&self) -> bool {
+        self.gate.is_held()
+    }
+
+    /// Whether the source may read in this activation; what it waits is noted.
+    pub(crate) fn lets_read(&self) -> bool {
+        let is_held = self.gate.is_held();
+        if let Some(gauges) = &self.gauges {
+            gauges.note_held(is_held);
+        }
+        !is_held
     }
 }

@@ -2,7 +2,6 @@
 
 mod partition;
 
-use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::rc::Rc;
@@ -10,7 +9,7 @@ use std::rc::Rc;
 use timely::dataflow::operators::Concat;
 
 use crate::clock::{AnyClock, Clock, Epoch};
-use crate::collect::{Collected, DataStreamSink};
+use crate::collect::{Collected, DataStreamSink, gather};
 use crate::edge::{Edge, Place};
 use crate::error::Result;
 use crate::flow;
@@ -167,12 +166,15 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
         let (first, second) = (&self.edge.origin, &other.edge.origin);
         let origin = Origin::new(&self.edge.place, "union", Location::caller());
         origin.set_parallelism(first.parallelism().max(second.parallelism()));
+        origin.unite(first, second);
         let lineage = flow::both(&self.edge.lineage, &other.edge.lineage);
         let stream = self.edge.stream.concat(other.edge.stream);
         DataStream { edge: Edge { stream, origin, lineage, ..self.edge } }
     }
 
     /// Hands each record to `write`, for its effect; an error ends the run.
+    ///
+    /// At least once: after a restart from a checkpoint it sees again what it has seen since.
     ///
     /// # Examples
     /// ```
@@ -203,40 +205,42 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
         location: &'static Location<'static>,
         mut write: impl FnMut(D) -> Result<()> + 'static,
     ) -> DataStreamSink {
-        let written: DataStream<'s, (), T> =
-            self.unary(name, location, move |_token, batch, _out| batch.drain(..).try_for_each(&mut write));
-        DataStreamSink::new(written.edge.origin)
+        let mut op = OperatorBuilder::made_at(&self.edge.place(), name, location);
+        let mut input = op.input(self.edge, WakeOn::Records);
+        let sink = DataStreamSink::new(op.origin());
+        let mut part = op.part(&());
+        op.build(move |_promises, _activation| {
+            move |frontiers| {
+                input.try_for_each(|_token, batch| batch.drain(..).try_for_each(&mut write))?;
+                part.be_waited_for(frontiers)
+            }
+        });
+        sink
     }
 
     /// Gathers all records on worker 0; the job's caller gets them when the run has ended.
     ///
-    /// Everything is kept in memory. Order is that of arrival.
+    /// Everything is kept in memory, and in checkpoints. Order is that of arrival.
     #[track_caller]
     pub fn collect(self) -> Collected<D>
     where
         D: Record,
     {
-        let n = self.parallelism();
-        let gathered = self.exchange("collect", Location::caller(), n, |_record| 0);
-        // The one that moves the records is the one to name.
-        let sink = DataStreamSink::new(Rc::clone(&gathered.edge.origin));
-        Collected { sink, ..gathered.kept("collected", Location::caller()) }
+        let mut op = OperatorBuilder::made_at(&self.edge.place(), "collect", Location::caller());
+        let input = op.input_routed(self.edge, WakeOn::Records, |_record| 0);
+        gather(op, input)
     }
 
-    /// Keeps the records where they are; each worker gets its own.
+    /// Keeps the records where they are; each worker gets its own. In a job with checkpoints that goes on with another
+    /// number of workers, worker `w` of `n` gets those of the workers whose index modulo `n` is `w`.
     #[track_caller]
-    pub fn collect_local(self) -> Collected<D> {
-        self.kept("collect_local", Location::caller())
-    }
-
-    fn kept(self, name: &str, location: &'static Location<'static>) -> Collected<D> {
-        let records = Rc::new(RefCell::new(Vec::new()));
-        let kept = Rc::clone(&records);
-        let sink = self.sink_called(name, location, move |record| {
-            kept.borrow_mut().push(record);
-            Ok(())
-        });
-        Collected { records, sink }
+    pub fn collect_local(self) -> Collected<D>
+    where
+        D: Record,
+    {
+        let mut op = OperatorBuilder::made_at(&self.edge.place(), "collect_local", Location::caller());
+        let input = op.input(self.edge, WakeOn::Records);
+        gather(op, input)
     }
 
     /// A one-input operator on records that stay where they are.
@@ -333,6 +337,7 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         mut logic: impl FnMut(&Token<T>, &mut C, &mut RecordOutput<E, T>) -> Result<()> + 'static,
     ) -> DataStream<'s, E, T> {
         let (mut out, edge) = self.record_output();
+        self.keep_nothing();
         self.build(move |_promises, _activation| {
             move |_frontiers| input.try_for_each(|token, batch| logic(&token, batch, &mut out))
         });

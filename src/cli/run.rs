@@ -9,10 +9,17 @@ use clap::Args;
 use waterwheel::engine::{Meeting, machine};
 use waterwheel::prelude::{Error, Result, RuntimeConfig};
 
+use super::{INTERRUPTED, say};
+
 /// How often ended processes are looked for.
 const POLL: Duration = Duration::from_millis(10);
 /// How long the others may take to end when one has failed, or after Ctrl-C; then they are killed.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long to wait before the first restart; twice as long before each further one, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The exit code for wrong usage: it would be as wrong the next time.
+const USAGE: u8 = 2;
 
 /// Flags of `run`.
 ///
@@ -45,6 +52,11 @@ pub(crate) struct RunArgs {
     #[arg(long, env = "WATERWHEEL_ATTEMPT", value_name = "N")]
     attempt: Option<u64>,
 
+    /// Start all processes again when one has failed, up to N times, as the next attempt. With checkpoints
+    /// (WATERWHEEL_CHECKPOINT_DIR) the job goes on from the newest. Not after exit code 2, which is wrong usage.
+    #[arg(long, env = "WATERWHEEL_SUPERVISE", value_name = "N", default_value_t = 0)]
+    supervise: u64,
+
     /// The program and its arguments.
     #[arg(last = true, required = true, value_name = "PROGRAM")]
     program: Vec<OsString>,
@@ -58,16 +70,45 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         tracing::warn!("Ctrl-C is not sent on: {error}");
     }
     let places = args.places()?;
-    let meeting = match args.hostfile {
-        Some(_) => None,
-        None => Some(Meeting::open(places.processes)?),
-    };
-    let mut fleet = Fleet { meeting, processes: Vec::new(), first_failure: None, ending_since: None };
-    for index in places.here {
-        fleet.start(args, index, places.processes)?;
+    let (mut restart, mut pause) = (0, FIRST_PAUSE);
+    loop {
+        let end = Fleet::start_all(args, &places, restart)?.wait(&signals);
+        if end.code == 0 || end.code == USAGE || end.was_interrupted || restart == args.supervise {
+            return Ok(ExitCode::from(end.code));
+        }
+        let left = args.supervise - restart;
+        say(format_args!(
+            "a process ended with code {}; all start again in {pause:?}, {left} times left",
+            end.code
+        ));
+        if interrupted_within(pause, &signals) {
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
+        (restart, pause) = (restart + 1, (2 * pause).min(LONGEST_PAUSE));
     }
-    let code = fleet.wait(&signals);
-    Ok(ExitCode::from(code))
+}
+
+/// Waits for Ctrl-C; whether it came in this time.
+fn interrupted_within(time: Duration, signals: &Receiver<()>) -> bool {
+    match signals.recv_timeout(time) {
+        Ok(()) => true,
+        Err(RecvTimeoutError::Timeout) => false,
+        // No handler could be installed.
+        Err(RecvTimeoutError::Disconnected) => {
+            let since = machine::now();
+            while since.elapsed() < time {
+                std::thread::park_timeout(time.saturating_sub(since.elapsed()));
+            }
+            false
+        }
+    }
+}
+
+/// How a fleet has ended.
+struct End {
+    /// The first code other than 0, or 0.
+    code: u8,
+    was_interrupted: bool,
 }
 
 /// How many processes there are, and which of them are started here.
@@ -98,14 +139,16 @@ impl RunArgs {
     }
 
     /// The settings of a process, in its environment.
-    fn environment(&self, index: usize, processes: usize) -> Vec<(&'static str, String)> {
+    fn environment(&self, index: usize, processes: usize, restart: u64) -> Vec<(&'static str, String)> {
         let mut environment = vec![("WATERWHEEL_PROCESSES", processes.to_string())];
         if let Some(hostfile) = &self.hostfile {
             environment.push(("WATERWHEEL_PROCESS", index.to_string()));
             environment.push(("WATERWHEEL_HOSTFILE", hostfile.clone()));
         }
         environment.extend(self.secret_file.clone().map(|path| ("WATERWHEEL_SECRET_FILE", path)));
-        environment.extend(self.attempt.map(|attempt| ("WATERWHEEL_ATTEMPT", attempt.to_string())));
+        let attempt = (self.attempt.is_some() || restart > 0)
+            .then(|| self.attempt.unwrap_or(1).saturating_add(restart));
+        environment.extend(attempt.map(|attempt| ("WATERWHEEL_ATTEMPT", attempt.to_string())));
         environment.extend(self.allow_insecure.then(|| ("WATERWHEEL_ALLOW_INSECURE", "true".into())));
         environment
     }
@@ -116,18 +159,33 @@ struct Fleet {
     meeting: Option<Meeting>,
     processes: Vec<Child>,
     first_failure: Option<u8>,
+    was_interrupted: bool,
     /// When the end began, by a failure or by Ctrl-C.
     ending_since: Option<Instant>,
 }
 
 impl Fleet {
-    fn start(&mut self, args: &RunArgs, index: usize, processes: usize) -> Result<()> {
+    /// Starts all processes that belong here, of an attempt with so many before it.
+    fn start_all(args: &RunArgs, places: &Places, restart: u64) -> Result<Self> {
+        let meeting = match args.hostfile {
+            Some(_) => None,
+            None => Some(Meeting::open(places.processes)?),
+        };
+        let (processes, first_failure, ending_since) = (Vec::new(), None, None);
+        let mut fleet = Fleet { meeting, processes, first_failure, was_interrupted: false, ending_since };
+        for index in places.here.clone() {
+            fleet.start(args, index, places.processes, restart)?;
+        }
+        Ok(fleet)
+    }
+
+    fn start(&mut self, args: &RunArgs, index: usize, processes: usize, restart: u64) -> Result<()> {
         let name = args.program.first().map(|name| name.to_string_lossy()).unwrap_or_default();
         let mut command =
             Command::new(args.program.first().map_or_else(Default::default, OsString::as_os_str));
         command.args(args.program.iter().skip(1));
         command.env_remove("WATERWHEEL_PROCESS").env_remove("WATERWHEEL_HOSTFILE");
-        command.envs(args.environment(index, processes));
+        command.envs(args.environment(index, processes, restart));
         if let Some(meeting) = &self.meeting {
             command.envs(meeting.environment(index));
         }
@@ -141,12 +199,12 @@ impl Fleet {
         Ok(())
     }
 
-    /// Waits until all processes have ended. The first code other than 0, or 0.
-    fn wait(mut self, signals: &Receiver<()>) -> u8 {
+    /// Waits until all processes have ended.
+    fn wait(mut self, signals: &Receiver<()>) -> End {
         loop {
             self.note_ended();
             if self.processes.is_empty() {
-                return self.first_failure.unwrap_or(0);
+                return End { code: self.first_failure.unwrap_or(0), was_interrupted: self.was_interrupted };
             }
             match signals.recv_timeout(POLL) {
                 Ok(()) => self.interrupt(),
@@ -183,6 +241,7 @@ impl Fleet {
 
     /// Sends Ctrl-C on; the second one ends all at once.
     fn interrupt(&mut self) {
+        self.was_interrupted = true;
         match self.ending_since {
             Some(_) => self.kill(),
             None => self.processes.iter_mut().for_each(send_interrupt),

@@ -1,5 +1,6 @@
 //! The `waterwheel` command as a user sees it: arguments, files, streams, signals and processes.
 
+mod ckpt;
 mod data;
 mod fixture;
 mod generate;
@@ -9,4 +10,6 @@ mod model;
 mod sparse;
 mod start;
 mod streams;
+mod supervise;
 mod usage;
+mod watched;

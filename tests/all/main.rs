@@ -7,6 +7,8 @@
     reason = "helpers of tests fail and log as tests do"
 )]
 
+mod admin;
+mod checkpoints;
 mod cli;
 mod cluster;
 mod conformance;

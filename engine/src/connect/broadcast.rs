@@ -3,11 +3,12 @@
 use std::marker::PhantomData;
 use std::panic::Location;
 
+use crate::checkpoint::{Saved, Snapshot, State, StateReader, StateWriter, Written};
 use crate::clock::{Clock, Epoch};
 use crate::connect::{CoProcessFunction, Inputs};
 use crate::error::Result;
 use crate::operator::{OperatorBuilder, WakeOn};
-use crate::process::{Collector, ForRound, Renewable, swap_function};
+use crate::process::{Collector, ForRound, Renewable, keeps_nothing, swap_function};
 use crate::record::Record;
 use crate::side_output::{SideOutputStream, SideOutputs};
 use crate::stream::DataStream;
@@ -78,7 +79,7 @@ impl<A, B, T: Clock> std::fmt::Debug for BroadcastConnectedStreams<'_, A, B, T> 
 /// ```
 pub trait BroadcastProcessFunction<A, B> {
     /// The broadcast state; made by `Default` on every worker.
-    type Broadcast: Default + 'static;
+    type Broadcast: State;
     /// What it emits.
     type Out: 'static;
 
@@ -138,6 +139,30 @@ pub trait BroadcastProcessFunction<A, B> {
     {
         ForRound::Refused
     }
+
+    /// Writes what the function keeps beside the broadcast state, for a checkpoint.
+    ///
+    /// Called when all records before the checkpoint have been handled, and once before the first record. Default:
+    /// nothing where [`for_next_round`](Self::for_next_round) says [`ForRound::Same`]; otherwise the function can not
+    /// run in a job with checkpoints.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn snapshot(&self, _state: &mut StateWriter) -> Result<()>
+    where
+        Self: Sized,
+    {
+        keeps_nothing(&self.for_next_round())
+    }
+
+    /// Takes over, before its first record, what was written by [`snapshot`](Self::snapshot); as
+    /// [`ProcessFunction::restore`](crate::ProcessFunction::restore).
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn restore(&mut self, _state: &mut StateReader) -> Result<()> {
+        Ok(())
+    }
 }
 
 impl<'s, A: 'static, T: Clock> DataStream<'s, A, T> {
@@ -172,7 +197,7 @@ impl<'s, A: 'static, T: Clock> DataStream<'s, A, T> {
 impl<'s, A: 'static, B: Record, T: Clock> BroadcastConnectedStreams<'s, A, B, T> {
     /// Handles records of the main stream with `main`, and applies broadcast ones with `apply`.
     #[track_caller]
-    pub fn process<S: Default + 'static, E: 'static>(
+    pub fn process<S: State, E: 'static>(
         self,
         main: impl FnMut(&S, A, &mut Collector<E>) + 'static,
         apply: impl FnMut(&mut S, B, &mut Collector<E>) + 'static,
@@ -230,7 +255,7 @@ struct ReadAndApply<F, G, S, E>(F, G, PhantomData<(S, E)>);
 
 impl<A, B, S, E, F, G> BroadcastProcessFunction<A, B> for ReadAndApply<F, G, S, E>
 where
-    S: Default + 'static,
+    S: State,
     E: 'static,
     F: FnMut(&S, A, &mut Collector<E>),
     G: FnMut(&mut S, B, &mut Collector<E>),
@@ -281,6 +306,22 @@ impl<A, B, F: BroadcastProcessFunction<A, B>> CoProcessFunction<A, B>
 
     fn end_of_input2(&mut self, out: &mut Collector<F::Out>) -> Result<()> {
         self.f.end_of_broadcast(&mut self.broadcast, out)
+    }
+}
+
+impl<A, B, F: BroadcastProcessFunction<A, B>> Snapshot for WithBroadcast<F, F::Broadcast, A, B> {
+    fn check(&self) -> Result<()> {
+        self.f.snapshot(&mut StateWriter::default())
+    }
+
+    fn mark(&mut self, to: &mut Written) -> Result<()> {
+        to.copied().put(&self.broadcast)?;
+        self.f.snapshot(to.items())
+    }
+
+    fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
+        self.broadcast = from.copied()?.next_item()?.unwrap_or_default();
+        self.f.restore(&mut from.items()?)
     }
 }
 

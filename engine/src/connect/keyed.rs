@@ -4,13 +4,14 @@ use std::marker::PhantomData;
 use std::panic::Location;
 use std::rc::Rc;
 
+use crate::checkpoint::{Saved, Snapshot, State, StateReader, StateWriter, Written};
 use crate::clock::{Clock, Epoch};
 use crate::connect::{CoProcessFunction, Inputs};
 use crate::error::Result;
 use crate::hash::Key;
 use crate::keyed::{KeySelector, KeyStates, KeyedStream, StateTtl};
 use crate::operator::{OperatorBuilder, WakeOn};
-use crate::process::{Collector, ForRound, Renewable, swap_function};
+use crate::process::{Collector, ForRound, Renewable, keeps_nothing, swap_function};
 use crate::record::Record;
 use crate::side_output::{SideOutputStream, SideOutputs};
 use crate::stream::DataStream;
@@ -77,7 +78,7 @@ impl<K, A, B, T: Clock> std::fmt::Debug for KeyedConnectedStreams<'_, K, A, B, T
 /// ```
 pub trait KeyedCoProcessFunction<K, A, B> {
     /// State of one key; made by `Default` at the key's first record.
-    type State: Default + 'static;
+    type State: State;
     /// What it emits.
     type Out: 'static;
 
@@ -146,6 +147,30 @@ pub trait KeyedCoProcessFunction<K, A, B> {
     {
         ForRound::Refused
     }
+
+    /// Writes what the function keeps beside the states of keys, for a checkpoint.
+    ///
+    /// Called when all records before the checkpoint have been handled, and once before the first record. Default:
+    /// nothing where [`for_next_round`](Self::for_next_round) says [`ForRound::Same`]; otherwise the function can not
+    /// run in a job with checkpoints.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn snapshot(&self, _state: &mut StateWriter) -> Result<()>
+    where
+        Self: Sized,
+    {
+        keeps_nothing(&self.for_next_round())
+    }
+
+    /// Takes over, before its first record, what was written by [`snapshot`](Self::snapshot); as
+    /// [`ProcessFunction::restore`](crate::ProcessFunction::restore).
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn restore(&mut self, _state: &mut StateReader) -> Result<()> {
+        Ok(())
+    }
 }
 
 impl<'s, K: Key, A: Record, T: Clock> KeyedStream<'s, K, A, T> {
@@ -182,7 +207,7 @@ impl<'s, K: Key, A: Record, B: Record, T: Clock> KeyedConnectedStreams<'s, K, A,
     /// Handles records of the first stream with `first` and those of the second with `second`, both with the
     /// state of the record's key.
     #[track_caller]
-    pub fn process<S: Default + 'static, E: 'static>(
+    pub fn process<S: State, E: 'static>(
         self,
         first: impl FnMut(&K, &mut S, A, &mut Collector<E>) + 'static,
         second: impl FnMut(&K, &mut S, B, &mut Collector<E>) + 'static,
@@ -245,7 +270,7 @@ struct EachOfTwo<F, G, S, E>(F, G, PhantomData<(S, E)>);
 
 impl<K, A, B, S, E, F, G> KeyedCoProcessFunction<K, A, B> for EachOfTwo<F, G, S, E>
 where
-    S: Default + 'static,
+    S: State,
     E: 'static,
     F: FnMut(&K, &mut S, A, &mut Collector<E>),
     G: FnMut(&K, &mut S, B, &mut Collector<E>),
@@ -327,6 +352,28 @@ impl<K: Key, A, B, F: KeyedCoProcessFunction<K, A, B>> CoProcessFunction<A, B> f
     fn end_of_input2(&mut self, out: &mut Collector<F::Out>) -> Result<()> {
         self.ended[1] = true;
         self.states.for_each(|key, state| self.f.end_of_input2(key, state, out))
+    }
+}
+
+impl<K: Key, A, B, F: KeyedCoProcessFunction<K, A, B>> Snapshot for KeyedCo<F, K, A, B> {
+    fn check(&self) -> Result<()> {
+        self.f.snapshot(&mut StateWriter::default())
+    }
+
+    fn mark(&mut self, to: &mut Written) -> Result<()> {
+        self.f.snapshot(to.items())?;
+        self.states.mark();
+        Ok(())
+    }
+
+    fn sweep(&mut self, to: &mut Written) -> Result<bool> {
+        self.states.sweep(to)
+    }
+
+    fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
+        self.ended = [0, 1].map(|port| from.had_ended(port));
+        self.f.restore(&mut from.items()?)?;
+        self.states.restore(from)
     }
 }
 

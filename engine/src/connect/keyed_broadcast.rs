@@ -4,13 +4,14 @@ use std::marker::PhantomData;
 use std::panic::Location;
 use std::rc::Rc;
 
+use crate::checkpoint::{Saved, Snapshot, State, StateReader, StateWriter, Written};
 use crate::clock::{Clock, Epoch};
 use crate::connect::{CoProcessFunction, Inputs};
 use crate::error::Result;
 use crate::hash::Key;
 use crate::keyed::{KeySelector, KeyStates, KeyedStream, StateTtl};
 use crate::operator::{OperatorBuilder, WakeOn};
-use crate::process::{Collector, ForRound, Renewable, swap_function};
+use crate::process::{Collector, ForRound, Renewable, keeps_nothing, swap_function};
 use crate::record::Record;
 use crate::side_output::{SideOutputStream, SideOutputs};
 use crate::stream::DataStream;
@@ -32,9 +33,9 @@ impl<K, A, B, T: Clock> std::fmt::Debug for KeyedBroadcastConnectedStreams<'_, K
 /// As [`BroadcastProcessFunction`](crate::BroadcastProcessFunction), on a keyed main stream with a state per key.
 pub trait KeyedBroadcastProcessFunction<K, A, B> {
     /// State of one key; made by `Default` at the key's first record.
-    type State: Default + 'static;
+    type State: State;
     /// The broadcast state; made by `Default` on every worker.
-    type Broadcast: Default + 'static;
+    type Broadcast: State;
     /// What it emits.
     type Out: 'static;
 
@@ -105,6 +106,30 @@ pub trait KeyedBroadcastProcessFunction<K, A, B> {
     {
         ForRound::Refused
     }
+
+    /// Writes what the function keeps beside the states of keys and the broadcast state, for a checkpoint.
+    ///
+    /// Called when all records before the checkpoint have been handled, and once before the first record. Default:
+    /// nothing where [`for_next_round`](Self::for_next_round) says [`ForRound::Same`]; otherwise the function can not
+    /// run in a job with checkpoints.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn snapshot(&self, _state: &mut StateWriter) -> Result<()>
+    where
+        Self: Sized,
+    {
+        keeps_nothing(&self.for_next_round())
+    }
+
+    /// Takes over, before its first record, what was written by [`snapshot`](Self::snapshot); as
+    /// [`ProcessFunction::restore`](crate::ProcessFunction::restore).
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn restore(&mut self, _state: &mut StateReader) -> Result<()> {
+        Ok(())
+    }
 }
 
 impl<'s, K: Key, A: Record, T: Clock> KeyedStream<'s, K, A, T> {
@@ -142,7 +167,7 @@ impl<'s, K: Key, A: Record, T: Clock> KeyedStream<'s, K, A, T> {
 impl<'s, K: Key, A: Record, B: Record, T: Clock> KeyedBroadcastConnectedStreams<'s, K, A, B, T> {
     /// Handles records of the main stream with `main`, and applies broadcast ones with `apply`.
     #[track_caller]
-    pub fn process<S: Default + 'static, R: Default + 'static, E: 'static>(
+    pub fn process<S: State, R: State, E: 'static>(
         self,
         main: impl FnMut(&K, &mut S, &R, A, &mut Collector<E>) + 'static,
         apply: impl FnMut(&mut R, B, &mut Collector<E>) + 'static,
@@ -200,8 +225,8 @@ struct ReadAndApply<F, G, S, R, E>(F, G, PhantomData<(S, R, E)>);
 
 impl<K, A, B, S, R, E, F, G> KeyedBroadcastProcessFunction<K, A, B> for ReadAndApply<F, G, S, R, E>
 where
-    S: Default + 'static,
-    R: Default + 'static,
+    S: State,
+    R: State,
     E: 'static,
     F: FnMut(&K, &mut S, &R, A, &mut Collector<E>),
     G: FnMut(&mut R, B, &mut Collector<E>),
@@ -280,6 +305,30 @@ where
         self.broadcast_ended = true;
         let (f, broadcast) = (&mut self.f, &self.broadcast);
         self.states.for_each(|key, state| f.end_of_broadcast(key, state, broadcast, out))
+    }
+}
+
+impl<K: Key, A, B, F: KeyedBroadcastProcessFunction<K, A, B>> Snapshot for KeyedWithBroadcast<F, K, A, B> {
+    fn check(&self) -> Result<()> {
+        self.f.snapshot(&mut StateWriter::default())
+    }
+
+    fn mark(&mut self, to: &mut Written) -> Result<()> {
+        to.copied().put(&self.broadcast)?;
+        self.f.snapshot(to.items())?;
+        self.states.mark();
+        Ok(())
+    }
+
+    fn sweep(&mut self, to: &mut Written) -> Result<bool> {
+        self.states.sweep(to)
+    }
+
+    fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
+        self.broadcast_ended = from.had_ended(1);
+        self.broadcast = from.copied()?.next_item()?.unwrap_or_default();
+        self.f.restore(&mut from.items()?)?;
+        self.states.restore(from)
     }
 }
 

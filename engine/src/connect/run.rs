@@ -1,5 +1,6 @@
 //! The operator around a function on two streams.
 
+use crate::checkpoint::Snapshot;
 use crate::clock::Clock;
 use crate::connect::{CoProcessFunction, Inputs};
 use crate::operator::OperatorBuilder;
@@ -17,7 +18,7 @@ where
     A: 'static,
     B: 'static,
     T: Clock,
-    F: CoProcessFunction<A, B> + Renewable + 'static,
+    F: CoProcessFunction<A, B> + Renewable + Snapshot + 'static,
 {
     run_beside(op, inputs, f, ())
 }
@@ -32,7 +33,7 @@ where
     A: 'static,
     B: 'static,
     T: Clock,
-    F: CoProcessFunction<A, B> + Renewable + 'static,
+    F: CoProcessFunction<A, B> + Renewable + Snapshot + 'static,
 {
     let (side, readers) = op.side_port();
     let f = make(side.outputs());
@@ -50,7 +51,7 @@ where
     A: 'static,
     B: 'static,
     T: Clock,
-    F: CoProcessFunction<A, B> + Renewable + 'static,
+    F: CoProcessFunction<A, B> + Renewable + Snapshot + 'static,
 {
     if op.is_per_round() {
         match f.fresh() {
@@ -61,11 +62,14 @@ where
     }
     let (mut out, edge) = op.output::<Vec<F::Out>>();
     let takes_part = op.takes_part();
+    let mut part = op.part(&f);
     op.build(move |promises, _activation| {
         let mut last = LastWord::new(promises, F::WAITS_FOR_END);
         let mut is_open = [takes_part && F::WAITS_FOR_END; 2];
         let mut collector = Collector::default();
         move |frontiers| {
+            part.begin(&mut f)?;
+            (0..2).for_each(|port| is_open[port] &= !part.had_ended(port));
             first.try_for_each(|token, batch| {
                 collector.send_each(&token, &mut out, batch, |record, out| f.process1(record, out))?;
                 beside.send(&token);
@@ -76,6 +80,7 @@ where
                 beside.send(&token);
                 Ok(())
             })?;
+            part.step(frontiers, &mut f)?;
             let next = frontiers.next(0).into_iter().chain(frontiers.next(1)).min();
             if let Some(time) = &next {
                 last.wait_until(time)?;
@@ -83,6 +88,7 @@ where
             for (port, is_open) in is_open.iter_mut().enumerate() {
                 if *is_open && frontiers.is_done(port) {
                     *is_open = false;
+                    part.note_end(port);
                     match port {
                         0 => f.end_of_input1(&mut collector)?,
                         _ => f.end_of_input2(&mut collector)?,
@@ -92,6 +98,7 @@ where
             }
             if next.is_none() {
                 last.say_no_more();
+                part.end(&mut f)?;
             }
             Ok(())
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::Location;
 
+use crate::checkpoint::{Part, Saved, Snapshot, Written};
 use crate::clock::{Clock, EventClock, EventTime, Watermark};
 use crate::edge::Place;
 use crate::error::{Error, Result};
@@ -59,12 +60,14 @@ impl<'s, D: 'static, T: Clock> DataStream<'s, D, T> {
         let (out, edge) = if ticks.is_some() { op.watermark_output(0, 1) } else { op.detached_output() };
         let (stream, workers, worker, run) = (op.id(), around.workers(), around.worker_index(), around.run());
         let takes_part = op.takes_part();
+        let part = op.part_unless(|| Ok(()));
         op.build(move |mut promises, activation| {
             let rounds = Rounds::new(ticks, promises.pop());
             let seat = Seat { run, worker, workers, activation };
             let idleness = strategy.idle_after.map(|timeout| Idleness::new(timeout, stream, seat));
             let early = BTreeMap::new();
-            let mut assigner = Assigner { input, out, rounds, early, strategy, idleness, takes_part };
+            let mut assigner =
+                Assigner { input, out, rounds, early, strategy, idleness, takes_part, worker, workers, part };
             move |frontiers| assigner.run(frontiers)
         });
         EventStream::from_edge(edge, around)
@@ -93,6 +96,9 @@ struct Assigner<D: 'static, T: Clock> {
     idleness: Option<Idleness>,
     /// Whether records can come to this worker.
     takes_part: bool,
+    worker: usize,
+    workers: usize,
+    part: Part,
 }
 
 /// What was heard in a round.
@@ -106,6 +112,8 @@ struct Heard {
 impl<D: 'static, T: Clock> Assigner<D, T> {
     /// One activation.
     fn run(&mut self, frontiers: &Frontiers<'_, EventClock<T>>) -> Result<()> {
+        let (worker, workers) = (self.worker, self.workers);
+        self.part.begin(&mut Kept { rounds: &mut self.rounds, worker, workers })?;
         self.rounds.read_ticks();
         self.send_early(frontiers)?;
         self.read()?;
@@ -117,7 +125,12 @@ impl<D: 'static, T: Clock> Assigner<D, T> {
             idleness.end(self.rounds.are_told());
             self.idleness = None;
         }
-        Ok(())
+        let mut kept = Kept { rounds: &mut self.rounds, worker, workers };
+        self.part.step(frontiers, &mut kept)?;
+        match self.part.is_taken() && frontiers.epoch().is_none() {
+            true => self.part.end(&mut kept),
+            false => Ok(()),
+        }
     }
 
     /// Sends the records that are there.
@@ -218,4 +231,41 @@ fn numbers_of<T: Clock>(round: Option<&T>) -> Vec<u64> {
     let mut numbers = Vec::new();
     round.inspect(|round| round.counters(&mut numbers));
     numbers
+}
+
+/// What an assigner keeps: how far its stream is, outside of loops; in a loop no round is open at a checkpoint.
+struct Kept<'a, T: Clock> {
+    rounds: &'a mut Rounds<T, Heard>,
+    worker: usize,
+    workers: usize,
+}
+
+impl<T: Clock> Snapshot for Kept<'_, T> {
+    fn mark(&mut self, to: &mut Written) -> Result<()> {
+        match self.rounds.outside_loops() {
+            Some(OpenRound { watermark, state, .. }) => {
+                to.pooled().put(&(self.worker, *watermark, state.highest))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// As far as the least of those whose records may come to this worker.
+    fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
+        let Some(open) = self.rounds.outside_loops() else { return Ok(()) };
+        let (mut all, mut items) = (Vec::new(), from.pooled()?);
+        while let Some((worker, watermark, highest)) =
+            items.next_item::<(usize, EventTime, Option<EventTime>)>()?
+        {
+            all.push((worker, watermark, highest));
+        }
+        let is_mine = |worker: usize| worker % self.workers == self.worker;
+        let has_share = all.iter().any(|(worker, ..)| is_mine(*worker));
+        let share = || all.iter().filter(|(worker, ..)| !has_share || is_mine(*worker));
+        if let Some(least) = share().map(|(_, watermark, _)| *watermark).min() {
+            open.watermark = least;
+        }
+        open.state.highest = share().map(|(.., highest)| *highest).min().flatten();
+        Ok(())
+    }
 }

@@ -1,11 +1,13 @@
 //! Runs the logic of an operator with event time: records, then the watermark, then processing time.
 
+use std::marker::PhantomData;
 use std::time::Duration;
 
+use crate::checkpoint::{Part, Saved, Snapshot, Written};
 use crate::clock::{Clock, EventClock, EventTime};
 use crate::edge::{Edge, Place};
 use crate::error::Result;
-use crate::event::rounds::{Rounds, watermark_at};
+use crate::event::rounds::{OpenRound, Rounds, watermark_at};
 use crate::event::spans::Renewed;
 use crate::event::stream::Timed;
 use crate::operator::{Activation, Frontiers, Input, OperatorBuilder, Output};
@@ -67,6 +69,18 @@ pub(crate) trait EventLogic<D>: Renewable + 'static {
     ) -> Result<Option<Duration>> {
         Ok(None)
     }
+
+    /// Whether it can take part in checkpoints.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Writes what it keeps for a checkpoint: its own state, and what is pending, outside of loops. In a loop no round is
+    /// open then.
+    fn write(&mut self, pending: Option<&mut Self::Pending>, to: &mut Written) -> Result<()>;
+
+    /// Takes over what was written; all that is pending falls to this worker by its keys.
+    fn read(&mut self, pending: Option<&mut Self::Pending>, from: &Saved<'_>) -> Result<()>;
 }
 
 /// Results, and records that came too late.
@@ -101,11 +115,14 @@ pub(crate) fn run<'s, D: 'static, T: Clock, L: EventLogic<D>>(
     let late_count = Counter::new(RunState::late_records, op.origin(), op.id());
     let (results, results_edge) = op.output();
     let (late, late_edge) = op.output();
+    let part = op.part_unless(|| logic.check());
     op.build(move |promises, activation| {
         // Late records are sent while their batch is handled; only results may come later.
         let rounds = Rounds::new(ticks, promises.into_iter().next());
         let (logic, out) = (Renewed::new(logic, spans), EventOut::new());
-        let mut driver = Driver { input, results, late, late_count, rounds, logic, out, activation };
+        let catches_up = part.is_taken();
+        let mut driver =
+            Driver { input, results, late, late_count, rounds, logic, out, activation, part, catches_up };
         move |frontiers| driver.run(frontiers)
     });
     (results_edge, late_edge)
@@ -121,19 +138,26 @@ struct Driver<D: 'static, T: Clock, L: EventLogic<D>> {
     logic: Renewed<T, L>,
     out: EventOut<L::Out, D>,
     activation: Activation,
+    part: Part,
+    /// Whether the watermark that is known has to be heeded once more: what was restored may not know it.
+    catches_up: bool,
 }
 
 impl<D: 'static, T: Clock, L: EventLogic<D>> Driver<D, T, L> {
     /// One activation.
     fn run(&mut self, frontiers: &Frontiers<'_, EventClock<T>>) -> Result<()> {
+        self.part.begin(&mut Kept { rounds: &mut self.rounds, logic: &mut self.logic, of: PhantomData })?;
         self.rounds.read_ticks();
         self.read()?;
-        let Driver { results, rounds, logic, out, .. } = self;
+        let Driver { results, rounds, logic, out, catches_up, .. } = self;
         let (mut pause, first) = (None, T::minimum());
+        let catches_up = std::mem::take(catches_up);
         rounds.visit(
             |round| frontiers.meet(round),
             |round, open, next| {
                 let watermark = watermark_at(next.as_ref()).filter(|watermark| *watermark > open.watermark);
+                let known = catches_up.then_some(open.watermark).filter(|known| *known > EventTime::MIN);
+                let watermark = watermark.or(known);
                 logic.at(round.unwrap_or(&first), |logic| {
                     if let Some(watermark) = watermark {
                         open.watermark = watermark;
@@ -153,7 +177,17 @@ impl<D: 'static, T: Clock, L: EventLogic<D>> Driver<D, T, L> {
         if let Some(pause) = pause {
             self.activation.wake_after(pause);
         }
-        Ok(())
+        self.take_part(frontiers)
+    }
+
+    /// After the watermark was heeded: what came of it was sent in the epoch that may be complete now.
+    fn take_part(&mut self, frontiers: &Frontiers<'_, EventClock<T>>) -> Result<()> {
+        if !self.part.is_taken() {
+            return Ok(());
+        }
+        let mut kept = Kept { rounds: &mut self.rounds, logic: &mut self.logic, of: PhantomData };
+        self.part.step(frontiers, &mut kept)?;
+        if frontiers.epoch().is_none() { self.part.end(&mut kept) } else { Ok(()) }
     }
 
     fn read(&mut self) -> Result<()> {
@@ -171,5 +205,35 @@ impl<D: 'static, T: Clock, L: EventLogic<D>> Driver<D, T, L> {
             }
             Ok(())
         })
+    }
+}
+
+/// What an operator with event time keeps.
+struct Kept<'a, D, T: Clock, L: EventLogic<D>> {
+    rounds: &'a mut Rounds<T, L::Pending>,
+    logic: &'a mut Renewed<T, L>,
+    of: PhantomData<D>,
+}
+
+impl<D, T: Clock, L: EventLogic<D>> Snapshot for Kept<'_, D, T, L> {
+    fn mark(&mut self, to: &mut Written) -> Result<()> {
+        let open = self.rounds.outside_loops();
+        if let Some(OpenRound { watermark, .. }) = &open {
+            to.pooled().put(watermark)?;
+        }
+        self.logic.kept().map_or(Ok(()), |logic| logic.write(open.map(|open| &mut open.state), to))
+    }
+
+    /// The watermark is the highest of those that workers knew: all of them are true.
+    fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
+        let mut open = self.rounds.outside_loops();
+        if let Some(OpenRound { watermark, .. }) = &mut open {
+            let mut known = from.pooled()?;
+            while let Some(other) = known.next_item()? {
+                *watermark = EventTime::max(*watermark, other);
+            }
+        }
+        let pending = open.map(|open| &mut open.state);
+        self.logic.kept().map_or(Ok(()), |logic| logic.read(pending, from))
     }
 }

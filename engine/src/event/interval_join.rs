@@ -7,13 +7,14 @@ use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
+use crate::checkpoint::{Entries, Saved, Written};
 use crate::clock::{Clock, Epoch, EventTime};
 use crate::error::{Error, Result};
 use crate::event::driver::{EventLogic, EventOut};
 use crate::event::keyed::KeyedEventStream;
 use crate::event::stream::Timed;
 use crate::event::window_join::{JoinedResults, Side};
-use crate::hash::Key;
+use crate::hash::{Key, key_group};
 use crate::process::{Collector, ForRound, Renewable};
 use crate::record::Record;
 
@@ -90,8 +91,13 @@ impl<K, L, R, F> Renewable for Intervals<K, L, R, F> {
     fn swap(&mut self, (): &mut ()) {}
 }
 
-impl<K: Key, L: 'static, R: 'static, O: 'static, F: FnMut(&L, &R) -> O + 'static> EventLogic<Side<L, R>>
-    for Intervals<K, L, R, F>
+impl<K, L, R, O, F> EventLogic<Side<L, R>> for Intervals<K, L, R, F>
+where
+    K: Key,
+    L: Record,
+    R: Record,
+    O: 'static,
+    F: FnMut(&L, &R) -> O + 'static,
 {
     type Out = O;
     type Pending = Buffered<K, L, R>;
@@ -109,10 +115,7 @@ impl<K: Key, L: 'static, R: 'static, O: 'static, F: FnMut(&L, &R) -> O + 'static
         }
         let (lower, upper, f) = (self.lower, self.upper, &mut self.f);
         let (key, at) = ((self.key)(&record.value), record.timestamp);
-        let buffers = buffered
-            .buffers
-            .entry(key.clone())
-            .or_insert_with(|| Buffers { left: BTreeMap::new(), right: BTreeMap::new() });
+        let buffers = buffered.of_key(key.clone());
         let results: &mut Collector<_> = &mut out.results;
         // A record may go when no partner can come any more.
         let (needed_to, is_first) = match record.value {
@@ -137,7 +140,7 @@ impl<K: Key, L: 'static, R: 'static, O: 'static, F: FnMut(&L, &R) -> O + 'static
             }
         };
         if is_first {
-            buffered.due.entry(needed_to.saturating_add(1)).or_default().push(key);
+            buffered.needed_to(needed_to, &key);
         }
         Ok(())
     }
@@ -159,6 +162,51 @@ impl<K: Key, L: 'static, R: 'static, O: 'static, F: FnMut(&L, &R) -> O + 'static
             }
         }
         Ok(())
+    }
+
+    fn write(&mut self, buffered: Option<&mut Buffered<K, L, R>>, to: &mut Written) -> Result<()> {
+        let Some(buffered) = buffered else { return Ok(()) };
+        buffered.buffers.iter().try_for_each(|(key, Buffers { left, right })| {
+            put(key, left, to.entries(LEFT))?;
+            put(key, right, to.entries(RIGHT))
+        })
+    }
+
+    fn read(&mut self, buffered: Option<&mut Buffered<K, L, R>>, from: &Saved<'_>) -> Result<()> {
+        let Some(buffered) = buffered else { return Ok(()) };
+        from.entries(LEFT, |mut entries| {
+            while let Some((key, at, records)) = entries.next_item::<(K, EventTime, _)>()? {
+                buffered.needed_to(at.saturating_add(self.upper), &key);
+                buffered.of_key(key).left.insert(at, records);
+            }
+            Ok(())
+        })?;
+        from.entries(RIGHT, |mut entries| {
+            while let Some((key, at, records)) = entries.next_item::<(K, EventTime, _)>()? {
+                buffered.needed_to(at.saturating_sub(self.lower), &key);
+                buffered.of_key(key).right.insert(at, records);
+            }
+            Ok(())
+        })
+    }
+}
+
+/// The kinds of buffered records in checkpoints. An entry is the key, the timestamp, and the records.
+const LEFT: &str = "left";
+const RIGHT: &str = "right";
+
+fn put<K: Key, D: Record>(key: &K, records: &BTreeMap<EventTime, Vec<D>>, to: &mut Entries) -> Result<()> {
+    records.iter().try_for_each(|(at, records)| to.put(key_group(key), &(key, at, records)))
+}
+
+impl<K: Key, L, R> Buffered<K, L, R> {
+    fn of_key(&mut self, key: K) -> &mut Buffers<L, R> {
+        self.buffers.entry(key).or_insert_with(|| Buffers { left: BTreeMap::new(), right: BTreeMap::new() })
+    }
+
+    /// Notes that `key` has a record that may find partners up to `last`.
+    fn needed_to(&mut self, last: EventTime, key: &K) {
+        self.due.entry(last.saturating_add(1)).or_default().push(key.clone());
     }
 }
 

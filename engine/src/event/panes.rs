@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use crate::checkpoint::{Saved, Written};
 use crate::clock::EventTime;
 use crate::error::Result;
 use crate::event::driver::{EventLogic, EventOut};
@@ -12,7 +13,7 @@ use crate::event::trigger::{TriggerContext, TriggerResult};
 use crate::event::window::TimeWindow;
 use crate::event::window_function::{WindowFunction, WindowOut};
 use crate::event::windowed::WindowSettings;
-use crate::hash::Key;
+use crate::hash::{Key, key_group};
 use crate::keyed::{KeySelector, KeyTable};
 use crate::process::{Collector, ForRound, Renewable};
 
@@ -84,6 +85,10 @@ impl<K: Key, A> Pane<K, A> {
         self.fired_to = EventTime::MIN;
     }
 }
+
+/// The kind of windows in checkpoints. An entry is the window, the event time up to which it was evaluated, the key, the
+/// records since then, and what they came to.
+pub(crate) const WINDOWS: &str = "windows";
 
 /// A key's part of a window.
 pub(crate) struct Cell<A> {
@@ -323,5 +328,30 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> EventLogic<D> for Pane
             stays
         });
         Ok(())
+    }
+
+    fn write(&mut self, open: Option<&mut OpenPanes<K, F::Acc>>, to: &mut Written) -> Result<()> {
+        let Some(OpenPanes { open, panes, .. }) = open else { return Ok(()) };
+        let entries = to.entries(WINDOWS);
+        open.iter().try_for_each(|(window, index)| {
+            let Some(Pane { cells, fired_to }) = panes.get_mut(*index) else { return Ok(()) };
+            cells.iter_mut().try_for_each(|(key, Cell { acc, count })| {
+                entries.put(key_group(key), &(window, &*fired_to, key, &*count, &*acc))
+            })
+        })
+    }
+
+    /// A window that workers have evaluated up to different times is due at the earliest of them.
+    fn read(&mut self, open: Option<&mut OpenPanes<K, F::Acc>>, from: &Saved<'_>) -> Result<()> {
+        let Some(open) = open else { return Ok(()) };
+        from.entries(WINDOWS, |mut windows| {
+            while let Some((window, fired_to, key, count, acc)) = windows.next_item()? {
+                let Some(pane) = open.pane_of(window) else { continue };
+                let is_new = pane.cells.is_empty();
+                pane.fired_to = if is_new { fired_to } else { EventTime::min(pane.fired_to, fired_to) };
+                pane.cells.state_or(&key, || Cell { acc, count });
+            }
+            Ok(())
+        })
     }
 }

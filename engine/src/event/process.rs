@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 
+use crate::checkpoint::{Saved, State, StateReader, StateWriter, Written};
 use crate::clock::EventTime;
 use crate::error::Result;
 use crate::event::driver::{EventLogic, EventOut};
 use crate::event::stream::Timed;
-use crate::hash::Key;
+use crate::hash::{Key, key_group};
+use crate::keyed::STATES;
 use crate::machine;
-use crate::process::{Collector, ForRound, Renewable, swap_function};
+use crate::process::{Collector, ForRound, Renewable, keeps_nothing, swap_function};
 
 /// A function on the records of a keyed stream with event time: a state `S` per key, and timers.
 ///
@@ -21,7 +23,7 @@ use crate::process::{Collector, ForRound, Renewable, swap_function};
 /// at the end of the round all are. One for processing time that is not due by then is dropped.
 pub trait EventProcessFunction<K, D> {
     /// State of one key; made by `Default` at the key's first record.
-    type State: Default + 'static;
+    type State: State;
     /// What it emits.
     type Out: 'static;
 
@@ -61,6 +63,30 @@ pub trait EventProcessFunction<K, D> {
         Self: Sized,
     {
         ForRound::Refused
+    }
+
+    /// Writes what the function keeps beside the states of keys, for a checkpoint.
+    ///
+    /// Called when all records before the checkpoint have been handled, and once before the first record. Default:
+    /// nothing where [`for_next_round`](Self::for_next_round) says [`ForRound::Same`]; otherwise the function can not
+    /// run in a job with checkpoints.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn snapshot(&self, _state: &mut StateWriter) -> Result<()>
+    where
+        Self: Sized,
+    {
+        keeps_nothing(&self.for_next_round())
+    }
+
+    /// Takes over, before its first record, what was written by [`snapshot`](Self::snapshot); as
+    /// [`ProcessFunction::restore`](crate::ProcessFunction::restore).
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn restore(&mut self, _state: &mut StateReader) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -283,5 +309,65 @@ impl<K: Key, D: 'static, F: EventProcessFunction<K, D> + 'static> EventLogic<D> 
         }
         self.run_timers(timers, &mut out.results)?;
         Ok(timers.processing.keys().next().map(|due| due.saturating_duration_since(now)))
+    }
+
+    fn check(&self) -> Result<()> {
+        self.f.snapshot(&mut StateWriter::default())
+    }
+
+    fn write(&mut self, timers: Option<&mut Timers<K>>, to: &mut Written) -> Result<()> {
+        self.f.snapshot(to.items())?;
+        let states = to.entries(STATES);
+        self.states
+            .iter()
+            .try_for_each(|(key, state)| states.put(key_group(key), &(key, Duration::ZERO, state)))?;
+        timers.map_or(Ok(()), |timers| timers.write(to))
+    }
+
+    fn read(&mut self, timers: Option<&mut Timers<K>>, from: &Saved<'_>) -> Result<()> {
+        self.f.restore(&mut from.items()?)?;
+        from.entries(STATES, |mut states| {
+            while let Some((key, _age, state)) = states.next_item::<(K, Duration, F::State)>()? {
+                self.states.insert(key, state);
+            }
+            Ok(())
+        })?;
+        timers.map_or(Ok(()), |timers| timers.read(from))
+    }
+}
+
+/// The kinds of timers in checkpoints: for event time, and for processing time with what is left of their delay.
+const EVENT_TIMERS: &str = "event_timers";
+const PROCESSING_TIMERS: &str = "processing_timers";
+
+impl<K: Key> Timers<K> {
+    fn write(&self, to: &mut Written) -> Result<()> {
+        let entries = to.entries(EVENT_TIMERS);
+        for (time, keys) in &self.event {
+            keys.iter().try_for_each(|key| entries.put(key_group(key), &(key, time)))?;
+        }
+        let (entries, now) = (to.entries(PROCESSING_TIMERS), machine::now());
+        for (due, keys) in &self.processing {
+            let delay = due.saturating_duration_since(now);
+            keys.iter().try_for_each(|key| entries.put(key_group(key), &(key, delay)))?;
+        }
+        Ok(())
+    }
+
+    /// Time in which the job did not run does not count.
+    fn read(&mut self, from: &Saved<'_>) -> Result<()> {
+        from.entries(EVENT_TIMERS, |mut timers| {
+            while let Some((key, time)) = timers.next_item()? {
+                self.event.entry(time).or_default().insert(key);
+            }
+            Ok(())
+        })?;
+        let now = machine::now();
+        from.entries(PROCESSING_TIMERS, |mut timers| {
+            while let Some((key, delay)) = timers.next_item::<(K, Duration)>()? {
+                self.processing.entry(now + delay).or_default().push(key);
+            }
+            Ok(())
+        })
     }
 }

@@ -91,6 +91,11 @@ impl<T: Clock, S: Default> Rounds<T, S> {
         self.open.get_mut(&round)
     }
 
+    /// All times together, outside loops, until nothing may arrive any more.
+    pub(crate) fn outside_loops(&mut self) -> Option<&mut OpenRound<T, S>> {
+        self.open.get_mut(&None)
+    }
+
     /// The round of a batch. One that nobody has told of is opened with the right that the batch gives.
     #[inline]
     pub(crate) fn of_batch(&mut self, token: &Token<EventClock<T>>) -> &mut OpenRound<T, S> {

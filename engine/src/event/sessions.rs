@@ -5,16 +5,17 @@ use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
+use crate::checkpoint::{Saved, Written};
 use crate::clock::EventTime;
 use crate::error::Result;
 use crate::event::driver::{EventLogic, EventOut};
-use crate::event::panes::Cell;
+use crate::event::panes::{Cell, WINDOWS};
 use crate::event::stream::Timed;
 use crate::event::trigger::TriggerContext;
 use crate::event::window::TimeWindow;
 use crate::event::window_function::WindowFunction;
 use crate::event::windowed::WindowSettings;
-use crate::hash::Key;
+use crate::hash::{Key, key_group};
 use crate::process::{Collector, ForRound, Renewable};
 
 /// Session windows, and what is computed of them.
@@ -186,6 +187,30 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> EventLogic<D> for Sess
             keys.iter().for_each(|key| self.visit(all, key, watermark, &mut out.results));
         }
         Ok(())
+    }
+
+    fn write(&mut self, all: Option<&mut OpenSessions<K, F::Acc>>, to: &mut Written) -> Result<()> {
+        let Some(all) = all else { return Ok(()) };
+        let entries = to.entries(WINDOWS);
+        all.sessions.iter().try_for_each(|(key, sessions)| {
+            sessions.iter().try_for_each(|Session { window, cell: Cell { acc, count }, fired_to, .. }| {
+                entries.put(key_group(key), &(window, fired_to, key, count, acc))
+            })
+        })
+    }
+
+    fn read(&mut self, all: Option<&mut OpenSessions<K, F::Acc>>, from: &Saved<'_>) -> Result<()> {
+        let Some(all) = all else { return Ok(()) };
+        from.entries(WINDOWS, |mut windows| {
+            while let Some((window, fired_to, key, count, acc)) = windows.next_item::<(_, _, K, _, _)>()? {
+                let cell = Cell { acc, count };
+                let mut session = Session { window, cell, fired_to, noted: EventTime::MAX };
+                session.noted = self.next_look(&session);
+                all.due.entry(session.noted).or_default().push(key.clone());
+                all.sessions.entry(key).or_default().push(session);
+            }
+            Ok(())
+        })
     }
 }
 

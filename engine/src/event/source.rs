@@ -3,14 +3,15 @@
 use std::panic::Location;
 use std::time::{Duration, Instant};
 
-use crate::clock::{EventClock, EventTime, Watermark};
+use crate::checkpoint::{Saved, Snapshot, Written};
+use crate::clock::{AnyClock, EventClock, EventTime, Watermark};
 use crate::env::Env;
 use crate::error::Result;
 use crate::event::idle::{Idleness, Seat};
 use crate::event::strategy::WatermarkStrategy;
 use crate::event::stream::EventStream;
 use crate::machine;
-use crate::source::{Source, SourceStatus, SplitReader};
+use crate::source::{Source, SourceStatus, Split, SplitReader, Splits};
 
 impl<'s> Env<'s> {
     /// As [`source`](Env::source), with event time from the start: the watermark follows the least of all
@@ -58,26 +59,37 @@ impl<'s> Env<'s> {
         let Some(events) = self.place().events() else {
             unreachable!("every job is built around a scope for event time");
         };
-        let mut reader = SplitReader::new(self, splits, open);
-        let (mut op, gate) = self.source_operator(&events, name, location);
+        let reader = SplitReader::new(self, Splits::Fixed(splits), move |split| open(split.index));
+        let (mut op, valve) = self.source_operator(&events, name, location);
         let (mut output, edge) = op.output();
         let (run, worker, workers, stream) = (events.run(), self.worker_index(), self.workers(), op.id());
+        let mut part = op.source_part(&reader);
         op.build(move |mut promises, activation| {
             let mut promise = promises.pop();
             let seat = Seat { run, worker, workers, activation: activation.clone() };
             let idleness = strategy.idle_after.map(|timeout| Idleness::new(timeout, stream, seat));
-            let mut clocks = SplitClocks::new(reader.splits(), &strategy, idleness);
+            let mut splits = TimedSplits { reader, clocks: SplitClocks::new(&strategy, idleness) };
             let mut watermark = EventTime::MIN;
             move |_frontiers| {
+                part.begin(&mut splits)?;
                 let Some(now) = &mut promise else { return Ok(()) };
-                if gate.is_held() {
+                if let Some(next) = part.leave(now.time().epoch(), &mut splits)? {
+                    now.advance_to(&EventClock::new(next, Watermark::at(watermark)))?;
+                }
+                if !part.is_open(now.time().epoch()) {
+                    // It is woken when the epoch is opened.
+                    return Ok(());
+                }
+                let TimedSplits { reader, clocks } = &mut splits;
+                clocks.begin(|| reader.reached());
+                if !valve.lets_read() {
                     // The end of the hold activates the source again.
                     reader.note_hold();
                     clocks.note_hold(watermark);
                     return Ok(());
                 }
                 let status = reader.read(
-                    || gate.is_held(),
+                    || valve.is_held(),
                     |records, part| {
                         let Some(split) = part.split else { return };
                         let mut stamped = Vec::with_capacity(records.len());
@@ -92,6 +104,7 @@ impl<'s> Env<'s> {
                     SourceStatus::Idle(pause) => activation.wake_after(pause),
                     SourceStatus::Done => {
                         clocks.end();
+                        part.end(&mut splits)?;
                         promise = None;
                         return Ok(());
                     }
@@ -103,6 +116,32 @@ impl<'s> Env<'s> {
     }
 }
 
+/// The splits of one worker, and how far each is in event time.
+struct TimedSplits<R> {
+    reader: R,
+    clocks: SplitClocks,
+}
+
+impl<S: Source, F: Fn(Split) -> Result<S>> TimedSplits<SplitReader<S, F>> {
+    fn write(&self, to: &mut Written) -> Result<()> {
+        self.reader.write(to, |place| self.clocks.splits.get(place).and_then(|clock| clock.highest))
+    }
+}
+
+impl<S: Source, F: Fn(Split) -> Result<S>> Snapshot for TimedSplits<SplitReader<S, F>> {
+    fn mark(&mut self, to: &mut Written) -> Result<()> {
+        self.write(to)
+    }
+
+    fn end(&mut self, to: &mut Written) -> Result<()> {
+        self.write(to)
+    }
+
+    fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
+        self.reader.restore(from)
+    }
+}
+
 /// How far each split of one worker is.
 struct SplitClocks {
     bound: EventTime,
@@ -110,6 +149,8 @@ struct SplitClocks {
     idleness: Option<Idleness>,
     /// Whether any split gave records since the watermark was asked for.
     had_records: bool,
+    /// Whether it knows the splits.
+    has_begun: bool,
     splits: Vec<SplitClock>,
 }
 
@@ -121,10 +162,18 @@ struct SplitClock {
 }
 
 impl SplitClocks {
-    fn new<D>(splits: usize, strategy: &WatermarkStrategy<D>, idleness: Option<Idleness>) -> Self {
-        let clock = SplitClock { highest: None, has_ended: false, last_record: machine::now() };
+    fn new<D>(strategy: &WatermarkStrategy<D>, idleness: Option<Idleness>) -> Self {
         let (bound, idle_after) = (strategy.bound, strategy.idle_after);
-        SplitClocks { bound, idle_after, idleness, had_records: false, splits: vec![clock; splits] }
+        SplitClocks { bound, idle_after, idleness, had_records: false, has_begun: false, splits: Vec::new() }
+    }
+
+    /// The first time, takes note of the splits and of what they have reached.
+    fn begin(&mut self, reached: impl FnOnce() -> Vec<Option<EventTime>>) {
+        if !std::mem::replace(&mut self.has_begun, true) {
+            let last_record = machine::now();
+            let clock = |highest| SplitClock { highest, has_ended: false, last_record };
+            self.splits = reached().into_iter().map(clock).collect();
+        }
     }
 
     /// A split was asked, and gave records up to `highest`.

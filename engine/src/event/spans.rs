@@ -25,6 +25,11 @@ impl<T: Clock, L: Renewable> Renewed<T, L> {
         Renewed { logic, spans: spans.map(|last_of| Spans { last_of, open: BTreeMap::new() }) }
     }
 
+    /// The function, where it keeps its state over all rounds.
+    pub(crate) fn kept(&mut self) -> Option<&mut L> {
+        self.spans.is_none().then_some(&mut self.logic)
+    }
+
     /// The function as it is at `time`, handed to `f`.
     #[inline]
     pub(crate) fn at<R>(&mut self, time: &T, f: impl FnOnce(&mut L) -> Result<R>) -> Result<R> {

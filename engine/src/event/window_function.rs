@@ -1,5 +1,7 @@
 //! What is computed of a window's records.
 
+use serde::{Serialize, de::DeserializeOwned};
+
 use crate::clock::EventTime;
 use crate::event::stream::Timed;
 use crate::event::window::TimeWindow;
@@ -7,6 +9,7 @@ use crate::event::windowed::WindowResult;
 use crate::hash::Key;
 use crate::keyed::AggregateFunction;
 use crate::process::Collector;
+use crate::record::Record;
 
 /// Takes the results of a window.
 #[derive(Debug)]
@@ -23,7 +26,8 @@ impl<R> WindowOut<'_, R> {
 
 /// A window's computation: how records are kept, and what comes of them.
 pub(crate) trait WindowFunction<K, D>: 'static {
-    type Acc: 'static;
+    /// Stored in checkpoints.
+    type Acc: Serialize + DeserializeOwned + 'static;
     type Out: 'static;
 
     fn create(&self) -> Self::Acc;
@@ -71,7 +75,7 @@ impl<F, R> OfRecords<F, R> {
 
 impl<K, D, R, F> WindowFunction<K, D> for OfRecords<F, R>
 where
-    D: 'static,
+    D: Record,
     R: 'static,
     F: FnMut(&K, TimeWindow, &[D], &mut Collector<R>) + 'static,
 {
@@ -106,7 +110,7 @@ pub(crate) struct Folded<C, A, M> {
 
 impl<K: Key, D, S, C, A, M> WindowFunction<K, D> for Folded<C, A, M>
 where
-    S: Clone + 'static,
+    S: Clone + Serialize + DeserializeOwned + 'static,
     C: Fn() -> S + 'static,
     A: Fn(&mut S, D) + 'static,
     M: Fn(S, S) -> S + 'static,

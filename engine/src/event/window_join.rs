@@ -152,8 +152,8 @@ struct CoGrouped<F, O, L, R> {
 
 impl<K, L, R, O, F> WindowFunction<K, Side<L, R>> for CoGrouped<F, O, L, R>
 where
-    L: 'static,
-    R: 'static,
+    L: Record,
+    R: Record,
     O: 'static,
     F: FnMut(&K, TimeWindow, &[L], &[R], &mut Collector<O>) + 'static,
 {

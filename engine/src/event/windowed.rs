@@ -4,7 +4,7 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::clock::{Clock, Epoch, EventTime};
 use crate::event::keyed::KeyedEventStream;
@@ -165,7 +165,7 @@ impl<'s, K: Key, D: Record, T: Clock> WindowedStream<'s, K, D, T> {
     #[track_caller]
     pub fn sum<N>(self, number: impl Fn(&D) -> N + 'static) -> WindowedResults<'s, WindowResult<K, N>, D, T>
     where
-        N: Default + Clone + std::ops::AddAssign + 'static,
+        N: Default + Clone + std::ops::AddAssign + Serialize + DeserializeOwned + 'static,
     {
         let add = move |sum: &mut N, record: D| *sum += number(&record);
         let merge = |mut sum: N, more: N| {

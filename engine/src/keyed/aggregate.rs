@@ -91,7 +91,7 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
         KeyedAtEnd { keyed: self }
     }
 
-    fn accumulate<A: 'static, E: 'static>(
+    fn accumulate<A: Serialize + DeserializeOwned + 'static, E: 'static>(
         self,
         name: &str,
         location: &'static Location<'static>,
@@ -103,7 +103,7 @@ impl<'s, K: Key, D: Record, T: Clock> KeyedStream<'s, K, D, T> {
 }
 
 impl<'s, K: Key, D: Record, T: Clock> KeyedAtEnd<'s, K, D, T> {
-    fn accumulate<A: 'static, E: 'static>(
+    fn accumulate<A: Serialize + DeserializeOwned + 'static, E: 'static>(
         self,
         name: &str,
         location: &'static Location<'static>,
@@ -301,7 +301,7 @@ struct Accumulating<A, E, S, R, const AT_END: bool> {
 
 impl<K, D, A, E, S, R, const AT_END: bool> KeyedProcessFunction<K, D> for Accumulating<A, E, S, R, AT_END>
 where
-    A: 'static,
+    A: Serialize + DeserializeOwned + 'static,
     E: 'static,
     S: Fn(Option<A>, D) -> A,
     R: Fn(&K, &A) -> E,

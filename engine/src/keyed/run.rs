@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Instant;
 
+use crate::checkpoint::{Saved, Snapshot, StateWriter, Written};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::hash::Key;
@@ -26,8 +27,9 @@ pub(crate) struct Keyed<F: KeyedProcessFunction<K, D>, K, D> {
 const TIMERS_PER_TURN: usize = 1024;
 
 impl<K: Key, D, F: KeyedProcessFunction<K, D>> Keyed<F, K, D> {
-    pub(crate) fn new(f: F, key: Rc<dyn KeySelector<D, K>>, ttl: Option<StateTtl>) -> Self {
-        let (states, context) = (KeyStates::new(ttl), KeyedContext::default());
+    /// On this worker.
+    pub(crate) fn new(f: F, key: Rc<dyn KeySelector<D, K>>, ttl: Option<StateTtl>, worker: usize) -> Self {
+        let (states, context) = (KeyStates::new(ttl), KeyedContext::new(worker));
         Keyed { f, key, keys: Vec::new(), states, timers: Timers::default(), context }
     }
 
@@ -60,10 +62,39 @@ impl<K: Key, D: 'static, F: KeyedProcessFunction<K, D> + 'static> Renewable for 
     }
 }
 
+impl<K: Key, D: 'static, F: KeyedProcessFunction<K, D> + 'static> Snapshot for Keyed<F, K, D> {
+    fn check(&self) -> Result<()> {
+        self.f.snapshot(&mut StateWriter::default())
+    }
+
+    fn mark(&mut self, to: &mut Written) -> Result<()> {
+        self.f.snapshot(to.items())?;
+        self.context.write(to)?;
+        self.timers.mark();
+        self.states.mark();
+        Ok(())
+    }
+
+    fn sweep(&mut self, to: &mut Written) -> Result<bool> {
+        Ok(self.timers.sweep(to)? || self.states.sweep(to)?)
+    }
+
+    fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
+        self.f.restore(&mut from.items()?)?;
+        self.context.restore(from)?;
+        self.timers.restore(from)?;
+        self.states.restore(from)
+    }
+}
+
 impl<K: Key, D: 'static, F: KeyedProcessFunction<K, D> + 'static> BatchFunction<D> for Keyed<F, K, D> {
     type Out = F::Out;
     const WAITS_FOR_END: bool = F::WAITS_FOR_END;
     const HAS_TIMERS: bool = true;
+
+    fn keys(&self) -> Option<usize> {
+        Some(self.states.len())
+    }
 
     fn process_batch<T: Clock>(
         &mut self,
@@ -71,37 +102,37 @@ impl<K: Key, D: 'static, F: KeyedProcessFunction<K, D> + 'static> BatchFunction<
         out: &mut Results<'_, F::Out, T>,
     ) -> Result<()> {
         let Keyed { f, key: selector, keys, states, timers, context } = self;
-        match states {
-            KeyStates::Lasting(states) => {
-                selector.keys(batch, keys);
-                let mut made = keys.drain(..);
-                for record in batch.drain(..) {
-                    let (key, state, _is_new) = match (made.next(), &record) {
-                        (Some(key), _) => states.state_of(&key),
-                        (None, record) => match selector.part(record) {
-                            Some(part) => states.state_of(part),
-                            None => return Err(Error::internal("a record has no key")),
-                        },
-                    };
-                    f.process(key, state, record, context, out.collector())?;
-                    if context.has_asked() {
-                        timers.take(key, context);
-                    }
-                    out.send_full();
+        let settled = match states {
+            KeyStates::Lasting(states) => states.settled(),
+            KeyStates::Expiring(_) => None,
+        };
+        let Some(settled) = settled else {
+            for record in batch.drain(..) {
+                let key = selector.key(&record);
+                states
+                    .with(&key, |state, _is_new| f.process(&key, state, record, context, out.collector()))?;
+                if context.has_asked() {
+                    timers.take(&key, context);
                 }
+                out.send_full();
             }
-            KeyStates::Expiring(states) => {
-                for record in batch.drain(..) {
-                    let key = selector.key(&record);
-                    states.with(&key, |state, _is_new| {
-                        f.process(&key, state, record, context, out.collector())
-                    })?;
-                    if context.has_asked() {
-                        timers.take(&key, context);
-                    }
-                    out.send_full();
-                }
+            return Ok(());
+        };
+        selector.keys(batch, keys);
+        let mut made = keys.drain(..);
+        for record in batch.drain(..) {
+            let (key, state, _is_new) = match (made.next(), &record) {
+                (Some(key), _) => settled.state_of(&key),
+                (None, record) => match selector.part(record) {
+                    Some(part) => settled.state_of(part),
+                    None => return Err(Error::internal("a record has no key")),
+                },
+            };
+            f.process(key, state, record, context, out.collector())?;
+            if context.has_asked() {
+                timers.take(key, context);
             }
+            out.send_full();
         }
         Ok(())
     }

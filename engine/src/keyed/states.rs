@@ -4,11 +4,10 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use rustc_hash::FxHashMap;
-
+use crate::checkpoint::{Entries, Saved, State, Written};
 use crate::error::{Error, Result};
-use crate::hash::Key;
-use crate::keyed::table::KeyTable;
+use crate::hash::{Key, key_group};
+use crate::keyed::cow::CowTable;
 use crate::machine;
 
 /// How long the state of a key is kept after the key's last record; see
@@ -58,21 +57,32 @@ impl std::fmt::Debug for StateTtl {
     }
 }
 
+/// Their kind in checkpoints.
+pub(crate) const STATES: &str = "states";
+
 /// The states of one worker's keys.
 pub(crate) enum KeyStates<K, S> {
     /// Kept to the end.
-    Lasting(KeyTable<K, S>),
+    Lasting(CowTable<K, S>),
     /// Dropped some time after the last touch.
     Expiring(Expiring<K, S>),
 }
 
-impl<K: Key, S: Default> KeyStates<K, S> {
+impl<K: Key, S: State> KeyStates<K, S> {
     pub(crate) fn new(ttl: Option<StateTtl>) -> Self {
         match ttl {
-            None => KeyStates::Lasting(KeyTable::default()),
+            None => KeyStates::Lasting(CowTable::default()),
             Some(ttl) => {
-                KeyStates::Expiring(Expiring { ttl, entries: FxHashMap::default(), queue: VecDeque::new() })
+                KeyStates::Expiring(Expiring { ttl, entries: CowTable::default(), queue: VecDeque::new() })
             }
+        }
+    }
+
+    /// Number of keys that have a state; one that has timed out counts until it is dropped.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            KeyStates::Lasting(states) => states.len(),
+            KeyStates::Expiring(states) => states.entries.len(),
         }
     }
 
@@ -89,7 +99,7 @@ impl<K: Key, S: Default> KeyStates<K, S> {
     pub(crate) fn with<R>(&mut self, key: &K, f: impl FnOnce(&mut S, bool) -> R) -> R {
         match self {
             KeyStates::Lasting(states) => {
-                let (_key, state, is_new) = states.state_of(key);
+                let (_key, state, is_new) = states.state_or(key, S::default);
                 f(state, is_new)
             }
             KeyStates::Expiring(states) => states.with(key, f),
@@ -109,13 +119,61 @@ impl<K: Key, S: Default> KeyStates<K, S> {
     /// Drops all states, and their memory.
     pub(crate) fn clear(&mut self) {
         match self {
-            KeyStates::Lasting(states) => *states = KeyTable::default(),
+            KeyStates::Lasting(states) => states.clear(),
             KeyStates::Expiring(states) => {
-                states.entries = FxHashMap::default();
+                states.entries.clear();
                 states.queue = VecDeque::new();
             }
         }
     }
+
+    /// Marks the states for a checkpoint. An entry is the key, the time since its last touch, which is 0 where states
+    /// last, and the state.
+    pub(crate) fn mark(&mut self) {
+        match self {
+            KeyStates::Lasting(states) => {
+                states.mark(Box::new(|key, state, to| put(key, Duration::ZERO, state, to)));
+            }
+            KeyStates::Expiring(states) => {
+                let (now, ttl) = ((states.ttl.clock)(), states.ttl.clone());
+                states.entries.mark(Box::new(move |key, Touched { state, at }, to| {
+                    match ttl.has_passed(*at, now) {
+                        true => Ok(()),
+                        false => put(key, now.saturating_duration_since(*at), state, to),
+                    }
+                }));
+            }
+        }
+    }
+
+    /// Writes some of what was marked; whether there is more.
+    pub(crate) fn sweep(&mut self, to: &mut Written) -> Result<bool> {
+        match self {
+            KeyStates::Lasting(states) => states.sweep(to.entries(STATES)),
+            KeyStates::Expiring(states) => states.entries.sweep(to.entries(STATES)),
+        }
+    }
+
+    /// Takes over the states of this worker's key groups. Time in which the job did not run does not count.
+    pub(crate) fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
+        from.entries(STATES, |mut entries| {
+            while let Some((key, age, state)) = entries.next_item::<(K, Duration, S)>()? {
+                match self {
+                    KeyStates::Lasting(states) => *states.state_or(&key, S::default).1 = state,
+                    KeyStates::Expiring(states) => states.take_over(key, age, state),
+                }
+            }
+            Ok(())
+        })?;
+        if let KeyStates::Expiring(states) = self {
+            states.queue.make_contiguous().sort_by_key(|(at, _key)| *at);
+        }
+        Ok(())
+    }
+}
+
+fn put<K: Key, S: State>(key: &K, age: Duration, state: &S, to: &mut Entries) -> Result<()> {
+    to.put(key_group(key), &(key, age, state))
 }
 
 /// A state and when it was last touched.
@@ -127,7 +185,7 @@ struct Touched<S> {
 /// States that time out.
 pub(crate) struct Expiring<K, S> {
     ttl: StateTtl,
-    entries: FxHashMap<K, Touched<S>>,
+    entries: CowTable<K, Touched<S>>,
     /// Every key once, with the time of a touch: not of each, so that a touch costs no move in the queue.
     queue: VecDeque<(Instant, K)>,
 }
@@ -135,7 +193,7 @@ pub(crate) struct Expiring<K, S> {
 /// Keys looked at per touch: every touch causes one look at most, so with more than one none piles up.
 const LOOKS_PER_TOUCH: usize = 2;
 
-impl<K: Key, S: Default> Expiring<K, S> {
+impl<K: Key, S: State> Expiring<K, S> {
     pub(crate) fn with<R>(&mut self, key: &K, f: impl FnOnce(&mut S, bool) -> R) -> R {
         let now = (self.ttl.clock)();
         self.sweep(now);
@@ -148,8 +206,16 @@ impl<K: Key, S: Default> Expiring<K, S> {
             return f(&mut entry.state, is_new);
         }
         self.queue.push_back((now, key.clone()));
-        let entry = self.entries.entry(key.clone()).or_insert(Touched { state: S::default(), at: now });
+        let (_key, entry, _is_new) = self.entries.state_or(key, || Touched { state: S::default(), at: now });
         f(&mut entry.state, true)
+    }
+
+    /// Takes over a state that was last touched so long ago.
+    fn take_over(&mut self, key: K, age: Duration, state: S) {
+        let now = (self.ttl.clock)();
+        let at = now.checked_sub(age).unwrap_or(now);
+        self.queue.push_back((at, key.clone()));
+        self.entries.state_or(&key, || Touched { state, at });
     }
 
     /// Drops a few states that have timed out. A key that was touched since it was queued is queued again.
@@ -159,7 +225,7 @@ impl<K: Key, S: Default> Expiring<K, S> {
                 return;
             }
             let Some((_, key)) = self.queue.pop_front() else { return };
-            let Some(touched) = self.entries.get(&key).map(|entry| entry.at) else { continue };
+            let Some(touched) = self.entries.get_mut(&key).map(|entry| entry.at) else { continue };
             if self.ttl.has_passed(touched, now) {
                 self.entries.remove(&key);
             } else {
@@ -180,6 +246,7 @@ impl<K: Key, S: Default> Expiring<K, S> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use rustc_hash::FxHashMap;
     use std::cell::Cell;
 
     fn states(ttl_secs: u64) -> (KeyStates<u64, u64>, Rc<Cell<Instant>>) {
@@ -214,6 +281,36 @@ mod tests {
             states.for_each(|key, count| { seen.push((*key, *count)); Ok(()) }).unwrap();
             prop_assert_eq!(seen, expected);
         }
+    }
+
+    /// Golden bytes of docs/formats/checkpoint-state.md.
+    #[test]
+    fn entries_in_a_checkpoint_have_their_golden_bytes() {
+        let mut states: KeyStates<u64, u64> = KeyStates::new(None);
+        states.with(&7, |state, _| *state = 9);
+        let mut written = Written::default();
+        states.mark();
+        assert!(!states.sweep(&mut written).unwrap());
+        let entries = Vec::from_iter(written.entries(STATES).take(0));
+        assert_eq!(entries, [(key_group(&7u64) as u32, vec![4, 0, 0, 0, 7, 0, 0, 9])]);
+    }
+
+    /// What has timed out is no part of a checkpoint, and the age of the rest is.
+    #[test]
+    fn entries_with_a_time_to_live_keep_their_age() {
+        let (mut states, clock) = states(10);
+        let start = clock.get();
+        states.with(&1, |state, _| *state = 1);
+        clock.set(start + Duration::from_secs(7));
+        states.with(&2, |state, _| *state = 2);
+        clock.set(start + Duration::from_secs(10));
+        let mut written = Written::default();
+        states.mark();
+        // Touched after the mark: written as it was.
+        states.with(&2, |state, _| *state = 3);
+        while states.sweep(&mut written).unwrap() {}
+        let entries = Vec::from_iter(written.entries(STATES).take(0));
+        assert_eq!(entries, [(key_group(&2u64) as u32, vec![4, 0, 0, 0, 2, 3, 0, 2])]);
     }
 
     #[test]

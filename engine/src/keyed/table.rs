@@ -42,12 +42,50 @@ impl<K: Key, S> KeyTable<K, S> {
         self.state_or(key, S::default)
     }
 
+    /// The state of `key`.
+    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut S> {
+        let hash = FxBuildHasher.hash_one(key);
+        self.entries.find_mut(hash, |(known, _)| known == key).map(|(_, state)| state)
+    }
+
     /// Drops the state of `key`.
     pub(crate) fn remove(&mut self, key: &K) {
+        drop(self.take(key));
+    }
+
+    /// Takes out `key` and its state.
+    pub(crate) fn take(&mut self, key: &K) -> Option<(K, S)> {
         let hash = FxBuildHasher.hash_one(key);
-        if let Ok(entry) = self.entries.find_entry(hash, |(known, _)| known == key) {
-            entry.remove();
+        let entry = self.entries.find_entry(hash, |(known, _)| known == key).ok()?;
+        Some(entry.remove().0)
+    }
+
+    /// Takes out the first entry at `bucket` or behind it, and moves `bucket` there. Nothing may be added between two
+    /// calls that share a bucket.
+    pub(crate) fn take_from_bucket(&mut self, bucket: &mut usize) -> Option<(K, S)> {
+        while *bucket < self.entries.num_buckets() {
+            if let Ok(entry) = self.entries.get_bucket_entry(*bucket) {
+                return Some(entry.remove().0);
+            }
+            *bucket += 1;
         }
+        None
+    }
+
+    /// Adds a key that is not there.
+    pub(crate) fn insert_new(&mut self, key: K, state: S) {
+        let hash = FxBuildHasher.hash_one(&key);
+        self.entries.insert_unique(hash, (key, state), |(key, _)| FxBuildHasher.hash_one(key));
+    }
+
+    /// Makes room for `n` more keys.
+    pub(crate) fn reserve(&mut self, n: usize) {
+        self.entries.reserve(n, |(key, _)| FxBuildHasher.hash_one(key));
+    }
+
+    /// Number of keys.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     /// Drops all states and keeps their memory.

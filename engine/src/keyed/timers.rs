@@ -6,7 +6,11 @@ use std::time::{Duration, Instant};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::{Entries, Saved, Written};
+use crate::error::Result;
+use crate::hash::{Key, key_group};
 use crate::machine;
+use crate::runtime::config::MAX_PARALLELISM;
 
 /// A timer of a key, as [`KeyedContext::register_processing_time_timer`] gives it. It can be kept in the state of the
 /// key.
@@ -19,7 +23,12 @@ pub struct ProcessingTimer(u64);
 pub struct KeyedContext {
     asked: Vec<Asked>,
     next_timer: u64,
+    /// What the timers of this worker begin with, so that those of all workers and of all runs are different.
+    worker: u64,
 }
+
+/// Timers count in steps of this, above the number of their worker.
+const STEP: u64 = (MAX_PARALLELISM * MAX_PARALLELISM) as u64;
 
 #[derive(Debug)]
 enum Asked {
@@ -28,10 +37,14 @@ enum Asked {
 }
 
 impl KeyedContext {
+    pub(crate) fn new(worker: usize) -> Self {
+        KeyedContext { worker: worker as u64, ..Self::default() }
+    }
+
     /// Asks for a call of [`on_timer`](crate::KeyedProcessFunction::on_timer) with the key at hand, `delay` from now on
     /// the clock of the machine. Each call makes a timer of its own.
     pub fn register_processing_time_timer(&mut self, delay: Duration) -> ProcessingTimer {
-        let timer = ProcessingTimer(self.next_timer);
+        let timer = ProcessingTimer(self.next_timer * STEP + self.worker);
         self.next_timer += 1;
         let now = machine::now();
         // What lies behind the end of time never comes, but it counts as a timer.
@@ -50,25 +63,59 @@ impl KeyedContext {
     pub(crate) fn has_asked(&self) -> bool {
         !self.asked.is_empty()
     }
+
+    /// Writes how many timers there were, for a checkpoint.
+    pub(crate) fn write(&self, to: &mut Written) -> Result<()> {
+        if self.next_timer > 0 { to.pooled().put(&self.next_timer) } else { Ok(()) }
+    }
+
+    /// Goes on counting behind all timers that there ever were.
+    pub(crate) fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
+        let mut counts = from.pooled()?;
+        while let Some(n) = counts.next_item::<u64>()? {
+            self.next_timer = self.next_timer.max(n);
+        }
+        Ok(())
+    }
 }
 
 /// Longer than any run.
 const FAR: Duration = Duration::from_secs(1 << 32);
+
+/// Their kind in checkpoints.
+const TIMERS: &str = "timers";
+/// Timers that are written in one slice.
+const SLICE: usize = 512;
 
 /// The timers of one worker's keys.
 pub(crate) struct Timers<K> {
     /// In the order in which they are called.
     keys: BTreeMap<(Instant, ProcessingTimer), K>,
     due: FxHashMap<ProcessingTimer, Instant>,
+    /// Those that are still to be written for a checkpoint. They go back to the others when they are written, in slices or
+    /// before they are called or deleted.
+    aside: Aside<K>,
+}
+
+/// What is still to be written of the timers.
+struct Aside<K> {
+    keys: BTreeMap<(Instant, ProcessingTimer), K>,
+    /// When they were put aside; from then on their delays count.
+    at: Instant,
+    written: Entries,
+    /// The first that could not be written.
+    failure: Result<()>,
 }
 
 impl<K> Default for Timers<K> {
     fn default() -> Self {
-        Timers { keys: BTreeMap::new(), due: FxHashMap::default() }
+        let (keys, written) = (BTreeMap::new(), Entries::default());
+        let aside = Aside { keys, at: machine::now(), written, failure: Ok(()) };
+        Timers { keys: BTreeMap::new(), due: FxHashMap::default(), aside }
     }
 }
 
-impl<K: Clone> Timers<K> {
+impl<K: Key> Timers<K> {
     /// Does what a function asked for while it had `key` at hand.
     #[cold]
     pub(crate) fn take(&mut self, key: &K, context: &mut KeyedContext) {
@@ -80,7 +127,7 @@ impl<K: Clone> Timers<K> {
                 }
                 Asked::Delete(timer) => {
                     if let Some(due) = self.due.remove(&timer) {
-                        self.keys.remove(&(due, timer));
+                        self.remove(due, timer);
                     }
                 }
             }
@@ -90,18 +137,72 @@ impl<K: Clone> Timers<K> {
     /// Takes the next timer that is due at `now` and was there when the context had made `n` timers: one that a timer
     /// asks for is called in the next turn, or a function that always asks for another would never end.
     pub(crate) fn next_due(&mut self, now: Instant, n: TimersMade) -> Option<(K, ProcessingTimer)> {
-        let first = self.keys.first_entry()?;
-        let (due, timer) = *first.key();
-        if due > now || timer.0 >= n.0 {
+        let (due, timer) = self.first()?;
+        if due > now || timer.0 / STEP >= n.0 {
             return None;
         }
         self.due.remove(&timer);
-        Some((first.remove(), timer))
+        self.remove(due, timer).map(|key| (key, timer))
     }
 
     /// When the next timer is due, if there is one.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.keys.keys().next().map(|(due, _)| *due)
+        self.first().map(|(due, _timer)| due)
+    }
+
+    fn first(&self) -> Option<(Instant, ProcessingTimer)> {
+        let firsts = [self.keys.keys().next(), self.aside.keys.keys().next()];
+        firsts.into_iter().flatten().min().copied()
+    }
+
+    fn remove(&mut self, due: Instant, timer: ProcessingTimer) -> Option<K> {
+        if let Some(key) = self.aside.keys.remove(&(due, timer)) {
+            self.aside.write(due, timer, &key);
+            return Some(key);
+        }
+        self.keys.remove(&(due, timer))
+    }
+
+    /// Marks the timers for a checkpoint.
+    pub(crate) fn mark(&mut self) {
+        self.keys.append(&mut self.aside.keys);
+        std::mem::swap(&mut self.keys, &mut self.aside.keys);
+        self.aside.at = machine::now();
+    }
+
+    /// Writes some of what was marked; whether there is more. An entry is the key, the timer and its remaining delay.
+    pub(crate) fn sweep(&mut self, to: &mut Written) -> Result<bool> {
+        for _ in 0..SLICE {
+            let Some(((due, timer), key)) = self.aside.keys.pop_first() else { break };
+            self.aside.write(due, timer, &key);
+            self.keys.insert((due, timer), key);
+        }
+        to.entries(TIMERS).append(&mut self.aside.written);
+        std::mem::replace(&mut self.aside.failure, Ok(()))?;
+        Ok(!self.aside.keys.is_empty())
+    }
+
+    /// Takes over the timers of this worker's key groups. Time in which the job did not run does not count.
+    pub(crate) fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
+        let now = machine::now();
+        from.entries(TIMERS, |mut timers| {
+            while let Some((key, timer, delay)) = timers.next_item::<(K, ProcessingTimer, Duration)>()? {
+                let due = now.checked_add(delay).unwrap_or(now + FAR);
+                self.due.insert(timer, due);
+                self.keys.insert((due, timer), key);
+            }
+            Ok(())
+        })
+    }
+}
+
+impl<K: Key> Aside<K> {
+    fn write(&mut self, due: Instant, timer: ProcessingTimer, key: &K) {
+        let delay = due.saturating_duration_since(self.at);
+        let outcome = self.written.put(key_group(key), &(key, timer, delay));
+        if self.failure.is_ok() {
+            self.failure = outcome;
+        }
     }
 }
 

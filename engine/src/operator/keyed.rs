@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use crate::checkpoint::{Saved, Snapshot, State, Written};
 use crate::clock::Clock;
 use crate::connect::KeyedConnectedStreams;
 use crate::error::Result;
@@ -29,7 +30,7 @@ impl<'s, T: Clock> OperatorBuilder<'s, T> {
 /// The states of one worker's keys, with the stream's [time to live](KeyedStream::state_ttl).
 pub struct KeyedStates<K, S>(KeyStates<K, S>);
 
-impl<K: Key, S: Default> KeyedStates<K, S> {
+impl<K: Key, S: State> KeyedStates<K, S> {
     /// Runs `f` on the state of `key`, made by `Default` if there is none.
     #[inline]
     pub fn with<R>(&mut self, key: &K, f: impl FnOnce(&mut S) -> R) -> R {
@@ -50,6 +51,21 @@ impl<K: Key, S: Default> KeyedStates<K, S> {
     }
 }
 
+impl<K: Key, S: State> Snapshot for KeyedStates<K, S> {
+    fn mark(&mut self, _to: &mut Written) -> Result<()> {
+        self.0.mark();
+        Ok(())
+    }
+
+    fn sweep(&mut self, to: &mut Written) -> Result<bool> {
+        self.0.sweep(to)
+    }
+
+    fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
+        self.0.restore(from)
+    }
+}
+
 impl<K, S> std::fmt::Debug for KeyedStates<K, S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("KeyedStates")
@@ -58,14 +74,14 @@ impl<K, S> std::fmt::Debug for KeyedStates<K, S> {
 
 impl<K: Key, D: Record, T: Clock> KeyedStream<'_, K, D, T> {
     /// States for an operator on this stream.
-    pub fn states<S: Default>(&self) -> KeyedStates<K, S> {
+    pub fn states<S: State>(&self) -> KeyedStates<K, S> {
         KeyedStates(KeyStates::new(self.ttl.clone()))
     }
 }
 
 impl<K: Key, A: Record, B: Record, T: Clock> KeyedConnectedStreams<'_, K, A, B, T> {
     /// States for an operator on both streams.
-    pub fn states<S: Default>(&self) -> KeyedStates<K, S> {
+    pub fn states<S: State>(&self) -> KeyedStates<K, S> {
         KeyedStates(KeyStates::new(self.ttl()))
     }
 }

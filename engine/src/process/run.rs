@@ -51,11 +51,16 @@ where
         }
     }
     let (mut out, edge) = op.output::<Vec<F::Out>>();
-    let takes_part = op.takes_part();
+    let (takes_part, gauges) = (op.takes_part(), op.origin().gauges());
+    let mut part = op.part(&f);
     op.build(move |promises, activation| {
         let mut last = LastWord::new(promises, F::WAITS_FOR_END);
         let (mut collector, mut alarm) = (Collector::default(), Alarm::new(activation));
         move |frontiers| {
+            part.begin(&mut f)?;
+            if part.had_ended(0) {
+                last.say_no_more();
+            }
             input.try_for_each(|token, batch| {
                 if F::HAS_TIMERS && !F::WAITS_FOR_END {
                     f.on_processing_time(&mut collector)?;
@@ -66,26 +71,24 @@ where
                 beside.send(&token);
                 Ok(())
             })?;
-            let next = frontiers.next(0);
-            if let Some(time) = &next {
-                last.wait_until(time)?;
+            if let (Some(gauges), Some(keys)) = (&gauges, f.keys()) {
+                gauges.note_keys(keys);
             }
-            if last.promises().is_empty() {
-                return Ok(());
-            }
-            if next.is_some() {
-                if F::HAS_TIMERS {
+            part.step(frontiers, &mut f)?;
+            if let Some(time) = frontiers.next(0) {
+                last.wait_until(&time)?;
+                if F::HAS_TIMERS && !last.promises().is_empty() {
                     f.on_processing_time(&mut collector)?.into_iter().for_each(|due| alarm.set(due));
                     send(last.promises(), &mut collector, &mut out, &mut beside);
                 }
                 return Ok(());
             }
-            if takes_part {
+            if takes_part && !last.promises().is_empty() {
                 f.end_of_input(&mut collector)?;
                 send(last.promises(), &mut collector, &mut out, &mut beside);
             }
             last.say_no_more();
-            Ok(())
+            part.end(&mut f)
         }
     });
     DataStream::from_edge(edge)

@@ -244,6 +244,7 @@ impl Listener {
             }
             Notice::Built(graph) => run.peer_has_built(peer, graph),
             Notice::SameGraph => run.graphs_agree(),
+            Notice::Checkpoint(word) => run.hear_keeper(peer, word),
             Notice::Alive | Notice::Farewell => {}
         }
     }

@@ -4,18 +4,20 @@
 use std::collections::BTreeMap;
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
 use crate::cache::CacheSpace;
+use crate::checkpoint::{Checkpoints, Message, Word};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Board, Part};
 use crate::feedback::LoopGauges;
 use crate::flow::{Gate, Ledger};
 use crate::machine;
+use crate::metrics::{JobPhase, Registry};
 use crate::record_count::RecordCounts;
 use crate::runtime::graph::{Agreement, Graph};
 use crate::runtime::link::{Links, Notice, PeerName};
@@ -37,9 +39,11 @@ pub(crate) struct RunState {
     uids: Mutex<FxHashMap<(usize, String), &'static Location<'static>>>,
     agreement: Agreement,
     loop_gauges: Mutex<Option<Arc<LoopGauges>>>,
+    metrics: OnceLock<Arc<Registry>>,
     cache_space: Arc<CacheSpace>,
     bad_records: Arc<RecordCounts>,
     late_records: Arc<RecordCounts>,
+    checkpoints: OnceLock<Arc<Checkpoints>>,
     /// Names of loops by their address in the graph, which is the same on every worker.
     loops: Mutex<BTreeMap<Vec<usize>, String>>,
 }
@@ -100,9 +104,13 @@ impl RunState {
         }
         self.stopped.store(true, Ordering::SeqCst);
         self.wake_workers();
+        if let Some(checkpoints) = self.checkpoints() {
+            checkpoints.tell(Message::Stop);
+        }
     }
 
-    fn wake_workers(&self) {
+    /// Wakes all workers of this process.
+    pub(crate) fn wake_workers(&self) {
         for worker in lock(&self.workers).iter() {
             worker.unpark();
         }
@@ -182,6 +190,23 @@ impl RunState {
         }
     }
 
+    /// Sets where operators note what they do.
+    pub(crate) fn set_metrics(&self, registry: Arc<Registry>) {
+        let _ = self.metrics.set(registry);
+    }
+
+    /// Says where the run is, to whoever watches.
+    pub(crate) fn set_phase(&self, phase: JobPhase) {
+        if let Some(registry) = self.metrics() {
+            registry.set_phase(phase);
+        }
+    }
+
+    /// Where operators note what they do, if anybody wants to know.
+    pub(crate) fn metrics(&self) -> Option<&Arc<Registry>> {
+        self.metrics.get()
+    }
+
     /// Sets where loops note their rounds, if anybody wants to know.
     pub(crate) fn set_loop_gauges(&self, gauges: Option<Arc<LoopGauges>>) {
         *lock(&self.loop_gauges) = gauges;
@@ -201,6 +226,33 @@ impl RunState {
     pub(crate) fn loops_around(&self, address: &[usize]) -> Vec<String> {
         let loops = lock(&self.loops);
         (1..=address.len()).filter_map(|depth| loops.get(&address[..depth]).cloned()).collect()
+    }
+
+    /// Sets the checkpoints of the run, before anything else can happen.
+    pub(crate) fn set_checkpoints(&self, checkpoints: Arc<Checkpoints>) {
+        let _ = self.checkpoints.set(checkpoints);
+    }
+
+    /// The checkpoints of the run, if it makes any.
+    pub(crate) fn checkpoints(&self) -> Option<Arc<Checkpoints>> {
+        self.checkpoints.get().cloned()
+    }
+
+    /// Tells the keeper of another process's checkpoints.
+    pub(crate) fn tell_keeper(&self, process: usize, word: Word) {
+        if let Some(links) = self.links() {
+            links.send_to(process, &Notice::Checkpoint(word));
+        }
+    }
+
+    /// Heeds what the keeper of another process's checkpoints says.
+    pub(crate) fn hear_keeper(&self, peer: &PeerName, word: Word) {
+        match self.checkpoints() {
+            Some(checkpoints) => checkpoints.hear(peer.process, word),
+            None => self.fail(Error::config(format!(
+                "{peer} makes checkpoints and this process does not: all need the same checkpoint directory"
+            ))),
+        }
     }
 
     /// The watermarks of the parts of a stream with event time.

@@ -55,6 +55,11 @@ impl StopHandle {
         }
     }
 
+    /// Whether runs are stopped.
+    pub(crate) fn is_stopped(&self) -> bool {
+        lock(&self.shared).stopped
+    }
+
     pub(crate) fn watch(&self, run: &Arc<RunState>) {
         let mut state = lock(&self.shared);
         if state.stopped {

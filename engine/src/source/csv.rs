@@ -19,6 +19,7 @@ use crate::edge::Edge;
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::operator::{OperatorBuilder, WakeOn};
+use crate::source::Splits;
 use crate::source::csv::file::CsvFile;
 use crate::source::csv::part::{CsvSource, Share};
 use crate::stream::DataStream;
@@ -74,6 +75,9 @@ impl<'s> Env<'s> {
     /// every line needs as many fields as the header. Without one, and for a tuple, they are taken in order.
     /// Further fields are ignored. `NaN` and `inf` are numbers.
     ///
+    /// A job that goes on from a checkpoint reads the rest of the ranges of the run before, and so on as many workers as
+    /// that had, or fewer.
+    ///
     /// # Errors
     /// No path is given, the delimiter is a quote or the end of a line, or a file can not be opened or its
     /// first line not be read. Then, during the run, an [`ErrorKind::Data`](crate::ErrorKind::Data) error that
@@ -127,11 +131,11 @@ impl<'s> Env<'s> {
         if files.is_empty() {
             return Err(Error::config("read_csv has no files, expected at least one path"));
         }
-        let (n_parts, on_bad_record) = (self.workers(), options.on_bad_record);
-        let open =
-            move |index| Ok(CsvSource::new(Rc::clone(&files), Share { index, n_parts, on_bad_record }));
-        let rows = self.source("read_csv", n_parts, open);
-        Ok(divide(rows, Location::caller(), on_bad_record))
+        let on_bad_record = options.on_bad_record;
+        let open = move |split| Ok(CsvSource::new(Rc::clone(&files), Share { split, on_bad_record }));
+        let location = Location::caller();
+        let rows = self.source_of("read_csv", location, Splits::AtFirst(self.workers()), open);
+        Ok(divide(rows, location, on_bad_record))
     }
 }
 
@@ -148,6 +152,7 @@ fn divide<'s, R: 'static>(
     let mut input = op.input(rows, WakeOn::Records);
     let (mut good_out, good_edge) = op.output();
     let (mut bad_out, bad_edge) = op.output();
+    op.keep_nothing();
     op.build(move |_promises, _activation| {
         let (mut good, mut bad) = (Vec::new(), Vec::new());
         move |_frontiers| {

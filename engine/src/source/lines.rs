@@ -8,6 +8,7 @@ mod search;
 use std::io::{self, Read};
 
 use memchr::{memchr, memchr_iter, memrchr};
+use serde::{Deserialize, Serialize};
 
 use search::{count_blank, find_newline, find_newline_by_colons};
 
@@ -39,7 +40,7 @@ impl Separator {
 }
 
 /// Where a line begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Position {
     /// Bytes before it.
     pub(super) byte: u64,

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::panic::Location;
 
+use crate::checkpoint::{Saved, Snapshot, Written};
 use crate::clock::{AnyClock, Clock};
 use crate::error::{Error, Result};
 use crate::operator::{OperatorBuilder, WakeOn};
@@ -171,7 +172,7 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
     }
 }
 
-impl<'s, D: 'static, T: Clock> DataStream<'s, D, T> {
+impl<'s, D: Record, T: Clock> DataStream<'s, D, T> {
     /// Replaces the records of each worker by all items of `f` of them, when the input has ended.
     ///
     /// `f` runs once per worker of the stream's [`parallelism`](Self::parallelism), even without records;
@@ -206,9 +207,23 @@ impl<D: 'static, F> Renewable for Partition<D, F> {
     }
 }
 
+impl<D: Record, F> Snapshot for Partition<D, F> {
+    fn mark(&mut self, to: &mut Written) -> Result<()> {
+        self.records.iter().try_for_each(|record| to.items().put(record))
+    }
+
+    fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
+        let mut items = from.items()?;
+        while let Some(record) = items.next_item()? {
+            self.records.push(record);
+        }
+        Ok(())
+    }
+}
+
 impl<D, I, F> BatchFunction<D> for Partition<D, F>
 where
-    D: 'static,
+    D: Record,
     I: IntoIterator<Item: 'static>,
     F: FnMut(Vec<D>) -> I + 'static,
 {

@@ -2,12 +2,15 @@
 
 use std::rc::Rc;
 
-use waterwheel_engine::{CoProcessFunction, Collector, ForRound, KeyedCoProcessFunction, Result};
+use serde::{Deserialize, Serialize};
+
+use waterwheel_engine::{CoProcessFunction, Collector, ForRound, KeyedCoProcessFunction, Record, Result};
 
 /// Hands over the records of each key when both streams have ended.
 pub(super) struct CoGroup<F>(pub(super) F);
 
 /// The records of one key, and how many of the streams have ended.
+#[derive(Serialize, Deserialize)]
 pub(super) struct Group<A, B> {
     first: Vec<A>,
     second: Vec<B>,
@@ -37,8 +40,8 @@ impl<F> CoGroup<F> {
 
 impl<K, A, B, F, I> KeyedCoProcessFunction<K, A, B> for CoGroup<F>
 where
-    A: 'static,
-    B: 'static,
+    A: Record,
+    B: Record,
     F: Fn(&K, Vec<A>, Vec<B>) -> I,
     I: IntoIterator<Item: 'static>,
 {

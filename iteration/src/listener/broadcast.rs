@@ -1,6 +1,6 @@
 //! Functions with a broadcast state that are told of epochs.
 
-use waterwheel_engine::{Collector, Result};
+use waterwheel_engine::{Collector, Result, State};
 
 use crate::listener::keyed::KeyedIterationListener;
 use crate::listener::{EpochContext, IterationListener};
@@ -9,7 +9,7 @@ use crate::listener::{EpochContext, IterationListener};
 /// latter changes; see [`BroadcastProcessFunction`](waterwheel_engine::BroadcastProcessFunction).
 pub trait EpochBroadcastProcessFunction<A, B>: IterationListener {
     /// The broadcast state; made by `Default` on every worker.
-    type Broadcast: Default + 'static;
+    type Broadcast: State;
 
     /// Handles one record of the main stream.
     ///
@@ -39,7 +39,7 @@ pub trait EpochBroadcastProcessFunction<A, B>: IterationListener {
 /// As [`EpochBroadcastProcessFunction`], on a keyed main stream with a state per key.
 pub trait KeyedEpochBroadcastProcessFunction<K, A, B>: KeyedIterationListener<K> {
     /// The broadcast state; made by `Default` on every worker.
-    type Broadcast: Default + 'static;
+    type Broadcast: State;
 
     /// Handles one record of the main stream, with the state of its key and the broadcast state.
     ///

@@ -1,6 +1,6 @@
 //! Functions with a state per key that are told of epochs.
 
-use waterwheel_engine::{Collector, Result, Round};
+use waterwheel_engine::{Collector, Result, Round, State};
 
 use crate::listener::{EpochContext, IterationListener};
 
@@ -8,7 +8,7 @@ use crate::listener::{EpochContext, IterationListener};
 pub trait KeyedIterationListener<K>: IterationListener {
     /// State of one key; made by `Default` at the key's first record, and kept over all epochs, unless the stream has a
     /// [time to live](waterwheel_engine::KeyedStream::state_ttl).
-    type State: Default + 'static;
+    type State: State;
 
     /// Whether [`on_key_epoch`](Self::on_key_epoch) and [`on_key_terminated`](Self::on_key_terminated) are called.
     /// Default `false`: it costs a walk over all keys in every epoch.

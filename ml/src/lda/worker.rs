@@ -77,7 +77,7 @@ impl LdaWorker {
         if words.is_empty() {
             return self.end_sweep(ps);
         }
-        ps.pull_many(words.to_vec())
+        ps.pull_many(words)
     }
 
     fn end_sweep(&mut self, ps: &mut Client) -> Result<()> {

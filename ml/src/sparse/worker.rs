@@ -78,7 +78,7 @@ impl<R: SparseRule> SparseWorker<R> {
         ps: &mut Client<R>,
     ) -> Result<()> {
         self.replay.pending += keys.len();
-        ps.pull_many(keys.clone())?;
+        ps.pull_many(&keys)?;
         self.waiting.push_back(Waiting { keys, example, is_output });
         self.in_clock += 1;
         if self.training.clock_len() == Some(self.in_clock) {
@@ -122,8 +122,7 @@ impl<R: SparseRule> SparseWorker<R> {
         let Some(label) = label else { return Ok(()) };
         self.pushes.clear();
         self.rule.learn(features, rows, label, &mut self.pushes);
-        let rows = self.pushes.chunks_exact(self.rule.width());
-        waiting.keys.iter().zip(rows).try_for_each(|(key, row)| ps.push(*key, row.iter().copied()))
+        if self.pushes.is_empty() { Ok(()) } else { ps.push_many(&waiting.keys, &self.pushes) }
     }
 
     /// Goes on with the present pass as far as the credit allows. Behind its end comes a clock.

@@ -22,6 +22,12 @@ fn help_is_printed_for_every_command() {
         "generate sparse",
         "generate words",
         "generate graph",
+        "ckpt",
+        "ckpt ls",
+        "ckpt inspect",
+        "ckpt verify",
+        "ckpt gc",
+        "ckpt rm",
     ];
     for command in commands {
         for flag in ["--help", "-h"] {

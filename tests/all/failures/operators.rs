@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use serde::{Deserialize, Serialize};
 use waterwheel::prelude::*;
 
 use super::fixture::{Numbered, Trap, boom, by_worker, data, jobs_that_fail, key_of};
@@ -197,13 +198,13 @@ jobs_that_fail! {
 #[derive(Clone)]
 struct Odd<const WRITING: bool>(bool);
 
-impl<const WRITING: bool> serde::Serialize for Odd<WRITING> {
+impl<const WRITING: bool> Serialize for Odd<WRITING> {
     fn serialize<S: serde::Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
         if WRITING && self.0 { Err(serde::ser::Error::custom("boom")) } else { self.0.serialize(to) }
     }
 }
 
-impl<'de, const WRITING: bool> serde::Deserialize<'de> for Odd<WRITING> {
+impl<'de, const WRITING: bool> Deserialize<'de> for Odd<WRITING> {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
         let odd = bool::deserialize(from)?;
         if !WRITING && odd { Err(serde::de::Error::custom("boom")) } else { Ok(Odd(odd)) }
@@ -285,6 +286,7 @@ impl KeyedProcessFunction<u64, Numbered> for Faulty {
 }
 
 /// A state that can not be made.
+#[derive(Serialize, Deserialize)]
 struct NoDefault;
 
 impl Default for NoDefault {

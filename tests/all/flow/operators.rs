@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::task::Poll;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use waterwheel::prelude::*;
 
 use super::plan::{Aggregate, aside, counted, key, mapped, of_key};
@@ -65,7 +66,7 @@ pub(super) fn counted_by_key<'s>(first: Stream<'s>, second: Stream<'s>) -> Strea
 
 struct CountBoth;
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Counts {
     records: [u64; 2],
     ended: u8,

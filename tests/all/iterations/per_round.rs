@@ -282,6 +282,7 @@ static LIVE: AtomicUsize = AtomicUsize::new(0);
 static MOST: AtomicUsize = AtomicUsize::new(0);
 
 /// A state that is counted while it lives.
+#[derive(Serialize, Deserialize)]
 struct Counted;
 
 impl Default for Counted {

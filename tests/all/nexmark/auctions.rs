@@ -50,7 +50,7 @@ struct Won {
 struct Closing;
 
 /// What is known of an auction. Bids can come before it.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Open {
     auction: Option<Auction>,
     bids: Vec<Bid>,
@@ -162,7 +162,7 @@ pub(crate) fn category_averages(events: DataStream<'_, Event>) -> Result<DataStr
 /// Averages the last prices of a seller in order of closing, which is not that of arrival.
 struct LastTen;
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Sold {
     /// By time of closing and auction: those that the watermark has not passed.
     to_come: BTreeMap<(i64, u64), u64>,

@@ -1,5 +1,6 @@
 //! Queries 0 to 3, which do not look at the time.
 
+use serde::{Deserialize, Serialize};
 use waterwheel::ml::generate::nexmark::{Bid, Event};
 use waterwheel::prelude::*;
 
@@ -19,7 +20,7 @@ pub(crate) fn selection(events: DataStream<'_, Event>) -> Result<DataStream<'_, 
 }
 
 /// What is known of a seller so far.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Seller {
     person: Option<(String, String, String)>,
     waiting: Vec<u64>,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use waterwheel::engine::{hash::key_owner, machine};
 use waterwheel::prelude::*;
 
@@ -40,15 +41,17 @@ impl Source for OpenUntil {
     }
 }
 
-/// When a timer is due: not before the first time, and as early as the second one.
+/// When a timer is due, since the start of the job: not before the first time, and as early as the second one.
+#[derive(Serialize, Deserialize)]
 struct Pending {
-    not_before: Instant,
-    at_the_latest: Instant,
+    not_before: Duration,
+    at_the_latest: Duration,
 }
 
 /// Registers a timer for each record, takes some back, and checks each call against what is still to come.
 struct Ordered {
     left: Arc<AtomicU64>,
+    start: Instant,
 }
 
 impl KeyedProcessFunction<u64, (u64, u64)> for Ordered {
@@ -65,9 +68,9 @@ impl KeyedProcessFunction<u64, (u64, u64)> for Ordered {
         _out: &mut Collector<Self::Out>,
     ) -> Result<()> {
         let delay = Duration::from_millis([40, 0, 20, 5][i as usize % 4]);
-        let before = machine::now();
+        let before = self.start.elapsed();
         let timer = context.register_processing_time_timer(delay);
-        let at_the_latest = machine::now() + delay;
+        let at_the_latest = self.start.elapsed() + delay;
         pending.insert(timer, Pending { not_before: before + delay, at_the_latest });
         if i % 5 == 4 {
             context.delete_processing_time_timer(timer);
@@ -89,7 +92,9 @@ impl KeyedProcessFunction<u64, (u64, u64)> for Ordered {
         self.left.fetch_sub(1, Ordering::SeqCst);
         let complaint = match pending.remove(&timer) {
             None => Some("a timer is called that was taken back, or was called before".to_string()),
-            Some(due) if machine::now() < due.not_before => Some("a timer is called too early".to_string()),
+            Some(due) if self.start.elapsed() < due.not_before => {
+                Some("a timer is called too early".to_string())
+            }
             Some(due) => pending
                 .values()
                 .any(|other| other.at_the_latest < due.not_before)
@@ -123,7 +128,10 @@ fn timers_are_called_when_they_are_due_and_in_order_and_deleted_ones_never() {
                 Ok(OpenUntil { records, left: Arc::clone(&waits) })
             };
             let records = env.source("open", env.workers(), open);
-            Ok(records.key_by(|(key, _)| *key).process_function(Ordered { left }).collect())
+            Ok(records
+                .key_by(|(key, _)| *key)
+                .process_function(Ordered { left, start: machine::now() })
+                .collect())
         })
         .unwrap()
         .concat()

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::checkpoint::{CheckpointConfig, OnMissingCheckpoint};
 use crate::error::{Error, Result};
 use crate::runtime::config::{ByteSize, RuntimeConfig};
 use crate::runtime::secret::Secret;
@@ -72,9 +73,15 @@ const ATTEMPT: usize = 9;
 const MAX_IN_FLIGHT: usize = 10;
 const CACHE_MEMORY: usize = 11;
 const CACHE_DIR: usize = 12;
+const CHECKPOINT_DIR: usize = 13;
+const CHECKPOINT_INTERVAL: usize = 14;
+const CHECKPOINT_RETAIN: usize = 15;
+const ON_MISSING_CHECKPOINT: usize = 16;
+const ALLOW_UNMATCHED_STATE: usize = 17;
+const ADMIN: usize = 18;
 
 /// The flags, each at its index above.
-const FLAGS: [Flag; 13] = [
+const FLAGS: [Flag; 19] = [
     flag("--threads", "-w", "WATERWHEEL_THREADS"),
     flag("--processes", "-n", "WATERWHEEL_PROCESSES"),
     flag("--process", "-p", "WATERWHEEL_PROCESS"),
@@ -88,6 +95,15 @@ const FLAGS: [Flag; 13] = [
     flag("--max-in-flight", "--max-in-flight", "WATERWHEEL_MAX_IN_FLIGHT"),
     flag("--cache-memory", "--cache-memory", "WATERWHEEL_CACHE_MEMORY"),
     flag("--cache-dir", "--cache-dir", "WATERWHEEL_CACHE_DIR"),
+    flag("--checkpoint-dir", "--checkpoint-dir", "WATERWHEEL_CHECKPOINT_DIR"),
+    flag("--checkpoint-interval", "--checkpoint-interval", "WATERWHEEL_CHECKPOINT_INTERVAL"),
+    flag("--checkpoint-retain", "--checkpoint-retain", "WATERWHEEL_CHECKPOINT_RETAIN"),
+    flag("--on-missing-checkpoint", "--on-missing-checkpoint", "WATERWHEEL_ON_MISSING_CHECKPOINT"),
+    Flag {
+        is_switch: true,
+        ..flag("--allow-unmatched-state", "--allow-unmatched-state", "WATERWHEEL_ALLOW_UNMATCHED_STATE")
+    },
+    flag("--admin", "--admin", "WATERWHEEL_ADMIN"),
 ];
 
 /// Values of the flags as text, before they are checked.
@@ -127,6 +143,26 @@ impl Values {
         self.take(flag).map(parse).transpose()
     }
 
+    /// Those of the checkpoints, if there is a directory; without one the others mean nothing.
+    fn checkpoints(&mut self) -> Result<Option<CheckpointConfig>> {
+        let on_missing = match self.take(ON_MISSING_CHECKPOINT).as_deref() {
+            None | Some("fail") => OnMissingCheckpoint::Fail,
+            Some("fresh") => OnMissingCheckpoint::Fresh,
+            Some(found) => {
+                return Err(Error::config(format!(
+                    "--on-missing-checkpoint: found \"{found}\", expected fail or fresh"
+                )));
+            }
+        };
+        let interval = self.seconds(CHECKPOINT_INTERVAL, CheckpointConfig::DEFAULT_INTERVAL)?;
+        let retain = self.number(CHECKPOINT_RETAIN, CheckpointConfig::DEFAULT_RETAIN)?;
+        let allow_unmatched = self.parsed(ALLOW_UNMATCHED_STATE, "true or false")?.unwrap_or(false);
+        Ok(self.take(CHECKPOINT_DIR).map(|dir| {
+            let checkpoints = CheckpointConfig::new(dir).interval(interval).retain(retain);
+            checkpoints.on_missing(on_missing).allow_unmatched_state(allow_unmatched)
+        }))
+    }
+
     fn into_config(mut self) -> Result<RuntimeConfig> {
         let default = RuntimeConfig::default();
         let config = RuntimeConfig {
@@ -147,6 +183,8 @@ impl Values {
                 .parsed::<ByteSize>(CACHE_MEMORY, "a number of bytes, or one with K, M, G or T")?
                 .map_or(default.cache_memory_bytes, |ByteSize(bytes)| bytes),
             cache_dir: self.take(CACHE_DIR).map(Into::into),
+            checkpoints: self.checkpoints()?,
+            admin: self.parsed(ADMIN, "an address and a port, such as 127.0.0.1:9700")?,
             ..RuntimeConfig::default()
         };
         config.validate()?;

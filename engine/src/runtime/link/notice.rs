@@ -6,6 +6,7 @@ use std::io::Read;
 
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::Word;
 use crate::error::{Error, ErrorKind, Site};
 use crate::runtime::graph::Graph;
 
@@ -37,6 +38,8 @@ pub(crate) enum Notice {
     Built(Graph),
     /// All processes have built the same graph; from process 0.
     SameGraph,
+    /// What the keepers of the checkpoints tell each other.
+    Checkpoint(Word),
 }
 
 impl Notice {
@@ -48,6 +51,8 @@ impl Notice {
             ErrorKind::Peer => 3,
             ErrorKind::Interrupted => 4,
             ErrorKind::Internal => 5,
+            ErrorKind::Storage => 6,
+            ErrorKind::Fenced => 7,
         };
         let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
         let mut message = format!("{}{cause}", error.message());
@@ -70,6 +75,9 @@ impl Notice {
             ErrorKind::Operator,
             ErrorKind::Peer,
             ErrorKind::Interrupted,
+            ErrorKind::Internal,
+            ErrorKind::Storage,
+            ErrorKind::Fenced,
         ];
         let kind = kinds.get(usize::from(kind)).copied().unwrap_or(ErrorKind::Internal);
         let error = Error::new(kind, message);

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use csv::StringRecord;
 
 use crate::error::{Error, Result};
+use crate::source::Split;
 use crate::source::csv::fields::FieldSplitter;
 use crate::source::csv::message;
 use crate::source::csv::options::{CsvOptions, Delimiter, Header};
@@ -83,25 +84,29 @@ impl CsvFile {
     }
 
     /// The lines of the body.
-    fn lines<F: Read + Seek>(&self, mut file: F, separator: Separator) -> io::Result<LineReader<F>> {
-        file.seek(SeekFrom::Start(self.body.byte))?;
-        Ok(LineReader::new(file, self.body, separator))
+    fn lines<F: Read + Seek>(&self, file: F, separator: Separator) -> io::Result<LineReader<F>> {
+        lines_from(file, self.body, separator)
     }
 
-    /// Opens the file to read its body.
+    /// Where the data begin, behind the header.
+    pub(super) fn body(&self) -> Position {
+        self.body
+    }
+
+    /// Opens the file to read it from the line on that begins at `position`.
     ///
     /// # Errors
     /// It can not be opened any more.
-    pub(super) fn open(&self) -> Result<LineReader<File>> {
+    pub(super) fn open_at(&self, position: Position) -> Result<LineReader<File>> {
         let file = File::open(&self.path).map_err(|error| can_not_open(&self.path, error))?;
-        self.lines(file, self.separator).map_err(|error| self.can_not_read(error))
+        lines_from(file, position, self.separator).map_err(|error| self.can_not_read(error))
     }
 
-    /// Where in the file the records of part `index` of `n_parts` begin.
-    pub(super) fn part(&self, index: usize, n_parts: usize) -> Range<u64> {
+    /// Where in the file the records of a split begin.
+    pub(super) fn part(&self, split: Split) -> Range<u64> {
         let len_bytes = u128::from(self.len_bytes.saturating_sub(self.body.byte));
-        let cut = |index: usize| self.body.byte + (len_bytes * index as u128 / n_parts as u128) as u64;
-        cut(index)..cut(index + 1)
+        let cut = |index: usize| self.body.byte + (len_bytes * index as u128 / split.of as u128) as u64;
+        cut(split.index)..cut(split.index + 1)
     }
 
     /// Checks that the file still is as long as it was when it was cut into parts.
@@ -132,6 +137,11 @@ impl CsvFile {
     pub(super) fn separator(&self) -> Separator {
         self.separator
     }
+}
+
+fn lines_from<F: Read + Seek>(mut file: F, at: Position, separator: Separator) -> io::Result<LineReader<F>> {
+    file.seek(SeekFrom::Start(at.byte))?;
+    Ok(LineReader::new(file, at, separator))
 }
 
 /// Where the first line begins: behind a byte order mark, if there is one.

@@ -13,8 +13,8 @@ use crate::source::csv::fields::FieldSplitter;
 use crate::source::csv::file::CsvFile;
 use crate::source::csv::message;
 use crate::source::csv::{BadRecord, CsvRecord, Row};
-use crate::source::lines::{Line, LineReader, Quotes};
-use crate::source::{Source, SourceStatus};
+use crate::source::lines::{Line, LineReader, Position, Quotes};
+use crate::source::{Source, SourcePosition, SourceStatus, Split};
 
 /// Bytes that one call reads or passes over, after which others on the same worker have their turn.
 const BUDGET_BYTES: u64 = 1 << 20;
@@ -22,8 +22,7 @@ const BUDGET_BYTES: u64 = 1 << 20;
 /// Which part of every file a source reads, and what it does with bad records.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Share {
-    pub(super) index: usize,
-    pub(super) n_parts: usize,
+    pub(super) split: Split,
     pub(super) on_bad_record: BadRecordPolicy,
 }
 
@@ -50,7 +49,8 @@ impl<R: DeserializeOwned + 'static> Source for CsvSource<R> {
             Some(part) => part,
             None if self.next_file == self.files.len() => return Ok(SourceStatus::Done),
             None => {
-                let part = Part::open(&self.files, self.next_file, self.share)?;
+                let body = self.files[self.next_file].body();
+                let part = Part::open(&self.files, self.next_file, self.share, body)?;
                 self.next_file += 1;
                 self.part.insert(part)
             }
@@ -59,6 +59,31 @@ impl<R: DeserializeOwned + 'static> Source for CsvSource<R> {
             self.part = None;
         }
         Ok(SourceStatus::Ready)
+    }
+
+    /// The file, and where in it the next line begins.
+    fn position(&self) -> Result<Option<SourcePosition>> {
+        let position = match &self.part {
+            Some(part) => (part.decoder.index, Some(part.lines.position())),
+            None => (self.next_file, None),
+        };
+        SourcePosition::new(&position).map(Some)
+    }
+
+    fn seek(&mut self, position: &SourcePosition) -> Result<()> {
+        let (file, at) = position.get::<(usize, Option<Position>)>()?;
+        if file > self.files.len() || at.is_some() && file == self.files.len() {
+            let n = self.files.len();
+            return Err(Error::config(format!(
+                "file {file} was being read in the checkpoint, and now there are {n}"
+            )));
+        }
+        self.next_file = file;
+        if let Some(at) = at {
+            self.part = Some(Part::open(&self.files, file, self.share, at)?);
+            self.next_file += 1;
+        }
+        Ok(())
     }
 }
 
@@ -71,11 +96,11 @@ struct Part {
 }
 
 impl Part {
-    fn open(files: &Rc<[CsvFile]>, index: usize, share: Share) -> Result<Self> {
+    fn open(files: &Rc<[CsvFile]>, index: usize, share: Share, at: Position) -> Result<Self> {
         let file = &files[index];
         Ok(Part {
-            lines: file.open()?,
-            range: file.part(share.index, share.n_parts),
+            lines: file.open_at(at)?,
+            range: file.part(share.split),
             on_bad_record: share.on_bad_record,
             decoder: Decoder {
                 files: Rc::clone(files),

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::error::ErrorKind;
 use crate::runtime::{RuntimeConfig, execute};
-use crate::source::{Source, SourceStatus};
+use crate::source::{Source, SourceStatus, Split};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Rating {
@@ -39,7 +39,8 @@ fn read_parts<R: DeserializeOwned + 'static>(
     let files: Rc<[CsvFile]> = Rc::new([CsvFile::inspect(path.into(), options)?]);
     let mut rows = Vec::new();
     for index in 0..n_parts {
-        let share = Share { index, n_parts, on_bad_record: options.on_bad_record };
+        let split = Split { index, of: n_parts };
+        let share = Share { split, on_bad_record: options.on_bad_record };
         let mut source = CsvSource::new(Rc::clone(&files), share);
         let mut before = rows.len();
         while source.read(limit, &mut rows)? != SourceStatus::Done {
@@ -211,7 +212,7 @@ fn file_that_changes_while_it_is_read_is_an_error() {
     let (_dir, path) = file("1,2,3\n4,5,6\n");
     for text in ["1,2,3\n4,5,6\n7,8,9\n", "1,2,3\n"] {
         let files: Rc<[CsvFile]> = Rc::new([CsvFile::inspect(path.clone(), CsvOptions::default()).unwrap()]);
-        let share = Share { index: 0, n_parts: 1, on_bad_record: BadRecordPolicy::DeadLetter };
+        let share = Share { split: Split { index: 0, of: 1 }, on_bad_record: BadRecordPolicy::DeadLetter };
         let mut source = CsvSource::<Rating>::new(files, share);
         let before = std::fs::metadata(&path).unwrap().len();
         std::fs::write(&path, text).unwrap();

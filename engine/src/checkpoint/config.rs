@@ -1,0 +1,125 @@
+//! When checkpoints are made, and where they are.
+
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+
+/// What to do where there is no checkpoint to go on from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnMissingCheckpoint {
+    /// Begin anew only where the job never had a checkpoint; where there was one, and none can be used any more, refuse.
+    #[default]
+    Fail,
+    /// Begin anew.
+    Fresh,
+}
+
+/// Checkpoints of a job: a consistent state of all of it, written now and then, from which it goes on when it is
+/// started again with the same directory and name; see
+/// [`RuntimeConfig::checkpoints`](crate::RuntimeConfig::checkpoints).
+///
+/// | setting | flag | environment | default | valid |
+/// |---|---|---|---|---|
+/// | directory or URL | `--checkpoint-dir` | `WATERWHEEL_CHECKPOINT_DIR` | none: no checkpoints | one that all processes share |
+/// | time from one to the next, seconds | `--checkpoint-interval` | `WATERWHEEL_CHECKPOINT_INTERVAL` | 10 | above 0 |
+/// | checkpoints that are kept | `--checkpoint-retain` | `WATERWHEEL_CHECKPOINT_RETAIN` | 2 | 1 or more |
+/// | none to go on from | `--on-missing-checkpoint` | `WATERWHEEL_ON_MISSING_CHECKPOINT` | fail | fail, fresh |
+/// | state that no operator takes | `--allow-unmatched-state` | `WATERWHEEL_ALLOW_UNMATCHED_STATE` | false | true, false |
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use waterwheel_engine::{CheckpointConfig, RuntimeConfig, execute};
+///
+/// let dir = tempfile::tempdir()?;
+/// let checkpoints = CheckpointConfig::new(dir.path().display().to_string()).interval(Duration::from_secs(1));
+/// let run = || {
+///     let config = RuntimeConfig::threads(2).checkpoints(checkpoints.clone());
+///     execute(config, |env| Ok(env.from_iter(0..100u64).key_by(|x| x % 7).count().collect()))
+/// };
+/// let counts = run()?.concat();
+/// // The job has ended; started again, it finds that out, and has the same result.
+/// assert_eq!(run()?.concat(), counts);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct CheckpointConfig {
+    pub(crate) location: String,
+    pub(crate) interval: Duration,
+    pub(crate) retain: usize,
+    pub(crate) on_missing: OnMissingCheckpoint,
+    pub(crate) allow_unmatched: bool,
+    pub(crate) allow_rereading: bool,
+}
+
+impl CheckpointConfig {
+    /// Default of [`interval`](Self::interval).
+    pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(10);
+    /// Default of [`retain`](Self::retain).
+    pub const DEFAULT_RETAIN: usize = 2;
+
+    /// Checkpoints in a directory, or below a URL, that all processes of the job share.
+    pub fn new(location: impl Into<String>) -> Self {
+        CheckpointConfig {
+            location: location.into(),
+            interval: Self::DEFAULT_INTERVAL,
+            retain: Self::DEFAULT_RETAIN,
+            on_missing: OnMissingCheckpoint::default(),
+            allow_unmatched: false,
+            allow_rereading: false,
+        }
+    }
+
+    /// Sets the time from the end of one checkpoint to the beginning of the next. Default 10 s. Valid: above zero.
+    ///
+    /// Sources wait at each until what they have read is handled, which takes about a millisecond; the state is then
+    /// written while they go on. What sinks commit with checkpoints is seen so late.
+    #[must_use]
+    pub fn interval(mut self, interval: Duration) -> Self {
+        self.interval = interval;
+        self
+    }
+
+    /// Sets how many checkpoints are kept, the newest ones. Default 2. Valid: 1 or more.
+    #[must_use]
+    pub fn retain(mut self, n: usize) -> Self {
+        self.retain = n;
+        self
+    }
+
+    /// Sets what to do where there is no checkpoint to go on from. Default [`OnMissingCheckpoint::Fail`].
+    #[must_use]
+    pub fn on_missing(mut self, what: OnMissingCheckpoint) -> Self {
+        self.on_missing = what;
+        self
+    }
+
+    /// Sets whether the state of operators that the job no longer has may be dropped. Default false: it is an error
+    /// that names them.
+    #[must_use]
+    pub fn allow_unmatched_state(mut self, allow: bool) -> Self {
+        self.allow_unmatched = allow;
+        self
+    }
+
+    /// Sets whether sources may be used that can not go back to a position: after a restart they begin anew, and what
+    /// they read twice is handled twice. Default false: they are refused by name.
+    #[must_use]
+    pub fn allow_rereading(mut self, allow: bool) -> Self {
+        self.allow_rereading = allow;
+        self
+    }
+
+    pub(crate) fn validate(&self) -> Result<()> {
+        if self.location.is_empty() {
+            return Err(Error::config("checkpoint directory: found nothing, expected a path or a URL"));
+        }
+        if self.interval.is_zero() {
+            return Err(Error::config("checkpoint interval: found 0, expected a time above zero"));
+        }
+        if self.retain == 0 {
+            return Err(Error::config("checkpoints that are kept: found 0, expected 1 or more"));
+        }
+        Ok(())
+    }
+}

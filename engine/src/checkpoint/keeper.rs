@@ -1,0 +1,452 @@
+//! The thread that keeps the checkpoints of a process: it writes what operators hand over, and speaks with the keepers of
+//! the other processes. That of process 0 runs the [`Coordinator`].
+
+mod progress;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use crate::checkpoint::config::{CheckpointConfig, OnMissingCheckpoint};
+use crate::checkpoint::coordinator::{Command, Coordinator, Event};
+use crate::checkpoint::shared::{Checkpoints, Start};
+use crate::checkpoint::store::{
+    Checkpoint, CheckpointMeta, CheckpointStore, GarbageScope, Newest, PartInfo, PartWriter, SectionKey,
+};
+use crate::checkpoint::word::Word;
+use crate::clock::Epoch;
+use crate::error::{Error, ErrorKind, Result};
+use crate::machine;
+use crate::runtime::panics;
+use crate::runtime::state::RunState;
+use progress::{Progress, Standing};
+
+/// Makes visible what a sink has written, once the checkpoint that says so is durable.
+pub(crate) type Commit = Box<dyn FnOnce() -> Result<()> + Send>;
+
+/// What a keeper is told. Epochs are those of this run, from 0.
+pub(crate) enum Message {
+    /// A worker of this process has built the graph.
+    Built,
+    /// State of an operator at the end of an epoch.
+    Section(Section),
+    /// An operator has marked its state at the end of an epoch.
+    Marked { participant: usize, epoch: Epoch },
+    /// An operator has handed over all that it had marked.
+    Swept { participant: usize, epoch: Epoch },
+    /// An operator has ended: this is its state from this epoch on.
+    Ended { participant: usize, worker: usize, since: Epoch, sections: Vec<(SectionKey, Vec<u8>)> },
+    /// To be called when the checkpoint of an epoch is durable.
+    Commit { epoch: Epoch, commit: Commit },
+    /// A worker of this process has ended.
+    WorkerEnded,
+    /// A word of another process's keeper.
+    Word { process: usize, word: Word },
+    /// The run has failed.
+    Stop,
+}
+
+/// State of an operator at the end of an epoch.
+pub(crate) struct Section {
+    pub(crate) epoch: Epoch,
+    pub(crate) worker: usize,
+    pub(crate) key: SectionKey,
+    pub(crate) key_group: Option<u32>,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// Where a process is among those of its job.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Membership {
+    pub(crate) process: usize,
+    pub(crate) processes: usize,
+    pub(crate) threads: usize,
+}
+
+/// The thread of a keeper.
+pub(crate) struct KeeperThread(JoinHandle<()>);
+
+impl KeeperThread {
+    /// Waits until the last checkpoint is durable, or until the run has failed.
+    pub(crate) fn join(self) {
+        // A panic has been told to the run.
+        let _ = self.0.join();
+    }
+}
+
+/// What is known of a job, for its checkpoints.
+#[derive(Clone, Debug)]
+pub(crate) struct JobNames {
+    pub(crate) job: String,
+    pub(crate) program_version: String,
+    pub(crate) attempt: u64,
+}
+
+/// The keeper's side of the messages, until it is started.
+pub(crate) struct Inbox(Receiver<Message>);
+
+impl Checkpoints {
+    /// The checkpoints of a run, and what their keeper will read.
+    pub(crate) fn prepare(config: CheckpointConfig) -> (Arc<Self>, Inbox) {
+        let (sender, receiver): (Sender<Message>, Receiver<Message>) = channel();
+        (Arc::new(Checkpoints::new(sender, config)), Inbox(receiver))
+    }
+
+    /// Starts the keeper.
+    ///
+    /// # Errors
+    /// The place of the checkpoints can not be used.
+    pub(crate) fn start_keeper(
+        self: &Arc<Self>,
+        inbox: Inbox,
+        names: JobNames,
+        membership: Membership,
+        run: &Arc<RunState>,
+    ) -> Result<KeeperThread> {
+        let store = CheckpointStore::open(&self.config().location, &names.job)?;
+        let keeper = Keeper {
+            run: Arc::clone(run),
+            checkpoints: Arc::clone(self),
+            store,
+            names,
+            membership,
+            coordinator: (membership.process == 0).then(|| Coordinator::new(membership.processes)),
+            due: machine::now(),
+            progress: Progress::new(membership.threads),
+            is_closing: false,
+            unwritten: VecDeque::new(),
+            parts: BTreeMap::new(),
+            failure: None,
+            commits: Vec::new(),
+            has_finished: false,
+        };
+        let run = Arc::clone(run);
+        let work = move || {
+            let outcome = panics::catch(|| keeper.work(&inbox.0));
+            outcome.and_then(|outcome| outcome).unwrap_or_else(|error| run.fail(error));
+        };
+        let thread = std::thread::Builder::new().name("waterwheel:checkpoints".into()).spawn(work);
+        thread.map(KeeperThread).map_err(|error| Error::config("can not start a thread").caused_by(error))
+    }
+}
+
+/// What a keeper does next.
+enum Step {
+    Heed(Message),
+    Write(Section),
+    BeginCheckpoint,
+}
+
+struct Keeper {
+    run: Arc<RunState>,
+    checkpoints: Arc<Checkpoints>,
+    store: CheckpointStore,
+    names: JobNames,
+    membership: Membership,
+    /// At process 0.
+    coordinator: Option<Coordinator<PartInfo>>,
+    /// When the next checkpoint is to be made.
+    due: Instant,
+    progress: Progress,
+    /// Whether sources of all processes wait for an epoch to be marked: nothing is written meanwhile, as that may take
+    /// longer.
+    is_closing: bool,
+    unwritten: VecDeque<Section>,
+    /// The parts that are being written, by worker.
+    parts: BTreeMap<usize, PartWriter>,
+    /// Why the parts that are being written are lost.
+    failure: Option<String>,
+    commits: Vec<(Epoch, Commit)>,
+    has_finished: bool,
+}
+
+impl Keeper {
+    fn work(mut self, inbox: &Receiver<Message>) -> Result<()> {
+        if self.coordinator.is_some() {
+            self.begin()?;
+        }
+        while !self.has_finished && !self.run.stopped() {
+            match self.next_step(inbox)? {
+                Step::Heed(message) => self.heed(message)?,
+                Step::Write(section) => self.write(&section),
+                Step::BeginCheckpoint => self.coordinate(Event::Due)?,
+            }
+            self.report()?;
+        }
+        Ok(())
+    }
+
+    /// Messages come first, then what is to be written.
+    fn next_step(&mut self, inbox: &Receiver<Message>) -> Result<Step> {
+        let gone = || Error::internal("the keeper of the checkpoints was left alone");
+        if !self.is_closing && !self.unwritten.is_empty() {
+            let message = match inbox.try_recv() {
+                Ok(message) => Some(message),
+                Err(TryRecvError::Empty) => None,
+                Err(TryRecvError::Disconnected) => return Err(gone()),
+            };
+            let write = || self.unwritten.pop_front().map(Step::Write);
+            return message.map(Step::Heed).or_else(write).ok_or_else(gone);
+        }
+        let is_timed =
+            self.progress.is_built() && self.coordinator.as_ref().is_some_and(|one| !one.is_busy());
+        if !is_timed {
+            return inbox.recv().map(Step::Heed).map_err(|_| gone());
+        }
+        match inbox.recv_timeout(self.due.saturating_duration_since(machine::now())) {
+            Ok(message) => Ok(Step::Heed(message)),
+            Err(RecvTimeoutError::Timeout) => Ok(Step::BeginCheckpoint),
+            Err(RecvTimeoutError::Disconnected) => Err(gone()),
+        }
+    }
+
+    fn heed(&mut self, message: Message) -> Result<()> {
+        match message {
+            Message::Built => self.progress.note_built(self.checkpoints.n_participants()),
+            Message::Section(section) => self.unwritten.push_back(section),
+            Message::Marked { participant, epoch } => self.progress.note_marked(participant, epoch),
+            Message::Swept { participant, epoch } => self.progress.note_swept(participant, epoch),
+            Message::Ended { participant, worker, since, sections } => {
+                self.progress.note_ended(participant, Standing { worker, since, sections });
+            }
+            Message::Commit { epoch, commit } => self.commits.push((epoch, commit)),
+            Message::WorkerEnded => {
+                if self.progress.note_worker_ended() {
+                    self.tell_coordinator(Word::Ended)?;
+                }
+            }
+            Message::Word { process, word } => self.hear(process, word)?,
+            Message::Stop => self.has_finished = true,
+        }
+        Ok(())
+    }
+
+    /// Heeds a word, of another process or of this one.
+    fn hear(&mut self, process: usize, word: Word) -> Result<()> {
+        match word {
+            Word::Begin { checkpoint, first_epoch, attempt } => {
+                let checkpoint = checkpoint.map(|epoch| self.open_checkpoint(epoch)).transpose()?;
+                self.checkpoints.set_start(Start { checkpoint, first_epoch, attempt }, &self.run);
+            }
+            Word::Close(epoch) => {
+                self.is_closing = true;
+                self.progress.close(epoch);
+                self.checkpoints.close(epoch);
+            }
+            Word::Open(epoch) => {
+                self.is_closing = false;
+                self.checkpoints.open(epoch);
+            }
+            Word::Committed { epoch, is_last } => {
+                self.run_commits(epoch)?;
+                self.has_finished = is_last;
+            }
+            Word::GivenUp { epoch, is_last, reason } => self.note_given_up(epoch, is_last, &reason)?,
+            Word::Marked(epoch) => self.coordinate(Event::Marked { process, epoch })?,
+            Word::Ended => self.coordinate(Event::Ended { process })?,
+            Word::Stored { epoch, parts } => self.coordinate(Event::Stored { process, epoch, parts })?,
+        }
+        Ok(())
+    }
+
+    /// Tells process 0 what all operators of this process have done.
+    fn report(&mut self) -> Result<()> {
+        if let Some(epoch) = self.progress.newly_marked() {
+            self.tell_coordinator(Word::Marked(epoch))?;
+        }
+        if self.is_closing || !self.unwritten.is_empty() {
+            return Ok(());
+        }
+        if let Some(epoch) = self.progress.newly_swept() {
+            let parts = self.finish_parts(epoch).map_err(|error| error.full_message());
+            self.tell_coordinator(Word::Stored { epoch, parts })?;
+        }
+        Ok(())
+    }
+
+    fn tell_coordinator(&mut self, word: Word) -> Result<()> {
+        match self.membership.process {
+            0 => self.hear(0, word),
+            _ => {
+                self.run.tell_keeper(0, word);
+                Ok(())
+            }
+        }
+    }
+
+    /// Tells all processes, this one last: what it does may end the run.
+    fn tell_all(&mut self, word: Word) -> Result<()> {
+        for process in 1..self.membership.processes {
+            self.run.tell_keeper(process, word.clone());
+        }
+        self.hear(0, word)
+    }
+
+    fn write(&mut self, section: &Section) {
+        let Section { epoch, worker, key, key_group, bytes } = section;
+        self.put(*epoch, *worker, key, *key_group, bytes);
+        self.checkpoints.note_taken(bytes.len());
+    }
+
+    /// Adds a section to the part of a worker. A failure loses the parts of this epoch and nothing else.
+    fn put(&mut self, epoch: Epoch, worker: usize, key: &SectionKey, key_group: Option<u32>, bytes: &[u8]) {
+        if self.failure.is_none()
+            && let Err(error) = self.part(epoch, worker).and_then(|part| part.put(key, key_group, bytes))
+        {
+            self.failure = Some(error.full_message());
+        }
+    }
+
+    fn part(&mut self, epoch: Epoch, worker: usize) -> Result<&mut PartWriter> {
+        let start =
+            self.checkpoints.start().ok_or_else(|| Error::internal("state before the job has begun"))?;
+        let number = start.first_epoch + epoch;
+        let begin = || self.store.writer(start.attempt, number, worker as u32);
+        Ok(self.parts.entry(worker).or_insert_with(begin))
+    }
+
+    /// Makes the parts of this process durable.
+    fn finish_parts(&mut self, epoch: Epoch) -> Result<Vec<PartInfo>> {
+        let first = self.membership.process * self.membership.threads;
+        for worker in first..first + self.membership.threads {
+            if let Err(error) = self.part(epoch, worker) {
+                self.failure.get_or_insert(error.full_message());
+            }
+        }
+        for (worker, key, bytes) in self.progress.standing(epoch) {
+            self.put(epoch, worker, &key, None, &bytes);
+        }
+        let parts = std::mem::take(&mut self.parts);
+        if let Some(reason) = self.failure.take() {
+            return Err(Error::storage(reason));
+        }
+        parts.into_values().map(|part| part.finish().map(|(info, _table)| info)).collect()
+    }
+
+    fn run_commits(&mut self, epoch: Epoch) -> Result<()> {
+        let commits = std::mem::take(&mut self.commits);
+        let (due, later): (Vec<_>, Vec<_>) = commits.into_iter().partition(|(of, _commit)| *of <= epoch);
+        self.commits = later;
+        due.into_iter().try_for_each(|(_epoch, commit)| commit())?;
+        self.checkpoints.note_committed(epoch);
+        Ok(())
+    }
+
+    fn note_given_up(&mut self, epoch: Epoch, is_last: bool, reason: &str) -> Result<()> {
+        if is_last {
+            return Err(Error::storage(format!("the last checkpoint of the job failed: {reason}")));
+        }
+        tracing::warn!("checkpoint epoch {epoch} of this run failed, and the job goes on: {reason}");
+        Ok(())
+    }
+}
+
+/// What process 0 does for all.
+impl Keeper {
+    /// Finds out what the run goes on from, and tells all.
+    fn begin(&mut self) -> Result<()> {
+        let attempt = self.store.claim_attempt(self.names.attempt)?;
+        let newest = self.newest()?;
+        let first_epoch = self.store.next_epoch()?;
+        let checkpoint = newest.as_ref().map(Checkpoint::epoch);
+        match checkpoint {
+            Some(epoch) => tracing::info!("job {} goes on from checkpoint epoch {epoch}", self.names.job),
+            None => tracing::info!("job {} begins, without a checkpoint", self.names.job),
+        }
+        self.tell_all(Word::Begin { checkpoint, first_epoch, attempt })?;
+        self.put_off();
+        Ok(())
+    }
+
+    fn newest(&self) -> Result<Option<Checkpoint>> {
+        match (self.store.newest()?, self.checkpoints.config().on_missing) {
+            (Newest::Found { checkpoint, .. }, _) => Ok(Some(checkpoint)),
+            (Newest::Never, _) => Ok(None),
+            (Newest::Lost(error), OnMissingCheckpoint::Fresh) => {
+                tracing::warn!("the job begins anew: {}", error.full_message());
+                Ok(None)
+            }
+            (Newest::Lost(error), OnMissingCheckpoint::Fail) => Err(Error::new(
+                error.kind(),
+                "the job can not go on from where it was; to begin anew all the same: --on-missing-checkpoint fresh",
+            )
+            .caused_by(error)),
+        }
+    }
+
+    /// Lets the time to the next checkpoint begin now.
+    fn put_off(&mut self) {
+        self.due = machine::now() + self.checkpoints.config().interval;
+    }
+
+    fn coordinate(&mut self, event: Event<PartInfo>) -> Result<()> {
+        let Some(coordinator) = &mut self.coordinator else {
+            return Err(Error::internal("a process that does not coordinate checkpoints was told to"));
+        };
+        let mut commands = Vec::new();
+        coordinator.note(event, &mut commands);
+        commands.into_iter().try_for_each(|command| self.obey(command))
+    }
+
+    fn obey(&mut self, command: Command<PartInfo>) -> Result<()> {
+        match command {
+            Command::Close(epoch) => self.tell_all(Word::Close(epoch)),
+            Command::Open(epoch) => self.tell_all(Word::Open(epoch)),
+            Command::Commit { epoch, parts } => {
+                let outcome = self.commit(epoch, &parts)?;
+                self.coordinate(Event::Committed(outcome))
+            }
+            Command::Announce { epoch, is_last } => {
+                self.put_off();
+                self.tell_all(Word::Committed { epoch, is_last })?;
+                self.remove_garbage();
+                Ok(())
+            }
+            Command::GiveUp { epoch, is_last, reason } => {
+                self.put_off();
+                self.tell_all(Word::GivenUp { epoch, is_last, reason })
+            }
+        }
+    }
+
+    /// Writes the manifest. The inner error is a checkpoint that failed.
+    ///
+    /// # Errors
+    /// Another attempt at the job has taken over.
+    fn commit(&self, epoch: Epoch, parts: &[PartInfo]) -> Result<Result<(), String>> {
+        let Some(Start { first_epoch, attempt, .. }) = self.checkpoints.start() else {
+            return Err(Error::internal("a checkpoint before the job has begun"));
+        };
+        let program = self.names.program_version.clone();
+        let meta = CheckpointMeta { attempt: *attempt, program, ..Default::default() };
+        match self.store.commit(first_epoch + epoch, parts, meta) {
+            Ok(()) => Ok(Ok(())),
+            Err(error) if error.kind() == ErrorKind::Fenced => Err(error),
+            Err(error) => Ok(Err(error.full_message())),
+        }
+    }
+
+    /// Removes checkpoints that newer ones have replaced, and what crashed attempts have left. What can not be removed now
+    /// is tried again the next time.
+    fn remove_garbage(&self) {
+        let Some(start) = self.checkpoints.start() else { return };
+        let (keep, scope) = (self.checkpoints.config().retain, GarbageScope::Attempt(start.attempt));
+        let removed = self.store.garbage(Some(keep), scope).and_then(|garbage| self.store.remove(&garbage));
+        if let Err(error) = removed {
+            tracing::warn!("old checkpoints stay: {}", error.full_message());
+        }
+    }
+
+    fn open_checkpoint(&self, epoch: Epoch) -> Result<Checkpoint> {
+        let (process, location) = (self.membership.process, &self.checkpoints.config().location);
+        self.store.checkpoint(epoch).map_err(|error| {
+            Error::new(
+                error.kind(),
+                format!("process {process} can not read checkpoint epoch {epoch} in {location}, which process 0 can"),
+            )
+            .caused_by(error)
+        })
+    }
+}

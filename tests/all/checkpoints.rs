@@ -1,0 +1,9 @@
+//! Jobs that fail, and go on from their checkpoints as if nothing had happened.
+
+mod chaos;
+mod event_time;
+mod files;
+mod fixture;
+mod operators;
+mod refusals;
+mod sources;
