@@ -22,6 +22,18 @@ pub(super) struct Sampler {
     pub(super) totals: Vec<i64>,
     /// The proposal of the present word: how likely each topic was when the table was made.
     weights: Vec<f64>,
+    /// Of the present token the sums of the likelihoods of the topics up to each.
+    cumulated: Vec<f64>,
+}
+
+/// A token among those of its document.
+struct Token<'d> {
+    /// The topic of each token.
+    topics: &'d [u32],
+    /// Which of them it is.
+    own: usize,
+    /// How often each topic is there, without it.
+    counts: &'d [u32],
 }
 
 impl Sampler {
@@ -36,6 +48,7 @@ impl Sampler {
             drawn: 0,
             totals: Vec::new(),
             weights: Vec::new(),
+            cumulated: vec![0.0; lda.topics() as usize],
         }
     }
 
@@ -51,25 +64,28 @@ impl Sampler {
         place: usize,
         row: &mut [i64],
     ) -> Result<()> {
-        let smoothed = |count: i64, prior: f64| count.max(0) as f64 + prior;
-        let totals = self.totals.iter().map(|total| smoothed(*total, self.beta_sum));
-        self.weights = row.iter().zip(totals).map(|(n, total)| smoothed(*n, self.beta) / total).collect();
-        self.drawn += 1;
-        let mut proposals = KeySampler::weighted(&self.weights)?.seed(sm(self.seed, self.drawn));
+        let mut proposals = if self.mh_steps > 0 { Some(self.proposals(row)?) } else { None };
         for token in 0..documents.tokens_of(place).len() {
             let (at, document) = documents.tokens_of(place)[token];
-            self.sample_token(documents, (at, document), row, &mut proposals);
+            self.sample_token(documents, (at, document), row, proposals.as_mut());
         }
         Ok(())
     }
 
-    /// A chain of proposals for one token, which is taken out of all counts meanwhile.
+    /// Draws topics by the counts of a word as they are now.
+    fn proposals(&mut self, row: &[i64]) -> Result<KeySampler> {
+        self.weights = (0..self.topics).map(|topic| self.of_word(row, topic)).collect();
+        self.drawn += 1;
+        Ok(KeySampler::weighted(&self.weights)?.seed(sm(self.seed, self.drawn)))
+    }
+
+    /// A new topic for one token, which is taken out of all counts meanwhile.
     fn sample_token(
         &mut self,
         documents: &mut Documents,
         (at, document): (usize, u32),
         row: &mut [i64],
-        proposals: &mut KeySampler,
+        proposals: Option<&mut KeySampler>,
     ) {
         let range = documents.range(document);
         let first = document as usize * self.topics;
@@ -77,30 +93,52 @@ impl Sampler {
         documents.counts[first + old] -= 1;
         row[old] -= 1;
         self.totals[old] -= 1;
+        let counts = &documents.counts[first..first + self.topics];
+        let topic = match proposals {
+            None => self.draw_conditional(counts, row),
+            Some(proposals) => {
+                let token = Token { topics: &documents.topics[range.clone()], own: at - range.start, counts };
+                self.walk(&token, row, old, proposals)
+            }
+        };
+        documents.topics[at] = topic as u32;
+        documents.counts[first + topic] += 1;
+        row[topic] += 1;
+        self.totals[topic] += 1;
+    }
+
+    /// A draw of the conditional distribution.
+    fn draw_conditional(&mut self, counts: &[u32], row: &[i64]) -> usize {
+        let mut sum = 0.0;
+        for (topic, count) in counts.iter().enumerate() {
+            sum += (f64::from(*count) + self.alpha) * self.of_word(row, topic);
+            self.cumulated[topic] = sum;
+        }
+        let at = self.unit() * sum;
+        self.cumulated.partition_point(|sum| *sum <= at).min(self.topics - 1)
+    }
+
+    /// A chain of proposals, by the word and by the document in turn.
+    fn walk(&mut self, token: &Token<'_>, row: &[i64], old: usize, proposals: &mut KeySampler) -> usize {
         let mut topic = old;
         for _ in 0..self.mh_steps {
-            let counts = &documents.counts[first..first + self.topics];
             let by_word = proposals.draw() as usize;
             if by_word != topic {
-                let in_document = |t: usize| f64::from(counts[t]) + self.alpha;
+                let in_document = |t: usize| f64::from(token.counts[t]) + self.alpha;
                 let ratio = in_document(by_word) * self.of_word(row, by_word) * self.weights[topic]
                     / (in_document(topic) * self.of_word(row, topic) * self.weights[by_word]);
                 if self.unit() < ratio {
                     topic = by_word;
                 }
             }
-            let by_document =
-                self.propose_by_document(&documents.topics[range.clone()], at - range.start, topic);
+            let by_document = self.propose_by_document(token, topic);
             // The proposal has the document's part of the distribution already.
             if by_document != topic && self.unit() < self.of_word(row, by_document) / self.of_word(row, topic)
             {
                 topic = by_document;
             }
         }
-        documents.topics[at] = topic as u32;
-        documents.counts[first + topic] += 1;
-        row[topic] += 1;
-        self.totals[topic] += 1;
+        topic
     }
 
     /// How likely a topic is by the word alone.
@@ -111,10 +149,10 @@ impl Sampler {
 
     /// A topic in proportion to its count in the document and `alpha`: the topic of a token, or any.
     #[inline]
-    fn propose_by_document(&mut self, topics: &[u32], own: usize, present: usize) -> usize {
-        let draw = self.unit() * (topics.len() as f64 + self.topics as f64 * self.alpha);
-        match topics.get(draw as usize) {
-            Some(_) if draw as usize == own => present,
+    fn propose_by_document(&mut self, token: &Token<'_>, present: usize) -> usize {
+        let draw = self.unit() * (token.topics.len() as f64 + self.topics as f64 * self.alpha);
+        match token.topics.get(draw as usize) {
+            Some(_) if draw as usize == token.own => present,
             Some(topic) => *topic as usize,
             None => (self.unit() * self.topics as f64) as usize,
         }

@@ -18,6 +18,12 @@ use crate::retrieval::InnerProductIndex;
 /// Draws of a negative sample before it is given up, for a user who has used nearly everything.
 const DRAWS: usize = 32;
 
+/// Factors that can not be searched, or learned from, are a sign of too long steps: what comes in are ids alone.
+#[cold]
+fn diverged(what: &str) -> Error {
+    Error::operator(format!("training diverged, lower the learning rate: {what}"))
+}
+
 /// What a worker outputs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Out {
@@ -110,14 +116,14 @@ impl RecommenderWorker {
         let row = &mut self.rows[place * (rank + 1)..(place + 1) * (rank + 1)];
         let error = target - dot(&self.query, row);
         if !error.is_finite() {
-            return Err(Error::operator("training diverged: lower the learning rate"));
+            return Err(diverged("an error is not a number"));
         }
         for ((q, p), delta) in row[..rank].iter_mut().zip(&self.query).zip(&mut self.delta) {
             *delta += rate * (error * *q - reg * p);
             *q += rate * (error * p - reg * *q);
         }
         row[rank] += self.recommender.params.bias_rate * (error - reg * row[rank]);
-        self.index.insert(self.items[place], row).map(|_is_new| ())
+        self.index.insert(self.items[place], row).map(|_is_new| ()).map_err(|error| diverged(error.message()))
     }
 
     fn learn(&mut self, number: u64, interaction: Interaction, ps: &mut Client) -> Result<()> {
@@ -165,7 +171,8 @@ impl WorkerLogic for RecommenderWorker {
         self.query.push(1.0);
         let params = &self.recommender.params;
         let used = self.memory.of(*user);
-        let found = self.index.top_k(&self.query, params.top, params.pruning, |item| used.has(item))?;
+        let found = self.index.top_k(&self.query, params.top, params.pruning, |item| used.has(item));
+        let found = found.map_err(|error| diverged(error.message()))?;
         ps.output(Out::Part(Part { number, interaction, best: found.best }));
         self.memory.add(*user, interaction.item);
         if key_owner(&interaction.item, self.workers) == self.worker {
