@@ -14,7 +14,7 @@ pub mod ranking;
 pub mod retrieval;
 pub mod sketch;
 pub mod sparse;
-mod tensors;
+mod words;
 
 pub use examples::Examples;
 pub use matrix::Matrix;

@@ -6,4 +6,6 @@ mod files;
 mod fixture;
 mod operators;
 mod refusals;
+mod savepoints;
 mod sources;
+mod storage;

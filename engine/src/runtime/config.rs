@@ -155,6 +155,7 @@ impl RuntimeConfig {
       --checkpoint-interval SECS time from one checkpoint to the next [default: 10]
       --checkpoint-retain N      checkpoints that are kept [default: 2]
       --on-missing-checkpoint X  where all checkpoints are lost: fail, or begin fresh [default: fail]
+      --from-checkpoint X        go on from this epoch or savepoint [default: the newest checkpoint]
       --allow-unmatched-state    drop state of operators that the job no longer has";
 
     /// Default of [`max_in_flight_records`](Self::max_in_flight_records): enough to keep all readers of an

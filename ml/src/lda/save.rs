@@ -2,12 +2,15 @@
 
 use std::path::Path;
 
-use safetensors::tensor::Dtype;
+use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 use waterwheel_engine::Result;
+use waterwheel_ps::model_files::{self, Dtype, Header, tensor};
 
 use super::LdaModel;
-use crate::tensors::{self, Manifest as _, NamedTensor, TENSORS};
+use crate::words::words;
+
+const FORMAT: (&str, u32) = ("waterwheel-lda", 1);
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,16 +25,16 @@ struct Manifest {
     xxh3: String,
 }
 
-impl tensors::Manifest for Manifest {
-    const FORMAT: &str = "waterwheel-lda";
-    const VERSION: u32 = 1;
-
-    fn format(&self) -> (&str, u32) {
-        (&self.format, self.version)
+impl Manifest {
+    fn header(&self) -> Header {
+        let (format, tensors, xxh3) = (self.format.clone(), self.tensors.clone(), self.xxh3.clone());
+        Header { format, version: self.version, tensors, xxh3 }
     }
 
-    fn file(&self) -> (&str, &str) {
-        (&self.tensors, &self.xxh3)
+    fn into_model(self, tensors: &SafeTensors<'_>) -> Result<LdaModel> {
+        let shape = [self.words as usize, self.topics as usize];
+        let counts = words(tensor(tensors, "counts", Dtype::U64, &shape)?, u64::from_le_bytes);
+        LdaModel::from_parts(self.words, self.topics, (self.alpha, self.beta), counts)
     }
 }
 
@@ -45,20 +48,18 @@ impl LdaModel {
         let counts = (0..self.words()).filter_map(|word| self.row(word)).flatten();
         let counts = counts.flat_map(|count| count.to_le_bytes()).collect();
         let shape = vec![self.words() as usize, self.topics() as usize];
-        let tensors: [NamedTensor; 1] = [("counts".into(), Dtype::U64, shape, counts)];
-        let tensors = tensors::encode(&tensors)?;
+        let tensors = [("counts".into(), Dtype::U64, shape, counts)];
         let (alpha, beta) = self.priors();
-        let manifest = Manifest {
-            format: Manifest::FORMAT.into(),
-            version: Manifest::VERSION,
+        model_files::save(directory, FORMAT, &tensors, |header| Manifest {
+            format: header.format,
+            version: header.version,
             words: self.words(),
             topics: self.topics(),
             alpha,
             beta,
-            tensors: TENSORS.into(),
-            xxh3: tensors::checksum(&tensors),
-        };
-        tensors::save(directory, &tensors, &manifest)
+            tensors: header.tensors,
+            xxh3: header.xxh3,
+        })
     }
 
     /// Loads a model that [`save`](Self::save) has written.
@@ -66,11 +67,7 @@ impl LdaModel {
     /// # Errors
     /// A file is missing, of another format or version, damaged (the checksum tells), or does not fit the manifest.
     pub fn load(directory: &Path) -> Result<Self> {
-        let loaded = tensors::load::<Manifest>(directory)?;
-        let Manifest { words, topics, alpha, beta, .. } = loaded.manifest;
-        let shape = [words as usize, topics as usize];
-        let counts = loaded.tensors()?.numbers("counts", Dtype::U64, &shape, u64::from_le_bytes)?;
-        Self::from_parts(words, topics, (alpha, beta), counts)
+        model_files::load(directory, FORMAT, Manifest::header, Manifest::into_model)
     }
 }
 
@@ -88,7 +85,7 @@ mod tests {
         model().save(dir.path()).unwrap();
         assert_eq!(LdaModel::load(dir.path()).unwrap(), model());
         // A prior in the manifest can be another number that is valid; the counts can not.
-        let path = dir.path().join(TENSORS);
+        let path = dir.path().join("model.safetensors");
         let good = std::fs::read(&path).unwrap();
         for at in 0..good.len() {
             let mut bad = good.clone();
