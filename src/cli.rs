@@ -6,7 +6,6 @@ mod ratings;
 mod recommend;
 mod run;
 mod runtime;
-mod topics;
 mod train;
 
 use std::io::IsTerminal;
@@ -55,8 +54,6 @@ enum Command {
     Train(train::TrainCommand),
     /// Recommend items to a user from a trained model.
     Recommend(recommend::RecommendArgs),
-    /// Print the topics of a model of documents, or the topics of a new document.
-    Topics(topics::TopicsArgs),
     /// Generate seeded data: ratings, points, labels, sparse examples, words, graphs.
     Generate(generate::GenerateArgs),
     /// Start the processes of a program that was built with Waterwheel.
@@ -76,7 +73,6 @@ pub(crate) fn main() -> ExitCode {
     let done = match cli.command {
         Command::Train(args) => train::run(args).map(|()| ExitCode::SUCCESS),
         Command::Recommend(args) => recommend::run(&args).map(|()| ExitCode::SUCCESS),
-        Command::Topics(args) => topics::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Generate(args) => generate::run(args).map(|()| ExitCode::SUCCESS),
         Command::Run(args) => run::run(&args),
         Command::Ckpt(args) => ckpt::run(&args),

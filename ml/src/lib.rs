@@ -4,7 +4,6 @@ pub mod clustering;
 mod examples;
 pub mod generate;
 pub mod graph;
-pub mod lda;
 pub mod linear;
 mod matrix;
 pub mod mf;

@@ -1,6 +1,5 @@
 //! `waterwheel train`: training from files.
 
-mod lda;
 mod learners;
 mod mf;
 mod sparse;
@@ -21,8 +20,6 @@ pub(crate) enum TrainCommand {
     Logistic(learners::LogisticArgs),
     /// Factorization machine: two classes or numbers, by pairs of features of sparse rows.
     Fm(learners::FmArgs),
-    /// Latent Dirichlet allocation: topics of documents.
-    Lda(lda::LdaArgs),
 }
 
 /// Trains.
@@ -32,7 +29,6 @@ pub(crate) fn run(command: TrainCommand) -> anyhow::Result<()> {
         TrainCommand::Pa(args) => learners::run_pa(&args),
         TrainCommand::Logistic(args) => learners::run_logistic(&args),
         TrainCommand::Fm(args) => learners::run_fm(&args),
-        TrainCommand::Lda(args) => lda::run(&args),
     }
 }
 

@@ -1,7 +1,6 @@
 //! Learning algorithms against published numbers and independent programs.
 
 mod kmeans;
-mod lda;
 mod linear;
 mod online;
 mod optima;

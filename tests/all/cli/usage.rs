@@ -12,8 +12,6 @@ fn help_is_printed_for_every_command() {
         "train pa",
         "train logistic",
         "train fm",
-        "train lda",
-        "topics",
         "recommend",
         "generate",
         "generate ratings",
