@@ -66,13 +66,16 @@ const LEARNERS: [&str; 7] = [
 /// What a run of a learner leaves on a worker: everything on the first one, nothing on the others.
 type Learned = (Vec<SparsePrediction<bool>>, Vec<(u32, Vec<f64>)>);
 
+/// What it is before the run.
+type Collects = (Collected<SparsePrediction<bool>>, Collected<(u32, Vec<f64>)>);
+
 /// A learner on examples that are dealt to the workers in turn.
 fn learner(
     env: &Env<'_>,
     learner: &str,
     examples: &[Example],
     training: &SparseTraining,
-) -> Result<(Collected<SparsePrediction<bool>>, Collected<(u32, Vec<f64>)>)> {
+) -> Result<Collects> {
     let examples = env.from_iter(examples.to_vec()).rebalance();
     let ftrl = |l| FtrlProximal::new(0.1)?.regularization(l, l);
     let logistic = SparseLogisticRegression;
@@ -381,7 +384,7 @@ fn taste(id: u64) -> f64 {
 /// One of five is to be predicted.
 fn rated(id: u64) -> SparseExample<f64> {
     let features = SparseVector::ones(vec![(id % 40) as u32, 100 + (id / 40 % 25) as u32]).unwrap();
-    SparseExample { id, features, label: (generate::sm(1, id) % 5 > 0).then(|| taste(id)) }
+    SparseExample { id, features, label: (!generate::sm(1, id).is_multiple_of(5)).then(|| taste(id)) }
 }
 
 #[test]
