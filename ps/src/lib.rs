@@ -17,6 +17,7 @@ mod core;
 mod dense;
 mod element;
 mod eviction;
+pub mod model_files;
 pub mod models;
 pub mod optimizer;
 mod parameter_server;
@@ -24,6 +25,7 @@ mod partition;
 mod placement;
 mod prefetch;
 mod sampling;
+mod saved_model;
 mod server;
 mod server_op;
 mod shard;
@@ -46,9 +48,10 @@ pub use parameter_server::ParameterServer;
 pub use partition::Partitioning;
 pub use placement::Placement;
 pub use sampling::{Draw, KeySampler};
-pub use server::{Combiner, ServerContext, ServerLogic};
+pub use saved_model::SavedModel;
+pub use server::{Combiner, Replay, ServerContext, ServerLogic};
 pub use simple_server::{Emit, SimpleServer};
-pub use state::{PsState, ServerState};
+pub use state::{PsState, ServerState, ServerTraffic, WorkerTraffic};
 pub use transform::{
     LoadModel, Transformed, transform, transform_with_double_model_load, transform_with_model_load,
 };

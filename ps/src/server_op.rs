@@ -36,6 +36,8 @@ pub(crate) struct ServerParts<S: ServerLogic, T: Clock> {
     /// The right to output; dropped when the server has closed.
     pub(crate) out_promise: Option<Promise<LoopTime<T>>>,
     pub(crate) send: SendPolicy,
+    /// Whether workers are told which keys are hot.
+    pub(crate) tells_hot: bool,
     pub(crate) activation: Activation,
     /// Wakes the worker beside it, whose blocks wait for the model, for clocks and for others too.
     pub(crate) wake_worker: Activation,
@@ -59,6 +61,8 @@ struct Serving<S: ServerLogic, T: Clock> {
     index: usize,
     shard: Rc<RefCell<Shard<S, T>>>,
     replies: Replies<S, T>,
+    /// Whether workers are told which keys are hot.
+    tells_hot: bool,
     /// The right to answer the pulls of each worker that are open.
     rights: Vec<Option<Promise<LoopTime<T>>>>,
 }
@@ -68,7 +72,8 @@ impl<S: ServerLogic, T: Clock> ServerDriver<S, T> {
         let ServerParts { index, shard, requests, model, answers, out, .. } = parts;
         let (out_promise, activation, wake_worker) = (parts.out_promise, parts.activation, parts.wake_worker);
         let replies = Replies::new(answers, parts.send, peers);
-        let serving = Serving { index, shard, replies, rights: (0..peers).map(|_| None).collect() };
+        let (tells_hot, rights) = (parts.tells_hot, (0..peers).map(|_| None).collect());
+        let serving = Serving { index, shard, replies, tells_hot, rights };
         let parked = Vec::new();
         ServerDriver { requests, model, out, out_promise, activation, wake_worker, parked, serving }
     }
@@ -158,6 +163,13 @@ impl<S: ServerLogic, T: Clock> Serving<S, T> {
         let (time, (clock, _hop)) = right.time();
         let mut shard = self.shard.borrow_mut();
         let served = shard.serve(block, worker, &(time, clock), || Some(right.promise()))?;
+        // Before the answer, without which the worker can not end: behind it nobody might read the word.
+        if self.tells_hot
+            && let Some(keys) = shard.watch.news(worker)
+        {
+            let word = Block { hot: true, keys, ..Block::default() };
+            self.replies.tell(self.index, worker, word, right);
+        }
         if let Some(late) = shard.ps.take_late(worker) {
             self.replies.send(self.index, worker, late, right);
         }

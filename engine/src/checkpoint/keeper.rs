@@ -188,7 +188,9 @@ impl Keeper {
                 Step::BeginCheckpoint => self.coordinate(Event::Due)?,
                 Step::LookForRequests => self.look_for_requests()?,
             }
-            self.report()?;
+            // What is decided because of one report may be a reason for the next, and no message need come in between: a
+            // job that has ended meanwhile makes its last checkpoint by reports alone.
+            while self.report()? {}
         }
         Ok(())
     }
@@ -274,19 +276,19 @@ impl Keeper {
         Ok(())
     }
 
-    /// Tells process 0 what all operators of this process have done.
-    fn report(&mut self) -> Result<()> {
+    /// Tells process 0 what all operators of this process have done; whether there was anything to tell.
+    fn report(&mut self) -> Result<bool> {
         if let Some(epoch) = self.progress.newly_marked() {
             self.tell_coordinator(Word::Marked(epoch))?;
+            return Ok(true);
         }
         if self.is_closing || !self.unwritten.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
-        if let Some(epoch) = self.progress.newly_swept() {
-            let parts = self.finish_parts(epoch).map_err(|error| error.full_message());
-            self.tell_coordinator(Word::Stored { epoch, parts })?;
-        }
-        Ok(())
+        let Some(epoch) = self.progress.newly_swept() else { return Ok(false) };
+        let parts = self.finish_parts(epoch).map_err(|error| error.full_message());
+        self.tell_coordinator(Word::Stored { epoch, parts })?;
+        Ok(true)
     }
 
     fn tell_coordinator(&mut self, word: Word) -> Result<()> {
@@ -372,6 +374,7 @@ impl Keeper {
         self.state().note(|counts| {
             counts.completed += 1;
             (counts.newest, counts.duration) = (newest, duration);
+            counts.newest_at = Some(machine::unix_time());
         });
     }
 
