@@ -352,10 +352,15 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
 
     /// As [`part`](Self::part), for a source: it is woken when it has to leave its epoch, and when it may go on.
     pub(crate) fn source_part(&mut self, state: &impl Snapshot) -> Part {
+        self.wake_when_epochs_open();
+        self.part(state)
+    }
+
+    /// Lets the operator be woken when sources have to leave their epoch, and when they may go on.
+    pub(crate) fn wake_when_epochs_open(&self) {
         if let Some(checkpoints) = self.place.run().checkpoints() {
             checkpoints.register_source(self.sync_activator());
         }
-        self.part(state)
     }
 
     fn refuse_checkpoints_unless_it_says(&self) {

@@ -255,6 +255,14 @@ impl Part {
         self.0.as_ref().is_none_or(|participant| participant.checkpoints.is_open(epoch))
     }
 
+    /// Whether the operator has marked all epochs before `epoch`, and others have not yet: nothing may be sent in it.
+    #[inline]
+    pub(crate) fn has_marked_before(&self, epoch: Epoch) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|participant| participant.epoch == epoch && !participant.checkpoints.is_open(epoch))
+    }
+
     /// For an operator that keeps nothing, but whose effects a checkpoint has to wait for: all its part.
     ///
     /// # Errors
