@@ -6,6 +6,7 @@ mod faults;
 mod format;
 mod incremental;
 mod model;
+mod random_damage;
 mod retention;
 
 use std::path::{Path, PathBuf};
