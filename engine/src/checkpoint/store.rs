@@ -111,7 +111,7 @@ impl CheckpointStore {
     /// # Errors
     /// As [`open`](Self::open), for the name of the job.
     pub fn in_memory(job: &str) -> Result<Self> {
-        Self::on(Arc::new(location::memory()?), job)
+        Self::on(Arc::new(location::memory()), job)
     }
 
     /// A store on a place of your own.

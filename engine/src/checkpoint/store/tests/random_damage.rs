@@ -1,4 +1,4 @@
-//! Damage of any file in any way, also of what later checkpoints have taken over: what is found is right, or nothing is.
+//! Damage of any object in any way, also of what later checkpoints have taken over: what is found is right, or nothing is.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -8,9 +8,8 @@ use proptest::test_runner::TestRunner;
 use super::*;
 
 /// Three checkpoints of two workers: the third has taken over the first half of what the first one holds.
-fn three_checkpoints() -> Fixture {
-    let fixture = Fixture::new();
-    let store = &fixture.store;
+fn three_checkpoints() -> CheckpointStore {
+    let store = &CheckpointStore::in_memory("job").unwrap();
     let attempt = store.claim_attempt(0).unwrap();
     let bases: Vec<SectionTable> = (1..=2u64)
         .map(|epoch| {
@@ -24,7 +23,11 @@ fn three_checkpoints() -> Fixture {
     store.commit(3, &parts, meta(attempt)).unwrap();
     store.request_savepoint("later").unwrap();
     assert_third(&found(store).0);
-    fixture
+    store.clone()
+}
+
+fn objects(store: &CheckpointStore) -> BTreeMap<String, Vec<u8>> {
+    objects_of(store.storage(), "job")
 }
 
 fn write_third(store: &CheckpointStore, attempt: u64, worker: u32, base: &SectionTable) -> PartInfo {
@@ -68,9 +71,9 @@ fn checked(store: &CheckpointStore) -> Option<u64> {
     }
 }
 
-/// The epochs of checkpoints that stand on a file: damage of all others is none to them.
-fn standing_on(file: &Path) -> &'static [u64] {
-    let name = file.file_name().unwrap().to_str().unwrap();
+/// The epochs of checkpoints that stand on an object: its damage is none to the others.
+fn standing_on(name: &str) -> &'static [u64] {
+    let name = name.rsplit('/').next().unwrap();
     match name.trim_start_matches('0').chars().next() {
         // Of the first parts, what was taken over is needed by two.
         Some('1') if name.ends_with(".part") => &[1, 3],
@@ -83,45 +86,42 @@ fn standing_on(file: &Path) -> &'static [u64] {
 
 #[test]
 fn every_flipped_byte_is_detected_by_all_checkpoints_that_stand_on_it() {
-    let fixture = three_checkpoints();
+    let store = three_checkpoints();
     let mut flipped = [0; 2];
-    for file in fixture.files() {
-        let good = std::fs::read(&file).unwrap();
-        let standing = standing_on(&file);
+    for (name, good) in objects(&store) {
+        let standing = standing_on(&name);
         for at in 0..good.len() {
             let mut bad = good.clone();
             bad[at] ^= 1 << (at % 8);
-            std::fs::write(&file, &bad).unwrap();
-            let found = checked(&fixture.store);
+            replace(&store, &name, &bad);
+            let found = checked(&store);
             // A byte of an earlier part that was not taken over is nothing to the third.
-            let expected = if standing == [3] { Some(2) } else { Some(3) };
             let taken_over = standing == [1, 3] && found == Some(2);
-            assert!(found == expected || taken_over, "{file:?}, byte {at}: {found:?}");
+            let expected = if standing == [3] { Some(2) } else { Some(3) };
+            assert!(found == expected || taken_over, "{name}, byte {at}: {found:?}");
             flipped[usize::from(taken_over)] += 1;
             if standing.contains(&1) {
-                assert_eq!(fixture.store.verify(1).unwrap_err().kind(), ErrorKind::Data, "{file:?}, byte {at}");
+                assert_eq!(store.verify(1).unwrap_err().kind(), ErrorKind::Data, "{name}, byte {at}");
             }
         }
-        std::fs::write(&file, &good).unwrap();
+        replace(&store, &name, &good);
     }
     assert!(flipped[0] > 1000 && flipped[1] > 50, "{flipped:?}");
 }
 
 #[test]
-fn bytes_in_files_that_are_empty_have_no_effect() {
-    let fixture = three_checkpoints();
-    let empty: Vec<_> =
-        fixture.files().into_iter().filter(|file| std::fs::metadata(file).unwrap().len() == 0).collect();
+fn bytes_in_objects_that_are_empty_have_no_effect() {
+    let store = three_checkpoints();
+    let all = objects(&store);
+    let empty: Vec<_> = all.iter().filter(|(_, bytes)| bytes.is_empty()).map(|(name, _)| name).collect();
     assert_eq!(empty.len(), 3, "a claim, a mark and a request: {empty:?}");
-    for file in empty {
-        std::fs::write(file, "bytes").unwrap();
-    }
-    assert_eq!(checked(&fixture.store), Some(3));
-    assert_eq!(fixture.store.newest_attempt().unwrap(), Some(0));
-    assert_eq!(fixture.store.savepoint_requests().unwrap(), ["later"]);
+    empty.iter().for_each(|name| replace(&store, name, b"bytes"));
+    assert_eq!(checked(&store), Some(3));
+    assert_eq!(store.newest_attempt().unwrap(), Some(0));
+    assert_eq!(store.savepoint_requests().unwrap(), ["later"]);
 }
 
-/// Damage of one file.
+/// Damage of one object.
 #[derive(Clone, Debug)]
 enum Damage {
     /// Bits are flipped.
@@ -151,12 +151,13 @@ fn damage() -> impl Strategy<Value = Damage> {
 }
 
 impl Damage {
-    fn apply(&self, file: &Path, all: &[PathBuf]) {
-        let Ok(mut bytes) = std::fs::read(file) else { return };
+    fn apply(&self, name: &str, all: &mut BTreeMap<String, Vec<u8>>) {
+        let others: Vec<_> = all.values().cloned().collect();
+        let Some(bytes) = all.get_mut(name) else { return };
         let len = bytes.len();
         match self {
-            Damage::Removed => return std::fs::remove_file(file).unwrap(),
-            Damage::Replaced(other) => bytes = std::fs::read(other.get(all)).unwrap_or_default(),
+            Damage::Removed => drop(all.remove(name)),
+            Damage::Replaced(other) => *bytes = other.get(&others).clone(),
             Damage::Grown(more) => bytes.extend(more),
             _ if len == 0 => {}
             Damage::Flipped(flips) => flips.iter().for_each(|(at, mask)| bytes[at.index(len)] ^= mask),
@@ -164,42 +165,24 @@ impl Damage {
                 bytes.iter_mut().skip(at.index(len)).zip(with).for_each(|(byte, with)| *byte = *with);
             }
             Damage::Cut(at) => bytes.truncate(at.index(len)),
-            Damage::Zeroed(from, to) => bytes[from.index(len)..].iter_mut().take(to.index(len)).for_each(|byte| *byte = 0),
+            Damage::Zeroed(from, to) => {
+                bytes.iter_mut().skip(from.index(len)).take(to.index(len)).for_each(|byte| *byte = 0);
+            }
         }
-        std::fs::write(file, bytes).unwrap();
     }
 }
 
-/// The files of [`three_checkpoints`], in a place of their own.
-fn copied(files: &[(PathBuf, Vec<u8>)]) -> Fixture {
-    let fixture = Fixture::new();
-    for (path, bytes) in files {
-        let path = fixture.directory.path().join(path);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, bytes).unwrap();
-    }
-    fixture
-}
-
-fn files_of(fixture: &Fixture) -> Vec<(PathBuf, Vec<u8>)> {
-    let relative = |path: &PathBuf| path.strip_prefix(fixture.directory.path()).unwrap().to_path_buf();
-    fixture.files().iter().map(|path| (relative(path), std::fs::read(path).unwrap())).collect()
-}
-
-/// Whatever has happened to some of the files: nothing panics, what is found is right, and the job goes on from there.
+/// Whatever has happened to some of the objects: nothing panics, what is found is right, and the job goes on from there.
 #[test]
-fn what_is_found_among_damaged_files_is_right() {
-    let files = files_of(&three_checkpoints());
+fn what_is_found_among_damaged_objects_is_right() {
+    let good = objects(&three_checkpoints());
+    let names: Vec<_> = good.keys().cloned().collect();
     let damages = vec((any::<Index>(), damage()), 1..5);
-    let mut runner = TestRunner::new(ProptestConfig::with_cases(300));
+    let mut runner = TestRunner::new(ProptestConfig::with_cases(1000));
     let outcome = runner.run(&damages, |damages| {
-        let fixture = copied(&files);
-        let paths: Vec<PathBuf> = fixture.files();
-        for (file, damage) in damages {
-            let file: &PathBuf = file.get(&paths);
-            damage.apply(file, &paths);
-        }
-        let store = &fixture.store;
+        let mut objects = good.clone();
+        damages.iter().for_each(|(at, damage)| damage.apply(at.get::<String>(&names), &mut objects));
+        let store = &holding(&objects);
         let before = checked(store);
         let (attempt, epoch) = (store.claim_attempt(0).unwrap(), store.next_epoch().unwrap());
         prop_assert!(before < Some(epoch));
