@@ -22,11 +22,11 @@ use crate::record::Record;
 use crate::stream::DataStream;
 
 pub use aggregate::{AggregateFunction, KeyedAtEnd};
+pub(crate) use cow::CowTable;
 pub(crate) use run::Keyed;
 pub(crate) use selector::{KeySelector, Made, Part};
 pub use states::StateTtl;
 pub(crate) use states::{KeyStates, STATES};
-pub(crate) use table::KeyTable;
 pub use timers::{KeyedContext, ProcessingTimer};
 
 /// A stream partitioned by key; see [`DataStream::key_by`].

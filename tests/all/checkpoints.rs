@@ -1,6 +1,7 @@
 //! Jobs that fail, and go on from their checkpoints as if nothing had happened.
 
 mod chaos;
+mod counters;
 mod damage;
 mod event_time;
 mod files;

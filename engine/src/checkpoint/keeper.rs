@@ -489,9 +489,9 @@ impl Keeper {
         };
         let program = self.names.program_version.clone();
         let savepoint = self.savepoint.clone();
-        let state_version = self.checkpoints.config().state_version;
-        let attempt = *attempt;
-        let meta = CheckpointMeta { attempt, program, savepoint, state_version, ..Default::default() };
+        let (state_version, fingerprint) =
+            (self.checkpoints.config().state_version, self.checkpoints.fingerprint());
+        let meta = CheckpointMeta { attempt: *attempt, program, fingerprint, savepoint, state_version };
         match self.store.commit(first_epoch + epoch, parts, meta) {
             Ok(()) => Ok(Ok(())),
             Err(error) if error.kind() == ErrorKind::Fenced => Err(error),

@@ -3,6 +3,8 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::checkpoint::keeper::{Commit, Message, Section};
 use crate::checkpoint::shared::Checkpoints;
 use crate::checkpoint::state::{Entries, StateReader, StateWriter};
@@ -119,6 +121,8 @@ const COPIED: &str = "copied";
 const POOLED: &str = "pooled";
 /// Which of its inputs had ended.
 const ENDED: &str = "ended";
+/// How many records it has counted, of each kind of records that it counts.
+const COUNTED: &str = "counted";
 
 /// Bytes of a key group from which they are handed over before all of it is written.
 const SECTION_BYTES: usize = 64 << 10;
@@ -226,6 +230,11 @@ impl Part {
         }
     }
 
+    /// Writes all that is left of what was marked, because it is about to go.
+    pub(crate) fn write_all(&mut self, state: &mut impl Snapshot) -> Result<()> {
+        self.0.as_mut().map_or(Ok(()), |participant| participant.sweep_all(state))
+    }
+
     /// To be called when the end of all inputs has been answered.
     ///
     /// # Errors
@@ -293,6 +302,7 @@ impl Participant {
             let mut saved = Saved { checkpoint, participant: self, had_ended: Vec::new() };
             saved.had_ended = saved.copy(ENDED)?.next_item()?.unwrap_or_default();
             state.restore(&saved)?;
+            saved.restore_counts()?;
             self.had_ended = saved.had_ended;
             (0..self.n_inputs).for_each(|port| self.answered[port] = self.had_ended(port));
         }
@@ -334,7 +344,10 @@ impl Participant {
         }
         state.mark(&mut self.written)?;
         if self.answered.contains(&true) {
-            self.send(epoch, ENDED, None, ended_item(&self.answered)?);
+            self.send(epoch, ENDED, None, item_of(&self.answered)?);
+        }
+        if let Some(counted) = self.counted()? {
+            self.send(epoch, COUNTED, None, counted);
         }
         self.send_commits(epoch);
         self.sweeping = Some(epoch);
@@ -383,12 +396,20 @@ impl Participant {
         self.sweep_all(state)?;
         self.has_ended = true;
         state.end(&mut self.written)?;
-        let mut sections = vec![(self.key(ENDED), ended_item(&vec![true; self.n_inputs])?)];
+        let mut sections = vec![(self.key(ENDED), item_of(&vec![true; self.n_inputs])?)];
+        sections.extend(self.counted()?.map(|counted| (self.key(COUNTED), counted)));
         sections.extend(self.take_items().map(|(kind, items)| (SectionKey::new(&self.name, kind), items)));
         self.send_commits(self.epoch);
         let (participant, worker, since) = (self.index, self.origin.worker(), self.epoch);
         self.checkpoints.tell(Message::Ended { participant, worker, since, sections });
         Ok(())
+    }
+
+    /// What it has counted, if anything.
+    fn counted(&self) -> Result<Option<Vec<u8>>> {
+        let counted: Vec<u64> = self.origin.tallies().iter().map(|tally| tally.records()).collect();
+        let is_any = counted.iter().any(|records| *records > 0);
+        is_any.then(|| item_of(&counted)).transpose()
     }
 
     fn send_commits(&mut self, epoch: Epoch) {
@@ -418,9 +439,9 @@ impl Participant {
     }
 }
 
-fn ended_item(ended: &[bool]) -> Result<Vec<u8>> {
+fn item_of(value: &(impl Serialize + ?Sized)) -> Result<Vec<u8>> {
     let mut item = StateWriter::default();
-    item.put(ended)?;
+    item.put(value)?;
     Ok(item.into_bytes())
 }
 
@@ -462,6 +483,17 @@ impl Saved<'_> {
     /// The checkpoint can not be read.
     pub fn pooled(&self) -> Result<StateReader> {
         self.read_items(POOLED, |_writer, _writers| true)
+    }
+
+    /// Goes on counting where the workers whose share this one has have been.
+    fn restore_counts(&self) -> Result<()> {
+        let (origin, n) = (&self.participant.origin, self.workers());
+        let mut counted = self.read_items(COUNTED, |writer, _writers| writer % n == origin.worker())?;
+        let tallies = origin.tallies();
+        while let Some(records) = counted.next_item::<Vec<u64>>()? {
+            tallies.iter().zip(records).for_each(|(tally, records)| tally.add(records, origin));
+        }
+        Ok(())
     }
 
     fn copy(&self, kind: &str) -> Result<StateReader> {

@@ -10,22 +10,51 @@ use crate::hash::Key;
 
 /// A state per key. Unlike a map it lends the key that it holds, so that a key which is a part of a record
 /// need not be cloned to be looked up and then outlive the record.
+///
+/// A table of many keys is cut in pieces that grow by themselves, so that nobody waits until all of it has moved.
 pub(crate) struct KeyTable<K, S> {
-    entries: HashTable<(K, S)>,
+    /// All entries, until it is cut.
+    whole: HashTable<(K, S)>,
+    /// None or [`PIECES`].
+    pieces: Box<[HashTable<(K, S)>]>,
+}
+
+/// Keys from which on a table is cut.
+const CUT: usize = 1 << 16;
+/// Pieces of a table that is cut, as a power of two.
+const PIECES_LOG: u32 = 10;
+const PIECES: usize = 1 << PIECES_LOG;
+
+/// A place in a table, until entries are added or the table is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Spot {
+    pub(super) piece: usize,
+    pub(super) bucket: usize,
 }
 
 impl<K, S> Default for KeyTable<K, S> {
     fn default() -> Self {
-        KeyTable { entries: HashTable::new() }
+        KeyTable { whole: HashTable::new(), pieces: Box::default() }
     }
 }
 
+/// Which piece an entry with this hash is in. The bits that the pieces themselves use have no say in it.
+#[inline(always)]
+fn piece_of(hash: u64) -> usize {
+    (hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - PIECES_LOG)) as usize
+}
+
 impl<K: Key, S> KeyTable<K, S> {
+    #[inline(always)]
+    fn with_hash(&mut self, hash: u64) -> &mut HashTable<(K, S)> {
+        if self.pieces.is_empty() { &mut self.whole } else { &mut self.pieces[piece_of(hash)] }
+    }
+
     /// The state of `key`, the key itself, and whether the state was made for this call.
     #[inline(always)]
     pub(crate) fn state_or(&mut self, key: &K, make: impl FnOnce() -> S) -> (&K, &mut S, bool) {
         let hash = FxBuildHasher.hash_one(key);
-        let (entry, is_new) = match self.entries.find_entry(hash, |(known, _)| known == key) {
+        let (entry, is_new) = match self.with_hash(hash).find_entry(hash, |(known, _)| known == key) {
             Ok(entry) => (entry, false),
             Err(absent) => (insert(absent, hash, key, make), true),
         };
@@ -45,61 +74,101 @@ impl<K: Key, S> KeyTable<K, S> {
     /// The state of `key`.
     pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut S> {
         let hash = FxBuildHasher.hash_one(key);
-        self.entries.find_mut(hash, |(known, _)| known == key).map(|(_, state)| state)
+        self.with_hash(hash).find_mut(hash, |(known, _)| known == key).map(|(_, state)| state)
     }
 
     /// Drops the state of `key`.
     pub(crate) fn remove(&mut self, key: &K) {
-        drop(self.take(key));
-    }
-
-    /// Takes out `key` and its state.
-    pub(crate) fn take(&mut self, key: &K) -> Option<(K, S)> {
         let hash = FxBuildHasher.hash_one(key);
-        let entry = self.entries.find_entry(hash, |(known, _)| known == key).ok()?;
-        Some(entry.remove().0)
-    }
-
-    /// Takes out the first entry at `bucket` or behind it, and moves `bucket` there. Nothing may be added between two
-    /// calls that share a bucket.
-    pub(crate) fn take_from_bucket(&mut self, bucket: &mut usize) -> Option<(K, S)> {
-        while *bucket < self.entries.num_buckets() {
-            if let Ok(entry) = self.entries.get_bucket_entry(*bucket) {
-                return Some(entry.remove().0);
-            }
-            *bucket += 1;
+        if let Ok(entry) = self.with_hash(hash).find_entry(hash, |(known, _)| known == key) {
+            entry.remove();
         }
-        None
     }
 
-    /// Adds a key that is not there.
-    pub(crate) fn insert_new(&mut self, key: K, state: S) {
-        let hash = FxBuildHasher.hash_one(&key);
-        self.entries.insert_unique(hash, (key, state), |(key, _)| FxBuildHasher.hash_one(key));
+    /// Cuts a table that has got many keys. To be called now and then: entries move.
+    #[inline]
+    pub(crate) fn cut_if_large(&mut self) {
+        if self.whole.len() >= CUT {
+            self.cut();
+        }
     }
 
-    /// Makes room for `n` more keys.
-    pub(crate) fn reserve(&mut self, n: usize) {
-        self.entries.reserve(n, |(key, _)| FxBuildHasher.hash_one(key));
+    #[cold]
+    fn cut(&mut self) {
+        let room = 2 * self.whole.len() / PIECES;
+        self.pieces = (0..PIECES).map(|_| HashTable::with_capacity(room)).collect();
+        for entry in std::mem::take(&mut self.whole) {
+            let hash = FxBuildHasher.hash_one(&entry.0);
+            self.pieces[piece_of(hash)].insert_unique(hash, entry, |(key, _)| FxBuildHasher.hash_one(key));
+        }
     }
 
     /// Number of keys.
     pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+        self.whole.len() + self.pieces.iter().map(HashTable::len).sum::<usize>()
     }
 
     /// Drops all states and keeps their memory.
     pub(crate) fn clear(&mut self) {
-        self.entries.clear();
+        self.whole.clear();
+        self.pieces.iter_mut().for_each(HashTable::clear);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.whole.is_empty() && self.pieces.iter().all(HashTable::is_empty)
     }
 
     /// All keys and their states, in no order.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut S)> {
-        self.entries.iter_mut().map(|(key, state)| (&*key, state))
+        let pieces = self.pieces.iter_mut().flat_map(HashTable::iter_mut);
+        self.whole.iter_mut().chain(pieces).map(|(key, state)| (&*key, state))
+    }
+}
+
+/// Places, for who has something to note of each.
+impl<K: Key, S> KeyTable<K, S> {
+    pub(super) fn n_pieces(&self) -> usize {
+        self.pieces.len().max(1)
+    }
+
+    fn piece(&self, piece: usize) -> Option<&HashTable<(K, S)>> {
+        if self.pieces.is_empty() { Some(&self.whole) } else { self.pieces.get(piece) }
+    }
+
+    /// Number of buckets of a piece; some are empty.
+    pub(super) fn n_buckets(&self, piece: usize) -> usize {
+        self.piece(piece).map_or(0, HashTable::num_buckets)
+    }
+
+    /// The piece of `key`, and where it is there.
+    pub(super) fn find(&self, key: &K) -> (usize, Option<Spot>) {
+        let hash = FxBuildHasher.hash_one(key);
+        let piece = if self.pieces.is_empty() { 0 } else { piece_of(hash) };
+        let bucket =
+            self.piece(piece).and_then(|table| table.find_bucket_index(hash, |(known, _)| known == key));
+        (piece, bucket.map(|bucket| Spot { piece, bucket }))
+    }
+
+    /// The entry at a place, if there is one.
+    #[inline]
+    pub(super) fn at(&self, spot: Spot) -> Option<&(K, S)> {
+        self.piece(spot.piece).and_then(|table| table.get_bucket(spot.bucket))
+    }
+
+    /// Whether entries of a piece move when one is added to it.
+    pub(super) fn is_full(&self, piece: usize) -> bool {
+        self.piece(piece).is_none_or(|table| table.len() == table.capacity())
+    }
+
+    /// Adds a key that is not there. Where it is now, with its state.
+    pub(super) fn insert_new(&mut self, key: K, state: S) -> (Spot, &K, &mut S) {
+        let hash = FxBuildHasher.hash_one(&key);
+        let piece = if self.pieces.is_empty() { 0 } else { piece_of(hash) };
+        let table = self.with_hash(hash);
+        let entry = table.insert_unique(hash, (key, state), |(key, _)| FxBuildHasher.hash_one(key));
+        let spot = Spot { piece, bucket: entry.bucket_index() };
+        let (key, state) = entry.into_mut();
+        (spot, key, state)
     }
 }
 
@@ -133,6 +202,31 @@ mod tests {
             }
             let entries: BTreeMap<_, _> = table.iter_mut().map(|(key, n)| (key.clone(), *n)).collect();
             prop_assert_eq!(entries, map);
+        }
+    }
+
+    /// Keys of any make are spread over the pieces: of none is more than twice its share in one of them.
+    #[test]
+    fn table_that_was_cut_holds_what_it_held_in_pieces_of_about_one_size() {
+        let spread: [fn(u64) -> u64; 4] = [|n| n, |n| n << 16, |n| n << 40, |n| n.wrapping_mul(1 << 20 | 1)];
+        for key_of in spread {
+            let mut table = KeyTable::default();
+            for n in 0..3 * CUT as u64 {
+                table.cut_if_large();
+                *table.state_of(&key_of(n)).1 = n;
+            }
+            assert_eq!((table.n_pieces(), table.len()), (PIECES, 3 * CUT));
+            let largest = table.pieces.iter().map(HashTable::len).max();
+            assert!(largest < Some(2 * 3 * CUT / PIECES), "{largest:?}");
+            for n in (0..3 * CUT as u64).step_by(7) {
+                assert_eq!(table.get_mut(&key_of(n)).copied(), Some(n));
+                assert!(table.find(&key_of(n)).1.and_then(|spot| table.at(spot)) == Some(&(key_of(n), n)));
+                table.remove(&key_of(n));
+                assert_eq!(table.find(&key_of(n)).1, None);
+            }
+            assert_eq!(table.len(), table.iter_mut().count());
+            table.clear();
+            assert!(table.is_empty());
         }
     }
 }

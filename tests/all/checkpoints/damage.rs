@@ -102,7 +102,8 @@ fn left_by_a_failed_run() -> Vec<Object> {
 
 /// Those of the objects that belong to one of the two newest checkpoints: 0 is the newest.
 fn of_checkpoint(objects: &[Object], nth: usize) -> Vec<usize> {
-    let manifests = objects.iter().filter_map(|(name, _)| name.strip_prefix("job/manifests/")?.strip_suffix(".json"));
+    let manifests =
+        objects.iter().filter_map(|(name, _)| name.strip_prefix("job/manifests/")?.strip_suffix(".json"));
     let mut epochs: Vec<&str> = manifests.collect();
     epochs.sort_unstable();
     let epoch = format!("/{}", epochs[epochs.len() - 1 - nth]);
@@ -146,7 +147,8 @@ fn job_goes_on_from_the_checkpoint_before_one_with_any_flipped_byte_or_cut_at_an
 fn job_whose_checkpoints_are_all_damaged_refuses_and_names_them() {
     let mut objects = left_by_a_failed_run();
     let (newest, older) = (of_checkpoint(&objects, 0), of_checkpoint(&objects, 1));
-    let stays: Vec<_> = (0..objects.len()).filter(|at| !objects[*at].0.contains(".json") || newest.contains(at)).collect();
+    let stays: Vec<_> =
+        (0..objects.len()).filter(|at| !objects[*at].0.contains(".json") || newest.contains(at)).collect();
     objects = stays.iter().map(|at| objects[*at].clone()).collect();
     assert!(!older.is_empty());
     for at in of_checkpoint(&objects, 0) {

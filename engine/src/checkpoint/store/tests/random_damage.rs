@@ -42,8 +42,8 @@ fn write_third(store: &CheckpointStore, attempt: u64, worker: u32, base: &Sectio
 #[track_caller]
 fn assert_third(checkpoint: &Checkpoint) {
     let sections: Vec<_> = checkpoint.read(&state(), 0..128).map(|section| section.unwrap().bytes).collect();
-    let expected =
-        [(1, 0, 0), (3, 0, 63), (1, 1, 64), (3, 1, 127)].map(|(epoch, worker, group)| content(epoch, worker, group));
+    let expected = [(1, 0, 0), (3, 0, 63), (1, 1, 64), (3, 1, 127)]
+        .map(|(epoch, worker, group)| content(epoch, worker, group));
     assert_eq!(sections, expected);
 }
 
