@@ -331,7 +331,7 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
     }
 
     /// As [`part`](Self::part), for a state that is not there yet; `check` is its [`Snapshot::check`].
-    pub(crate) fn part_unless(&mut self, check: impl FnOnce() -> Result<()>) -> Part {
+    pub fn part_unless(&mut self, check: impl FnOnce() -> Result<()>) -> Part {
         let part = Part::new(&self.origin, self.activation(), self.inputs, self.place.workers());
         if part.is_taken() {
             self.says_what_it_keeps = true;
@@ -345,10 +345,16 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
 
     /// As [`part`](Self::part), for a source: it is woken when it has to leave its epoch, and when it may go on.
     pub(crate) fn source_part(&mut self, state: &impl Snapshot) -> Part {
+        self.source_part_unless(|| state.check())
+    }
+
+    /// As [`part_unless`](Self::part_unless), for an operator that goes on by itself: it is woken when it has to leave its
+    /// epoch, and when it may go on.
+    pub fn source_part_unless(&mut self, check: impl FnOnce() -> Result<()>) -> Part {
         if let Some(checkpoints) = self.place.run().checkpoints() {
             checkpoints.register_source(self.sync_activator());
         }
-        self.part(state)
+        self.part_unless(check)
     }
 
     fn refuse_checkpoints_unless_it_says(&self) {

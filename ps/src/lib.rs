@@ -28,10 +28,13 @@ mod server;
 mod server_op;
 mod shard;
 mod simple_server;
+mod snapshot;
 mod state;
 mod store;
 mod transform;
 mod update;
+#[cfg(test)]
+mod tmp_ckpt;
 mod worker;
 mod worker_op;
 
@@ -48,6 +51,7 @@ pub use placement::Placement;
 pub use sampling::{Draw, KeySampler};
 pub use server::{Combiner, ServerContext, ServerLogic};
 pub use simple_server::{Emit, SimpleServer};
+pub use snapshot::{LogicReader, LogicWriter};
 pub use state::{PsState, ServerState};
 pub use transform::{
     LoadModel, Transformed, transform, transform_with_double_model_load, transform_with_model_load,

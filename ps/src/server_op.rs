@@ -5,13 +5,15 @@ mod replies;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use waterwheel_engine::operator::{Activation, Frontiers, Input, Output, Promise};
+use waterwheel_engine::checkpoint::Part;
+use waterwheel_engine::operator::{Activation, Frontiers, Input, Output, Promise, Token};
 use waterwheel_engine::{Clock, Error, Parcel, Result};
 
 use crate::block::Block;
 use crate::core::policy::SendPolicy;
+use crate::placement::Placement;
 use crate::server::ServerLogic;
-use crate::shard::{BlockOf, Request, Shard};
+use crate::shard::{BlockOf, Request, ServerState, Shard};
 use crate::worker_op::LoopTime;
 use replies::{Replies, Right};
 
@@ -39,6 +41,9 @@ pub(crate) struct ServerParts<S: ServerLogic, T: Clock> {
     pub(crate) activation: Activation,
     /// Wakes the worker beside it, whose blocks wait for the model, for clocks and for others too.
     pub(crate) wake_worker: Activation,
+    pub(crate) part: Part,
+    pub(crate) servers: usize,
+    pub(crate) placement: Placement<S::Key>,
 }
 
 /// The server operator's state on one worker.
@@ -52,6 +57,10 @@ pub(crate) struct ServerDriver<S: ServerLogic, T: Clock> {
     /// Requests that came before the model was loaded; their number is bounded by the workers' credit.
     parked: Vec<(Promise<LoopTime<T>>, BlockOf<S>)>,
     serving: Serving<S, T>,
+    part: Part,
+    servers: usize,
+    placement: Placement<S::Key>,
+    restored: bool,
 }
 
 /// A server's state and its way to the workers.
@@ -70,11 +79,25 @@ impl<S: ServerLogic, T: Clock> ServerDriver<S, T> {
         let replies = Replies::new(answers, parts.send, peers);
         let serving = Serving { index, shard, replies, rights: (0..peers).map(|_| None).collect() };
         let parked = Vec::new();
-        ServerDriver { requests, model, out, out_promise, activation, wake_worker, parked, serving }
+        ServerDriver {
+            requests,
+            model,
+            out,
+            out_promise,
+            activation,
+            wake_worker,
+            parked,
+            serving,
+            part: parts.part,
+            servers: parts.servers,
+            placement: parts.placement,
+            restored: false,
+        }
     }
 
     /// One activation: everything that can be done now.
     pub(crate) fn run(&mut self, frontiers: &Frontiers<'_, LoopTime<T>>) -> Result<()> {
+        self.begin()?;
         self.load_model(frontiers)?;
         self.serve_requests()?;
         let for_neighbour = self.serving.advance(frontiers)? | self.serving.send_late()?;
@@ -84,7 +107,50 @@ impl<S: ServerLogic, T: Clock> ServerDriver<S, T> {
         if let Some(interval) = self.serving.replies.let_go() {
             self.activation.wake_after(interval);
         }
+        self.send_outputs();
+        self.step(frontiers)?;
         self.finish(frontiers)
+    }
+
+    /// Takes over what a checkpoint has of the server, the first time.
+    fn begin(&mut self) -> Result<()> {
+        if std::mem::replace(&mut self.restored, true) {
+            return Ok(());
+        }
+        let mut shard = self.serving.shard.borrow_mut();
+        let (index, servers, placement) = (self.serving.index, self.servers, &self.placement);
+        self.part.begin(&mut ServerState { shard: &mut shard, index, servers, placement })?;
+        if self.part.had_ended(REQUESTS) {
+            // The model was emitted in that run.
+            self.out_promise = None;
+        }
+        if self.model.is_none() && self.part.is_taken() {
+            shard.set_ready();
+            drop(shard);
+            self.wake_worker.wake();
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, frontiers: &Frontiers<'_, LoopTime<T>>) -> Result<()> {
+        if !self.part.is_taken() {
+            return Ok(());
+        }
+        let mut shard = self.serving.shard.borrow_mut();
+        let (index, servers, placement) = (self.serving.index, self.servers, &self.placement);
+        let mut state = ServerState { shard: &mut shard, index, servers, placement };
+        self.part.step(frontiers, &mut state)
+    }
+
+    /// Sends what the logic has output.
+    fn send_outputs(&mut self) {
+        let Some(promise) = &self.out_promise else { return };
+        let mut shard = self.serving.shard.borrow_mut();
+        let out = &mut shard.ps.out;
+        if !out.is_empty() {
+            self.out.send_promised(promise, [out.batch()]);
+            out.batch().clear();
+        }
     }
 
     fn load_model(&mut self, frontiers: &Frontiers<'_, LoopTime<T>>) -> Result<()> {
@@ -118,6 +184,10 @@ impl<S: ServerLogic, T: Clock> ServerDriver<S, T> {
                 return Err(Error::data(format!("a request of worker {}, which there is not", block.from)));
             }
             match (block.keys.is_empty(), ready) {
+                (true, _) if block.is_leave() => {
+                    serving.pass_on_leave(&token);
+                    Ok(())
+                }
                 (true, _) => serving.take_word(&block),
                 (false, true) => serving.serve(block, &Right::Token(&token)),
                 (false, false) => {
@@ -128,24 +198,23 @@ impl<S: ServerLogic, T: Clock> ServerDriver<S, T> {
         })
     }
 
-    /// Sends what the logic has output; closes when no request can come any more.
+    /// Closes the logic when nothing will come any more, and lets time pass behind the outputs.
     fn finish(&mut self, frontiers: &Frontiers<'_, LoopTime<T>>) -> Result<()> {
-        let Some(promise) = &mut self.out_promise else { return Ok(()) };
-        let mut shard = self.serving.shard.borrow_mut();
         let next = frontiers.next(REQUESTS);
-        let closes = next.is_none() && shard.is_ready();
-        if closes {
-            shard.close()?;
+        let closes = next.is_none() && self.serving.shard.borrow().is_ready();
+        if closes && self.out_promise.is_some() {
+            self.serving.shard.borrow_mut().close()?;
+            self.send_outputs();
         }
-        let out = &mut shard.ps.out;
-        if !out.is_empty() {
-            self.out.send_promised(promise, [out.batch()]);
-            out.batch().clear();
-        }
-        match next {
-            Some(time) if time > *promise.time() => promise.advance_to(&time)?,
-            None if closes => self.out_promise = None,
+        match (next, &mut self.out_promise) {
+            (Some(time), Some(promise)) if time > *promise.time() => promise.advance_to(&time)?,
+            (None, Some(_)) if closes => self.out_promise = None,
             _ => {}
+        }
+        if closes && self.part.is_taken() {
+            let mut shard = self.serving.shard.borrow_mut();
+            let (index, servers, placement) = (self.serving.index, self.servers, &self.placement);
+            self.part.end(&mut ServerState { shard: &mut shard, index, servers, placement })?;
         }
         Ok(())
     }
@@ -168,6 +237,14 @@ impl<S: ServerLogic, T: Clock> Serving<S, T> {
             self.rights[worker] = Some(right.promise());
         }
         Ok(())
+    }
+
+    /// Passes on to all workers that they are to leave the checkpoint epoch.
+    fn pass_on_leave(&mut self, token: &Token<LoopTime<T>>) {
+        for worker in 0..self.rights.len() {
+            let word = BlockOf::<S> { from: self.index as u32, ..Block::leave() };
+            self.replies.send_word(word, worker, token);
+        }
     }
 
     /// Takes what a worker says without asking for something. It has no answer: the worker may have ended.

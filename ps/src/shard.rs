@@ -2,6 +2,7 @@
 
 mod clocked;
 mod locked;
+mod snapshot;
 
 use waterwheel_engine::operator::Promise;
 use waterwheel_engine::{Clock, Error, Result};
@@ -14,6 +15,7 @@ use crate::parameter_server::{ParameterServer, wrong_answer};
 use crate::server::{ServerContext, ServerLogic};
 use crate::worker_op::LoopTime;
 use clocked::Clocked;
+pub(crate) use snapshot::ServerState;
 
 /// The block that a server logic's types make.
 pub(crate) type BlockOf<S> =
@@ -79,6 +81,11 @@ impl<S: ServerLogic, T: Clock> Shard<S, T> {
     /// Whether the model is loaded: before, operations wait.
     pub(crate) fn is_ready(&self) -> bool {
         self.ready
+    }
+
+    /// Lets operations wait until [`set_ready`](Self::set_ready).
+    pub(crate) fn set_unready(&mut self) {
+        self.ready = false;
     }
 
     pub(crate) fn set_ready(&mut self) {

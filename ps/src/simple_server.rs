@@ -7,6 +7,7 @@ use crate::eviction::Eviction;
 use crate::parameter_server::ParameterServer;
 use crate::sampling::Draw;
 use crate::server::{Combiner, ServerContext, ServerLogic};
+use crate::snapshot::{LogicReader, LogicWriter};
 use crate::state::PsState;
 use crate::store::RowStore;
 use crate::update::Update;
@@ -303,6 +304,18 @@ where
         let row = self.store.loaded_row(key, |row| row.extend_from_slice(value))?;
         row[..value.len()].clone_from_slice(value);
         Ok(())
+    }
+
+    fn snapshot(&mut self, to: &mut LogicWriter<'_>) -> Result<()> {
+        self.store.snapshot(to)
+    }
+
+    fn sweep(&mut self, to: &mut LogicWriter<'_>) -> Result<bool> {
+        self.store.sweep(to.entries())
+    }
+
+    fn restore(&mut self, from: &mut LogicReader<'_>) -> Result<()> {
+        self.store.restore(from)
     }
 
     fn close(&mut self, out: &mut Collector<Self::Out>) -> Result<()> {

@@ -1,16 +1,19 @@
 //! The worker operator: feeds records and answers to the logic, and sends what it issues.
 
 mod answers;
+mod leave;
 mod progress;
 mod requests;
+mod snapshot;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Instant;
 
+use waterwheel_engine::checkpoint::Part;
 use waterwheel_engine::operator::{Activation, Frontiers, Input, OnBehalf, Output, Promise};
-use waterwheel_engine::{Clock, ClockHop, Collector, Parcel, Result, SourceHold};
+use waterwheel_engine::{Clock, ClockHop, Collector, Epoch, Parcel, Result, SourceHold};
 
 use crate::config::PsConfig;
 use crate::core::policy::SendPolicy;
@@ -83,6 +86,16 @@ where
     staleness: Option<u64>,
     /// Whether servers may hold answers back.
     calls_in: bool,
+    part: Part,
+    /// The clock with whose coming this worker leaves the checkpoint epoch.
+    leaves_at: Option<u64>,
+    /// The epoch that worker 0 has told all to leave.
+    told_to_leave: Option<Epoch>,
+    n_inputs: usize,
+    /// Index of this worker, number of workers, and of those that the job has.
+    place: (usize, usize, usize),
+    /// Whether this worker was opened.
+    is_open: bool,
 }
 
 impl<L, S, T> WorkerDriver<L, S, T>
@@ -93,12 +106,12 @@ where
 {
     /// One activation: everything that can be done now.
     pub(crate) fn run(&mut self, frontiers: &Frontiers<'_, LoopTime<T>>) -> Result<()> {
+        if !std::mem::replace(&mut self.is_open, true) {
+            self.open()?;
+        }
         if self.promises.is_none() {
             // It has ended, or takes no part: no record and no answer can come.
-            return Ok(());
-        }
-        if let Some(context) = self.unopened.take() {
-            self.logic.open(&context)?;
+            return self.step(frontiers);
         }
         self.read_records();
         if !self.load_saved(frontiers)? {
@@ -123,7 +136,15 @@ where
         }
         self.hold.set(!self.backlog.is_empty() && !self.waits_for_others(frontiers));
         self.send_results();
+        self.step(frontiers)?;
         self.finish(frontiers)
+    }
+
+    fn open(&mut self) -> Result<()> {
+        if let Some(context) = self.unopened.take().filter(|_| self.promises.is_some()) {
+            self.logic.open(&context)?;
+        }
+        self.restore()
     }
 
     /// Loads what has come of a saved model. Returns whether that is done.
@@ -218,6 +239,9 @@ pub(crate) struct WorkerParts<L: WorkerLogic, S: ServerLogic, T: Clock> {
     pub(crate) hold: SourceHold,
     pub(crate) activation: Activation,
     pub(crate) servers: usize,
+    pub(crate) part: Part,
+    pub(crate) n_inputs: usize,
+    pub(crate) peers: usize,
 }
 
 impl<L, S, T> WorkerParts<L, S, T>
@@ -232,6 +256,7 @@ where
         config: &PsConfig<L::Key>,
         promises: Option<(Promise<LoopTime<T>>, Promise<LoopTime<T>>)>,
     ) -> WorkerDriver<L, S, T> {
+        let place = (self.index, self.context.parallelism, self.peers);
         WorkerDriver {
             index: self.index,
             logic: self.logic,
@@ -254,6 +279,12 @@ where
             drains: false,
             staleness: config.consistency.staleness(),
             calls_in: config.server_send != SendPolicy::Immediate,
+            part: self.part,
+            leaves_at: None,
+            told_to_leave: None,
+            n_inputs: self.n_inputs,
+            place,
+            is_open: false,
         }
     }
 }

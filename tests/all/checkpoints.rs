@@ -5,5 +5,6 @@ mod event_time;
 mod files;
 mod fixture;
 mod operators;
+mod parameter_server;
 mod refusals;
 mod sources;

@@ -147,7 +147,7 @@ impl Entries {
     }
 
     /// Adds all of `other` behind those that are here.
-    pub(crate) fn append(&mut self, other: &mut Entries) {
+    pub fn append(&mut self, other: &mut Entries) {
         if self.groups.is_empty() {
             std::mem::swap(self, other);
             return;

@@ -58,6 +58,12 @@ impl<S: ServerLogic, T: Clock> Replies<S, T> {
         Replies { output, policy, held_back: (0..peers).map(|_| None).collect() }
     }
 
+    /// Sends a word that is no answer, past the policy.
+    pub(super) fn send_word(&mut self, word: BlockOf<S>, worker: usize, token: &Token<LoopTime<T>>) {
+        let word = BlockOf::<S> { destination: worker as u32, ..word };
+        self.output.send(token, [&mut Parcel(word)]);
+    }
+
     /// Sends an answer of server `from` to `worker`, or keeps it for a batch.
     pub(super) fn send(&mut self, from: usize, worker: usize, mut block: BlockOf<S>, right: &Right<'_, T>) {
         (block.destination, block.from) = (worker as u32, from as u32);

@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use waterwheel_engine::checkpoint::{Part, Written};
 use waterwheel_engine::hash::Key;
 use waterwheel_engine::operator::{Activation, Input, OnBehalf, OperatorBuilder, WakeOn};
-use waterwheel_engine::{Clock, ClockHop, DataStream, Edge, Parcel, Record, Result, SourceHold};
+use waterwheel_engine::{Clock, ClockHop, DataStream, Edge, Error, Parcel, Record, Result, SourceHold};
 use waterwheel_iteration::{LoopBody, feedback_loop};
 
 use crate::config::PsConfig;
@@ -15,6 +16,7 @@ use crate::placement::Placement;
 use crate::server::{Combiner, ServerContext, ServerLogic};
 use crate::server_op::{Saved, ServerDriver, ServerParts};
 use crate::shard::{BlockOf, Shard};
+use crate::snapshot::LogicWriter;
 use crate::transform::Transformed;
 use crate::worker::{ParameterServerClient, WorkerContext, WorkerLogic};
 use crate::worker_op::{LoopTime, ReadSaved, SAVED, WorkerParts, WorkerPorts};
@@ -105,12 +107,21 @@ where
         let saved = saved.map(|(edge, take)| saved_reader(self.worker_input(&mut op, it.enter(edge)), take));
         let (requests, requests_edge) = op.output();
         let (out, out_edge) = op.output();
+        let place = it.place().clone();
+        let part = op.source_part_unless(|| worker.snapshot(&mut LogicWriter::new(&mut Written::default())));
+        if part.is_taken() && (model.is_some() || saved.is_some()) {
+            place.refuse(Error::config(
+                "a parameter server that loads a saved model can not take part in checkpoints yet: run the job without \
+                 checkpoints",
+            ));
+        }
+        let n_inputs = 2 + usize::from(saved.is_some());
         let ports = WorkerPorts { data, answers, saved, requests, out };
         // Each side wakes the other; the second gets its handle when it is built.
         let wake_worker = op.activation();
         let server_op = it.operator("ps server");
         let server = (server_op.on_behalf(), server_op.activation());
-        self.build_worker(op, ports, worker, hold, server);
+        self.build_worker(op, ports, worker, hold, server, (part, n_inputs));
         let (answers, model_edge) = self.build_server(server_op, it, requests_edge, model, wake_worker);
         (answers, (it.leave(out_edge), it.leave(model_edge)))
     }
@@ -135,6 +146,7 @@ where
         worker: L,
         hold: SourceHold,
         (as_server, wake_server): (OnBehalf, Activation),
+        (part, n_inputs): (Part, usize),
     ) {
         let outbox = Outbox::new(OutboxConfig {
             servers: self.servers,
@@ -149,6 +161,7 @@ where
         let (shard, semantics) = (Rc::clone(&self.shard), self.config.semantics());
         let neighbour = (self.me < self.servers).then(|| Rc::clone(&self.shard));
         let (index, servers, takes_part) = (self.me, self.servers, self.me < self.workers);
+        let peers = self.peers;
         let context = WorkerContext { index, parallelism: self.workers, servers };
         op.build(|mut promises, activation| {
             let out = promises.pop();
@@ -169,6 +182,9 @@ where
                 hold,
                 activation,
                 servers,
+                part,
+                n_inputs,
+                peers,
             };
             let mut driver = parts.into_driver(self.config, promises);
             move |frontiers| driver.run(frontiers)
@@ -191,6 +207,11 @@ where
                 server_or_panic(&placement, key, servers)
             })
         });
+        let part = op.part_unless(|| self.shard.borrow_mut().check_snapshot());
+        if part.is_taken() {
+            self.shard.borrow_mut().set_unready();
+        }
+        let (servers, placement) = (self.servers, self.config.placement.clone());
         let (answers, answers_edge) = op.output();
         let (out, out_edge) = op.output();
         let (index, shard, peers) = (self.me, self.shard, self.peers);
@@ -209,6 +230,9 @@ where
                 send,
                 activation,
                 wake_worker,
+                part,
+                servers,
+                placement,
             };
             let mut driver = ServerDriver::new(parts, peers);
             move |frontiers| driver.run(frontiers)
