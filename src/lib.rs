@@ -5,8 +5,39 @@ pub use waterwheel_iteration as iteration;
 pub use waterwheel_ml as ml;
 pub use waterwheel_ps as ps;
 
+pub mod admin;
+
+use waterwheel_engine::{Env, Outcome, Result, RuntimeConfig};
+
+/// As [`engine::execute`], and shows the job while it runs where [`RuntimeConfig::admin`] says: see [`admin`].
+///
+/// # Errors
+/// As [`engine::execute`]; an [`ErrorKind::Config`](engine::ErrorKind::Config) error if the admin address can not be used.
+///
+/// # Examples
+/// ```
+/// use waterwheel::prelude::*;
+///
+/// let config = RuntimeConfig::threads(2).admin(Some("127.0.0.1:0".parse()?));
+/// let squares = execute(config, |env| Ok(env.from_iter(1..=3u64).map(|x| x * x).collect()))?;
+/// assert_eq!(squares.concat(), [1, 4, 9]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn execute<O, F>(mut config: RuntimeConfig, job: F) -> Result<Vec<O::Value>>
+where
+    O: Outcome,
+    F: for<'s> Fn(&Env<'s>) -> Result<O> + Send + Sync + 'static,
+{
+    let Some(address) = config.admin_address() else { return engine::execute(config, job) };
+    config.validate()?;
+    let server = admin::AdminServer::bind(address, &admin::JobView::of(&mut config))?;
+    tracing::info!("the job can be watched at http://{}", server.address());
+    engine::execute(config, job)
+}
+
 /// What most programs need.
 pub mod prelude {
+    pub use crate::execute;
     pub use crate::ps::{self};
     pub use waterwheel_engine::*;
     pub use waterwheel_iteration::*;

@@ -4,31 +4,52 @@
 
 use std::time::Instant;
 
-/// Flags of a benchmark program: `[--quick] [--json]`.
+/// Flags of a benchmark program: `[--quick] [--json]`, and `[--only SUBSTRING]` of one that has many cases.
 pub struct Bench {
     name: &'static str,
     pub quick: bool,
     pub json: bool,
+    only: Option<String>,
 }
 
 impl Bench {
     /// Reads the flags; cargo's own `--bench` is skipped, anything else is refused.
     pub fn from_args(name: &'static str) -> Self {
-        let mut bench = Bench { name, quick: false, json: false };
-        for arg in std::env::args().skip(1) {
+        Self::read(name, false)
+    }
+
+    /// As [`from_args`](Self::from_args), of a program that asks which cases it [`runs`](Self::runs).
+    pub fn with_filter(name: &'static str) -> Self {
+        Self::read(name, true)
+    }
+
+    fn read(name: &'static str, filters: bool) -> Self {
+        let mut bench = Bench { name, quick: false, json: false, only: None };
+        let filter = if filters { " [--only SUBSTRING]" } else { "" };
+        let usage = format!("usage: cargo bench --bench {name} -- [--quick] [--json]{filter}");
+        let mut args = std::env::args().skip(1);
+        while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--quick" => bench.quick = true,
                 "--json" => bench.json = true,
+                "--only" if filters => bench.only = args.next(),
                 "--bench" => {}
+                "--help" => {
+                    println!("{usage}");
+                    std::process::exit(0);
+                }
                 other => {
-                    eprintln!(
-                        "{name}: unknown argument {other}; usage: cargo bench --bench {name} -- [--quick] [--json]"
-                    );
+                    eprintln!("{name}: unknown argument {other}; {usage}");
                     std::process::exit(2);
                 }
             }
         }
         bench
+    }
+
+    /// Whether the case with this name is to run.
+    pub fn runs(&self, name: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| name.contains(only))
     }
 
     /// Prints a figure: our time and the floor's for the same work, each in `unit`.
@@ -71,10 +92,13 @@ pub fn medians<const N: usize>(runs: usize, mut cases: [&mut dyn FnMut() -> f64;
             figures.push(case());
         }
     }
-    figures.map(|mut figures| {
-        figures.sort_by(f64::total_cmp);
-        figures[figures.len() / 2]
-    })
+    figures.map(median)
+}
+
+/// The middle one of some figures; no number if there are none.
+pub fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// How long `f` takes, in nanoseconds per operation of `n`.

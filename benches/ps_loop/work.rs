@@ -1,8 +1,12 @@
 //! What the programs do: requests of so many keys each, on rows of so many floats.
 
+use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 use waterwheel::prelude::*;
+
+/// Of Zipf's law.
+const EXPONENT: f64 = 1.1;
 
 /// Keys of all cases.
 pub const KEYS: u64 = 1_000_000;
@@ -15,10 +19,20 @@ pub enum Op {
     PushPull,
 }
 
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Op::Pull => "pull",
+            Op::Push => "push",
+            Op::PushPull => "push+pull",
+        })
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spread {
     Uniform,
-    /// Exponent 1.1; ranks are scattered over the keys.
+    /// Exponent [`EXPONENT`]; ranks are scattered over the keys.
     Zipf,
 }
 
@@ -36,6 +50,16 @@ pub struct Shape {
     pub processes: usize,
 }
 
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.workers, self.processes) {
+            (1, 1) => f.write_str("1 worker"),
+            (workers, 1) => write!(f, "{workers} workers"),
+            (_, processes) => write!(f, "{processes} processes"),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub struct Work {
     pub op: Op,
@@ -47,22 +71,23 @@ pub struct Work {
     pub model: Model,
     /// Keys of all requests together.
     pub n: usize,
+    /// How often all requests are made.
+    pub repetitions: usize,
 }
 
 impl Work {
     pub fn name(&self) -> String {
-        let op = match self.op {
-            Op::Pull => "pull",
-            Op::Push => "push",
-            Op::PushPull => "push+pull",
-        };
-        let spread = if self.spread == Spread::Zipf { " zipf" } else { "" };
+        let spread = if self.spread == Spread::Zipf { "zipf" } else { "uniform" };
         let model = match self.model {
-            Model::Asynchronous => String::new(),
-            Model::Bounded(0) => " BSP".into(),
-            Model::Bounded(staleness) => format!(" SSP({staleness})"),
+            Model::Asynchronous => "async".into(),
+            Model::Bounded(0) => "BSP".into(),
+            Model::Bounded(staleness) => format!("SSP({staleness})"),
         };
-        format!("{op} {}x{}{spread}{model}", self.batch, self.width)
+        format!("{} {}x{} {spread} {model}", self.op, self.batch, self.width)
+    }
+
+    pub fn name_on(&self, shape: Shape) -> String {
+        format!("{}, {shape}", self.name())
     }
 
     /// All keys in order of request.
@@ -77,8 +102,8 @@ impl Work {
 
     /// Requests of one worker.
     pub fn requests(&self, worker: usize, workers: usize) -> std::ops::Range<usize> {
-        generate::split_range((self.n / self.batch) as u64, worker, workers).start as usize
-            ..generate::split_range((self.n / self.batch) as u64, worker, workers).end as usize
+        let requests = generate::split_range((self.n / self.batch) as u64, worker, workers);
+        requests.start as usize..requests.end as usize
     }
 
     /// Where the keys of a request stand; there are fewer keys than requests may ask for, so they come again.
@@ -100,7 +125,7 @@ impl Work {
             Model::Asynchronous => -1,
             Model::Bounded(staleness) => staleness as i64,
         };
-        [op, spread, self.batch, self.width, self.n]
+        [op, spread, self.batch, self.width, self.n, self.repetitions]
             .map(|n| n.to_string())
             .into_iter()
             .chain([model.to_string()])
@@ -115,7 +140,8 @@ impl Work {
             batch: number(2) as usize,
             width: number(3) as usize,
             n: number(4) as usize,
-            model: u64::try_from(number(5)).map_or(Model::Asynchronous, Model::Bounded),
+            repetitions: number(5) as usize,
+            model: u64::try_from(number(6)).map_or(Model::Asynchronous, Model::Bounded),
         }
     }
 }
@@ -127,13 +153,9 @@ fn uniform() -> Vec<u32> {
     (0..DRAWN as u64).map(|i| (generate::unit(1, i) * KEYS as f64) as u32).collect()
 }
 
-/// By inverting the distribution function.
+/// By inverting the distribution function of the density that falls as ranks do.
 fn zipf() -> Vec<u32> {
-    let mut sums: Vec<f64> = (1..=KEYS).map(|rank| (rank as f64).powf(-1.1)).collect();
-    for i in 1..sums.len() {
-        sums[i] += sums[i - 1];
-    }
-    let total = sums[sums.len() - 1];
-    let rank = |i| sums.partition_point(|sum| *sum < generate::unit(2, i) * total) as u64;
-    (0..DRAWN as u64).map(|i| ((rank(i) * 7_919) % KEYS) as u32).collect()
+    let (power, last) = (1.0 - EXPONENT, (KEYS + 1) as f64);
+    let rank = |i| (1.0 - generate::unit(2, i) * (1.0 - last.powf(power))).powf(1.0 / power) as u64 - 1;
+    (0..DRAWN as u64).map(|i| ((rank(i).min(KEYS - 1) * 7_919) % KEYS) as u32).collect()
 }

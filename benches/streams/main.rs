@@ -1,5 +1,5 @@
 //! Streams: word count, counts of keys, counts in windows and a chain of maps, each beside the same program on raw timely and
-//! beside a loop of one thread. The clock runs from the first step to the moment when all is known to be done
+//! beside a loop of one thread; and ours while it is watched (metrics of all operators) beside ours while it is not. The clock runs from the first step to the moment when all is known to be done
 //! everywhere, without the start of processes.
 
 #![allow(
@@ -48,14 +48,16 @@ fn compare(bench: &Bench, work: &Work, rounds: usize) {
         run.ns_per_record
     };
     let [s1, s2, s3] = SHAPES;
-    let [alone, raw1, ours1, raw2, ours2, raw3, ours3] = medians(
+    let [alone, raw1, ours1, watched1, raw2, ours2, watched2, raw3, ours3] = medians(
         rounds,
         [
             &mut || check(by_hand::run(work)),
             &mut || check(raw::run(work, s1)),
             &mut || check(ours::run(work, s1)),
+            &mut || check(ours::run_watched(work, s1)),
             &mut || check(raw::run(work, s2)),
             &mut || check(ours::run(work, s2)),
+            &mut || check(ours::run_watched(work, s2)),
             &mut || check(raw::run(work, s3)),
             &mut || check(ours::run(work, s3)),
         ],
@@ -66,5 +68,11 @@ fn compare(bench: &Bench, work: &Work, rounds: usize) {
             let (case, unit) = (work.case.name(), "ns/record");
             bench.report(&Figure { case, workers, processes, ours, floor, floor_name, unit });
         }
+    }
+    for (shape, ours, floor) in [(s1, watched1, ours1), (s2, watched2, ours2)] {
+        let Shape { workers, processes } = shape;
+        let case = format!("{}, watched", work.case.name());
+        let (floor_name, unit) = ("unwatched", "ns/record");
+        bench.report(&Figure { case: &case, workers, processes, ours, floor, floor_name, unit });
     }
 }

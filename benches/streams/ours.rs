@@ -8,7 +8,18 @@ use waterwheel::prelude::*;
 use crate::work::{Case, Run, Shape, Side, WINDOW_MS, Work, digest_of, step, window_digest, words};
 
 pub fn run(work: &Work, shape: Shape) -> Run {
-    let config = RuntimeConfig::threads(shape.workers).processes(shape.processes);
+    run_with(work, shape, RuntimeConfig::threads(shape.workers))
+}
+
+/// The same, where all that can be watched is.
+pub fn run_watched(work: &Work, shape: Shape) -> Run {
+    let mut config = RuntimeConfig::threads(shape.workers);
+    config.handles();
+    run_with(work, shape, config)
+}
+
+fn run_with(work: &Work, shape: Shape, config: RuntimeConfig) -> Run {
+    let config = config.processes(shape.processes);
     let config = config.child_args(work.child_args(Side::Ours));
     let took = Arc::new(Mutex::new(Duration::ZERO));
     let (at_end, job) = (Arc::clone(&took), *work);

@@ -45,6 +45,7 @@ mod config;
 mod coordinator;
 mod keeper;
 mod participant;
+mod progress;
 mod shared;
 mod state;
 mod store;
@@ -53,6 +54,7 @@ mod word;
 pub use config::{CheckpointConfig, OnMissingCheckpoint};
 pub(crate) use keeper::{Inbox, JobNames, KeeperThread, Membership, Message};
 pub use participant::{Part, Saved, Snapshot, Written};
+pub use progress::{CheckpointCounts, CheckpointState};
 pub(crate) use shared::Checkpoints;
 pub use state::{Entries, State, StateReader, StateWriter};
 pub use store::{

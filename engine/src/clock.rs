@@ -42,6 +42,11 @@ pub trait AnyClock: Timestamp + sealed::Sealed {
 
     /// Whether this is behind all rounds of a loop around: the time of what is sent when it has ended.
     fn is_end(&self) -> bool;
+
+    /// The event time that it stands at, the least of all before the first; `None` without event time, and behind all of it.
+    fn event_time(&self) -> Option<EventTime> {
+        None
+    }
 }
 
 /// The clock that stamps the records of a stream.
@@ -127,6 +132,10 @@ impl<T: AnyClock> AnyClock for EventClock<T> {
 
     fn is_end(&self) -> bool {
         self.outer.is_end()
+    }
+
+    fn event_time(&self) -> Option<EventTime> {
+        self.inner.time()
     }
 }
 

@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::edge::{Edge, Place};
 use crate::exchange::{Channel, Counted};
 use crate::flow::{self, Lineage};
+use crate::metrics::ConnectionKind;
 use crate::operator::Batch;
 use crate::origin::Origin;
 
@@ -53,6 +54,8 @@ impl<'i, C: Default + Batch, T: Clock> FeedbackEdge<'i, C, T> {
         let id = flow::loop_id(place.scope().worker().new_identifier());
         let origin = Origin::of_place(place, location);
         let mut builder = OperatorBuilder::new("Feedback".to_string(), place.scope());
+        origin.number(builder.operator_info().global_id);
+        origin.describe();
         let (output, stream) = builder.new_output::<C>();
         let lineage = Lineage::new([id].into());
         let gauge = place
@@ -106,6 +109,7 @@ impl<'i, C: Default + Batch, T: Clock> FeedbackEdge<'i, C, T> {
     /// Connects the input, so that what comes out is known to be one step later.
     fn connect(&mut self, edge: Edge<'i, C, T>) -> FeedbackInput<C, T> {
         self.depends_on(&edge.lineage);
+        self.origin.note_reads(&edge.origin, ConnectionKind::Feedback);
         let pact = Counted {
             pact: Pipeline,
             reader: Rc::clone(&self.origin),

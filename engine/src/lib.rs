@@ -22,6 +22,7 @@ mod flow;
 pub mod hash;
 mod keyed;
 pub mod machine;
+mod metrics;
 pub mod operator;
 mod origin;
 mod parcel;
@@ -41,7 +42,9 @@ mod wire;
 pub use async_map::AsyncOptions;
 pub use bad_record::{BadRecordPolicy, BadRecordState};
 pub use cache::{CachePosition, CacheReader, CacheShare, DataCache, SegmentFile};
-pub use checkpoint::{CheckpointConfig, OnMissingCheckpoint, State, StateReader, StateWriter};
+pub use checkpoint::{
+    CheckpointConfig, CheckpointCounts, CheckpointState, OnMissingCheckpoint, State, StateReader, StateWriter,
+};
 pub use clock::{AnyClock, Clock, ClockHop, Epoch, EventTime, LoopCounter, Round};
 pub use collect::{Collected, DataStreamSink, Outcome};
 pub use connect::{
@@ -69,12 +72,13 @@ pub use hash::Key;
 pub use keyed::{
     AggregateFunction, KeyedAtEnd, KeyedContext, KeyedProcessFunction, KeyedStream, ProcessingTimer, StateTtl,
 };
+pub use metrics::{Connection, ConnectionKind, JobMetrics, JobPhase, OperatorMetrics, WorkerMetrics};
 pub use parcel::{Packet, Parcel};
 pub use process::{Collector, ForRound, ProcessFunction};
 pub use record::Record;
 pub use record_count::RecordCount;
 pub use rounds::LoopHead;
-pub use runtime::{ByteSize, Meeting, Restarts, RuntimeConfig, StopHandle, execute, started_as, supervise};
+pub use runtime::{ByteSize, Meeting, Restarts, RunHandles, RuntimeConfig, StopHandle, execute, started_as, supervise};
 pub use side_output::{OutputTag, SideOutputStream, SideOutputs, SidePort, SideReaders};
 pub use sink::{Sink, SinkContext};
 pub use source::{

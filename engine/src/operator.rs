@@ -13,6 +13,7 @@ mod route;
 
 use std::panic::Location;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::{DistributorPact, Pipeline};
@@ -31,6 +32,8 @@ use crate::error::{Error, Result, Site};
 use crate::exchange::{Channel, Counted};
 use crate::feedback::Mark;
 use crate::flow::{self, Lineage, SourceHold};
+use crate::machine;
+use crate::metrics::{ConnectionKind, Gauges};
 use crate::origin::Origin;
 use crate::parcel::{ByDestination, Packet, Parcel};
 use crate::process::SpanOf;
@@ -90,6 +93,7 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
     pub fn made_at(place: &Place<'s, T>, name: &str, location: &'static Location<'static>) -> Self {
         let origin = Origin::new(place, name, location);
         let builder = TimelyBuilder::new(name.to_string(), place.scope());
+        origin.number(builder.operator_info().global_id);
         let (place, lineage) = (place.clone(), Lineage::default());
         OperatorBuilder {
             builder,
@@ -104,8 +108,9 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
 
     /// Adds an input that takes batches as they are, from the same worker.
     pub fn input<C: Default + Batch>(&mut self, edge: Edge<'s, C, T>, wake: WakeOn) -> Input<C, T> {
-        let input = Input::new(self.builder.new_input(edge.stream, Pipeline));
+        let input = Input::new(self.builder.new_input(edge.stream, Pipeline), self.origin.gauges());
         self.inherit_parallelism(edge.origin.parallelism());
+        self.origin.note_reads(&edge.origin, ConnectionKind::Forward);
         self.note_input(&edge.lineage, wake);
         input
     }
@@ -139,8 +144,9 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         };
         let pact = Wired(|workers| ByRoute::new(guarded, workers));
         let pact = self.counted(pact, &edge.lineage);
-        let input = Input::new(self.builder.new_input(edge.stream, pact));
+        let input = Input::new(self.builder.new_input(edge.stream, pact), self.origin.gauges());
         self.inherit_parallelism(usize::MAX);
+        self.origin.note_reads(&edge.origin, ConnectionKind::Exchange);
         self.note_input(&edge.lineage, wake);
         input
     }
@@ -152,8 +158,9 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         wake: WakeOn,
     ) -> Input<Parcel<P>, T> {
         let pact = self.counted(DistributorPact(|_workers| ByDestination), &edge.lineage);
-        let input = Input::new(self.builder.new_input(edge.stream, pact));
+        let input = Input::new(self.builder.new_input(edge.stream, pact), self.origin.gauges());
         self.inherit_parallelism(usize::MAX);
+        self.origin.note_reads(&edge.origin, ConnectionKind::Exchange);
         self.note_input(&edge.lineage, wake);
         input
     }
@@ -168,7 +175,7 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
             ));
             return None;
         };
-        let input = Input::new(self.builder.new_input(head.ticks().stream, Pipeline));
+        let input = Input::new(self.builder.new_input(head.ticks().stream, Pipeline), None);
         self.inputs += 1;
         Some((input, head.in_order()))
     }
@@ -286,20 +293,20 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
     /// Adds an output; the edge is what other operators read from.
     pub fn output<C: Default + Batch>(&mut self) -> (Output<C, T>, Edge<'s, C, T>) {
         let (output, stream) = self.builder.new_output::<C>();
-        (Output::new(output), self.edge_of(stream))
+        (Output::new(output, self.origin.gauges()), self.edge_of(stream))
     }
 
     /// As [`output`](Self::output), for an operator that sends with promises of its own alone: what may still
     /// arrive does not hold time back behind this output.
     pub(crate) fn detached_output<C: Default + Batch>(&mut self) -> (Output<C, T>, Edge<'s, C, T>) {
         let (output, stream) = self.builder.new_output_connection::<C, _>([]);
-        (Output::new(output), self.edge_of(stream))
+        (Output::new(output, self.origin.gauges()), self.edge_of(stream))
     }
 
     /// As [`output`](Self::output), for records that are sent one by one.
     pub(crate) fn record_output<D: 'static>(&mut self) -> (RecordOutput<D, T>, Edge<'s, Vec<D>, T>) {
         let (output, stream) = self.builder.new_output::<Vec<D>>();
-        (RecordOutput::new(output), self.edge_of(stream))
+        (RecordOutput::new(output, self.origin.gauges()), self.edge_of(stream))
     }
 
     fn edge_of<C>(&self, stream: Stream<'s, T, C>) -> Edge<'s, C, T> {
@@ -401,7 +408,11 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         self.builder.build(move |capabilities| {
             let promises = capabilities.into_iter().map(Promise::new).collect();
             let mut logic = constructor(promises, activation);
-            move |frontiers| origin.guard(|| logic(&Frontiers(frontiers)))
+            let mut watch = origin.gauges().map(Watch::new);
+            move |frontiers| match &mut watch {
+                None => origin.guard(|| logic(&Frontiers(frontiers))),
+                Some(watch) => watch.run(&origin, frontiers, || logic(&Frontiers(frontiers))),
+            }
         });
     }
 }
@@ -419,13 +430,43 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, EventClock<T>> {
         let connection =
             [(silent, Antichain::from_elem(silenced)), (told, Antichain::from_elem(Default::default()))];
         let (output, stream) = self.builder.new_output_connection::<C, _>(connection);
-        (Output::new(output), self.edge_of(stream))
+        (Output::new(output, self.origin.gauges()), self.edge_of(stream))
     }
 }
 
 impl<T: AnyClock> std::fmt::Debug for OperatorBuilder<'_, T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("OperatorBuilder").field("name", &self.origin.site().operator).finish_non_exhaustive()
+    }
+}
+
+/// Watches an operator run.
+struct Watch {
+    gauges: Arc<Gauges>,
+    is_described: bool,
+}
+
+impl Watch {
+    fn new(gauges: Arc<Gauges>) -> Self {
+        Watch { gauges, is_described: false }
+    }
+
+    /// Runs one activation, and notes how long it took and how far event time is.
+    fn run<T: AnyClock>(
+        &mut self,
+        origin: &Origin,
+        frontiers: &[MutableAntichain<T>],
+        logic: impl FnOnce() -> Result<()>,
+    ) {
+        if !std::mem::replace(&mut self.is_described, true) {
+            origin.describe();
+        }
+        let since = machine::now();
+        origin.guard(logic);
+        self.gauges.note_run(since);
+        let least =
+            |input: &MutableAntichain<T>| input.frontier().iter().filter_map(AnyClock::event_time).min();
+        self.gauges.note_watermark(frontiers.iter().filter_map(least).min());
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where an operator was made, for its errors.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::clock::AnyClock;
 use crate::edge::Place;
 use crate::error::{Error, Result, Site};
+use crate::metrics::{Connection, ConnectionKind, Gauges};
 use crate::runtime::panics;
 use crate::runtime::state::RunState;
 
@@ -26,6 +27,10 @@ pub(crate) struct Origin {
     /// A function of this operator that runs inside another one has panicked. It is not called again: what
     /// still flows while the panic unwinds would make it panic once more, which ends the process.
     broken: Cell<bool>,
+    /// Numbers of the operators that send what edges of this origin carry: its own, or those that a union is made of.
+    senders: RefCell<Vec<usize>>,
+    /// The numbers of this operator on this worker, if anybody wants to know.
+    gauges: OnceCell<Arc<Gauges>>,
 }
 
 thread_local! {
@@ -73,7 +78,45 @@ impl Origin {
             uid: RefCell::default(),
             parallelism: Cell::new(usize::MAX),
             broken: Cell::new(false),
+            senders: RefCell::default(),
+            gauges: OnceCell::new(),
         })
+    }
+
+    /// Says that this is operator number `id`, and begins its numbers if anybody wants to know.
+    pub(crate) fn number(&self, id: usize) {
+        *self.senders.borrow_mut() = vec![id];
+        if let Some(registry) = self.run.metrics() {
+            let _ = self.gauges.set(registry.gauges(id, self.worker));
+        }
+    }
+
+    /// The numbers of this operator on this worker, if anybody wants to know.
+    pub(crate) fn gauges(&self) -> Option<Arc<Gauges>> {
+        self.gauges.get().cloned()
+    }
+
+    /// Says that this stands for both edges together.
+    pub(crate) fn unite(&self, first: &Origin, second: &Origin) {
+        let mut senders = self.senders.borrow_mut();
+        senders.extend(first.senders.borrow().iter().chain(second.senders.borrow().iter()));
+    }
+
+    /// Notes that this operator reads what `from` sends.
+    pub(crate) fn note_reads(&self, from: &Origin, kind: ConnectionKind) {
+        if let Some(registry) = self.run.metrics() {
+            for to in self.senders.borrow().iter().copied() {
+                let from = from.senders.borrow();
+                from.iter().for_each(|from| registry.connect(Connection { from: *from, to, kind }));
+            }
+        }
+    }
+
+    /// Says what this operator is called, to whoever wants to know: programs have named it by now.
+    pub(crate) fn describe(&self) {
+        if let (Some(registry), [id]) = (self.run.metrics(), &self.senders.borrow()[..]) {
+            registry.describe(*id, self.site(), self.uid.borrow().clone());
+        }
     }
 
     pub(crate) fn rename(&self, name: &str) {

@@ -213,6 +213,11 @@ pub(crate) trait BatchFunction<D>: Renewable + Snapshot + 'static {
     /// Whether there is something to do when time has gone by.
     const HAS_TIMERS: bool = false;
 
+    /// For how many keys it keeps a state; `None` where it keeps none by key.
+    fn keys(&self) -> Option<usize> {
+        None
+    }
+
     /// Handles the records of a batch in order, and takes all of them.
     fn process_batch<T: Clock>(
         &mut self,

@@ -13,6 +13,8 @@ use crate::runtime::state::{RunState, lock};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecordCount {
+    /// Number of the operator, or of one beside it: the same on all workers, and that of no other count.
+    pub id: usize,
     /// Path of the operator, as in errors.
     pub operator: String,
     /// Source line where the operator was made, as `file:line:column`.
@@ -35,12 +37,13 @@ struct Counted {
 
 impl RecordCounts {
     fn all(&self) -> Vec<RecordCount> {
-        let count = |counted: &Counted| RecordCount {
+        let count = |(id, counted): (&usize, &Counted)| RecordCount {
+            id: *id,
             operator: counted.operator.clone(),
             location: counted.location.clone(),
             records: counted.records.load(Ordering::Relaxed),
         };
-        lock(&self.operators).values().map(count).collect()
+        lock(&self.operators).iter().map(count).collect()
     }
 
     fn cell(&self, id: usize, origin: &Origin) -> Arc<AtomicU64> {

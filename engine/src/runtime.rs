@@ -26,7 +26,7 @@ use timely::communication::allocator::{Allocator, AllocatorBuilder, ProcessBuild
 use timely::communication::{Config as CommunicationConfig, Hooks};
 use timely::worker::Worker;
 
-pub use config::{ByteSize, RuntimeConfig};
+pub use config::{ByteSize, RunHandles, RuntimeConfig};
 pub use launch::started_as;
 pub use meeting::Meeting;
 pub use stop::StopHandle;
@@ -41,6 +41,7 @@ use crate::error::{Error, Result};
 use crate::feedback::LoopState;
 use crate::flow::Ledger;
 use crate::machine;
+use crate::metrics::JobPhase;
 use connect::Cluster;
 use launch::Relatives;
 use link::{Links, Patience, PeerName};
@@ -101,24 +102,43 @@ where
     config.late_record_state.watch(run.late_records());
     run.set_loop_gauges(config.loop_state.as_ref().map(LoopState::watch));
     let inbox = prepare_checkpoints(&config, &run);
+    if let Some(metrics) = &config.job_metrics {
+        run.set_metrics(metrics.watch());
+    }
     config.stop.watch(&run);
+    let outcome = run_in_processes(&config, &run, job, inbox);
+    run.set_phase(if outcome.is_ok() { JobPhase::Ended } else { JobPhase::Failed });
+    outcome
+}
+
+/// Runs a job in the processes that it is to have.
+fn run_in_processes<O, F>(
+    config: &RuntimeConfig,
+    run: &Arc<RunState>,
+    job: &Arc<F>,
+    inbox: Option<Inbox>,
+) -> Result<Vec<O::Value>>
+where
+    O: Outcome,
+    F: for<'s> Fn(&Env<'s>) -> Result<O> + Send + Sync + 'static,
+{
     if config.processes == 1 {
         let (builders, _nothing) = communication(config.threads)
             .try_build()
             .map_err(|text| Error::internal(format!("can not build worker threads: {text}")))?;
-        let keeper = start_keeper(&config, 0, inbox, &run)?;
-        return await_checkpoints(&run, keeper, run_workers(&run, builders, job));
+        let keeper = start_keeper(config, 0, inbox, run)?;
+        return await_checkpoints(run, keeper, run_workers(run, builders, job));
     }
-    let mut network = Network::connect(&config, &run)?;
+    let mut network = Network::connect(config, run)?;
     let builders = std::mem::take(&mut network.builders);
-    let values = match start_keeper(&config, network.me, inbox, &run) {
-        Ok(keeper) => await_checkpoints(&run, keeper, run_workers(&run, builders, job)),
+    let values = match start_keeper(config, network.me, inbox, run) {
+        Ok(keeper) => await_checkpoints(run, keeper, run_workers(run, builders, job)),
         Err(error) => {
             run.fail(error);
             run.outcome().map(|()| Vec::new())
         }
     };
-    network.disconnect(&run, values)
+    network.disconnect(run, values)
 }
 
 /// Removes the files of data caches when the run has ended, however it does: threads of a network that has failed may
@@ -241,6 +261,9 @@ where
         checkpoints.await_word(run)?;
     }
     run.ledger().set_built(run);
+    if !run.stopped() {
+        run.set_phase(JobPhase::Running);
+    }
     while worker.has_dataflows() {
         if run.stopped() {
             return Ok(None);

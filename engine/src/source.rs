@@ -15,6 +15,7 @@ use crate::edge::Place;
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::flow::Gate;
+use crate::metrics::Gauges;
 use crate::operator::OperatorBuilder;
 use crate::stream::DataStream;
 
@@ -107,7 +108,7 @@ impl<'s> Env<'s> {
         open: impl Fn(Split) -> Result<S> + 'static,
     ) -> DataStream<'s, S::Item> {
         let mut reader = SplitReader::new(self, splits, open);
-        let (mut op, gate) = self.source_operator(self.place(), name, location);
+        let (mut op, valve) = self.source_operator(self.place(), name, location);
         let (mut output, edge) = op.output();
         let mut part = op.source_part(&reader);
         op.build(move |mut promises, activation| {
@@ -122,13 +123,13 @@ impl<'s> Env<'s> {
                     // It is woken when the epoch is opened.
                     return Ok(());
                 }
-                if gate.is_held() {
+                if !valve.lets_read() {
                     // The end of the hold activates the source again.
                     reader.note_hold();
                     return Ok(());
                 }
                 let status = reader.read(
-                    || gate.is_held(),
+                    || valve.is_held(),
                     |records, part| {
                         if part.is_enough() {
                             output.send_promised(now, [&mut *records]);
@@ -156,12 +157,36 @@ impl<'s> Env<'s> {
         place: &Place<'s, T>,
         name: &str,
         location: &'static Location<'static>,
-    ) -> (OperatorBuilder<'s, T>, Arc<Gate>) {
+    ) -> (OperatorBuilder<'s, T>, Valve) {
         let index = self.next_source();
         let mut op = OperatorBuilder::made_at(place, name, location);
         op.descend_from_source(index);
         let gate = place.run().gate(index);
         gate.register(op.sync_activator());
-        (op, gate)
+        let gauges = op.origin().gauges();
+        (op, Valve { gate, gauges })
+    }
+}
+
+/// What holds a source on one worker when there is too much in flight.
+pub(crate) struct Valve {
+    gate: Arc<Gate>,
+    gauges: Option<Arc<Gauges>>,
+}
+
+impl Valve {
+    /// Whether the source is held now.
+    #[inline]
+    pub(crate) fn is_held(&self) -> bool {
+        self.gate.is_held()
+    }
+
+    /// Whether the source may read in this activation; what it waits is noted.
+    pub(crate) fn lets_read(&self) -> bool {
+        let is_held = self.gate.is_held();
+        if let Some(gauges) = &self.gauges {
+            gauges.note_held(is_held);
+        }
+        !is_held
     }
 }

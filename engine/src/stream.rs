@@ -166,6 +166,7 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
         let (first, second) = (&self.edge.origin, &other.edge.origin);
         let origin = Origin::new(&self.edge.place, "union", Location::caller());
         origin.set_parallelism(first.parallelism().max(second.parallelism()));
+        origin.unite(first, second);
         let lineage = flow::both(&self.edge.lineage, &other.edge.lineage);
         let stream = self.edge.stream.concat(other.edge.stream);
         DataStream { edge: Edge { stream, origin, lineage, ..self.edge } }

@@ -39,9 +39,16 @@ impl Run {
     /// Counts one more operation at the end of `runs`.
     #[inline]
     pub(crate) fn note(runs: &mut Vec<Run>, op: Op, group: u32) {
+        Self::note_many(runs, op, group, 1);
+    }
+
+    /// Counts `n` more operations, which are not none, at the end of `runs`.
+    #[inline]
+    pub(crate) fn note_many(runs: &mut Vec<Run>, op: Op, group: u32, n: usize) {
+        let n = n as u32;
         match runs.last_mut() {
-            Some(last) if last.op == op && last.group == group => last.n += 1,
-            _ => runs.push(Run { op, n: 1, group }),
+            Some(last) if last.op == op && last.group == group => last.n += n,
+            _ => runs.push(Run { op, n, group }),
         }
     }
 }
@@ -133,12 +140,6 @@ impl<K, E, D> Block<K, E, D> {
             && self.open == 0
             && !self.urgent
             && !self.finished
-    }
-
-    /// Counts one more operation at the end.
-    #[inline]
-    pub(crate) fn note(&mut self, op: Op) {
-        Run::note(&mut self.runs, op, 0);
     }
 
     /// Notes in an answer that the rows of these keys, pulls of `group`, have been appended.

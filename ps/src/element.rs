@@ -61,6 +61,15 @@ pub(crate) fn zero<E: 'static>() -> Option<E> {
     zero
 }
 
+/// Appends a row. Most rows that are many are of one element, for which no memory need be copied by a call.
+#[inline]
+pub(crate) fn append_row<E: Clone>(rows: &mut Vec<E>, row: &[E]) {
+    match row {
+        [element] => rows.push(element.clone()),
+        row => rows.extend_from_slice(row),
+    }
+}
+
 /// A total order of elements that depends on their bytes alone: numbers by their bits, others by their encoding.
 pub(crate) fn compare<E: Element>(a: &E, b: &E) -> Ordering {
     macro_rules! by_bits {

@@ -117,6 +117,72 @@ impl<K: Key> Router<K> {
     }
 }
 
+impl<K: Key> Router<K> {
+    /// The servers of many keys, which are written to `route`.
+    ///
+    /// # Errors
+    /// As [`server_of`](Self::server_of), for the first key that has no server.
+    pub(crate) fn route(&self, keys: &[K], route: &mut Route) -> Result<()> {
+        let mut servers = std::mem::take(route).into_memory();
+        if self.servers == 1 {
+            keys.iter().try_for_each(|key| self.server_of(key).map(drop))?;
+            *route = Route::One(0);
+            return Ok(());
+        }
+        servers.resize(keys.len(), 0);
+        for (key, server) in keys.iter().zip(&mut servers) {
+            *server = self.server_of(key)? as u32;
+        }
+        *route = match servers.first() {
+            Some(first) if servers.iter().all(|server| server == first) => Route::One(*first as usize),
+            _ => Route::Each(servers),
+        };
+        Ok(())
+    }
+}
+
+/// Which servers many keys go to.
+#[derive(Debug)]
+pub(crate) enum Route {
+    /// All to this one.
+    One(usize),
+    /// Each to its own.
+    Each(Vec<u32>),
+}
+
+impl Default for Route {
+    fn default() -> Self {
+        Route::Each(Vec::new())
+    }
+}
+
+impl Route {
+    /// An empty list with the memory of this one.
+    fn into_memory(self) -> Vec<u32> {
+        match self {
+            Route::One(_) => Vec::new(),
+            Route::Each(mut servers) => {
+                servers.clear();
+                servers
+            }
+        }
+    }
+
+    /// The server of the key that stands there.
+    #[inline]
+    pub(crate) fn server(&self, at: usize) -> usize {
+        match self {
+            Route::One(server) => *server,
+            Route::Each(servers) => servers[at] as usize,
+        }
+    }
+
+    /// Those of `keys` that go to `server`, in order.
+    pub(crate) fn keys_of<'a, K>(&'a self, server: usize, keys: &'a [K]) -> impl Iterator<Item = &'a K> {
+        keys.iter().enumerate().filter(move |(at, _)| self.server(*at) == server).map(|(_, key)| key)
+    }
+}
+
 #[inline]
 fn numbered<K: Key>(scheme: Partitioning, key: &K, n: u64, servers: usize) -> Result<usize> {
     match dense_index(key) {

@@ -177,7 +177,7 @@ impl<S: ServerLogic, T: Clock> Shard<S, T> {
     fn serve_pulls(&mut self, block: &mut BlockOf<S>) -> Result<()> {
         let keys = std::mem::take(&mut block.keys);
         block.runs.clear();
-        match self.answer_pulls(&keys, 0, block)? {
+        match self.answer_keys(&keys, None, 0, block)? {
             0 => {
                 block.answered = keys.len() as u64;
                 block.keys = keys;
@@ -197,12 +197,12 @@ impl<S: ServerLogic, T: Clock> Shard<S, T> {
             let keys = &keys[start..start + run.n as usize];
             let end = pushed + if run.op.pushes() { keys.len() * self.push_width } else { 0 };
             match run.op {
-                Op::Pull => {
-                    let noted = self.answer_pulls(keys, run.group, block)?;
+                Op::Push => self.apply_pushes(keys, &deltas[pushed..end])?,
+                Op::Pull | Op::PushPull => {
+                    let pushes = run.op.pushes().then(|| &deltas[pushed..end]);
+                    let noted = self.answer_keys(keys, pushes, run.group, block)?;
                     block.note_rows(&keys[noted..], run.group);
                 }
-                Op::Push => self.apply_pushes(keys, &deltas[pushed..end])?,
-                Op::PushPull => self.push_and_pull(keys, &deltas[pushed..end], block)?,
             }
             start += keys.len();
             block.applied += if run.op.pushes() { keys.len() as u64 } else { 0 };
@@ -213,18 +213,35 @@ impl<S: ServerLogic, T: Clock> Shard<S, T> {
         Ok(())
     }
 
-    /// Appends the rows of `keys`. Returns how many of the keys are noted in the block already: up to the last
-    /// one that was not answered at once.
-    fn answer_pulls(&mut self, keys: &[S::Key], group: u32, block: &mut BlockOf<S>) -> Result<usize> {
+    /// Appends the rows of `keys`, after the pushes of `deltas` if there are some. Returns how many of the keys are noted
+    /// in the block already: up to the last one that was not answered at once.
+    fn answer_keys(
+        &mut self,
+        keys: &[S::Key],
+        deltas: Option<&[S::Push]>,
+        group: u32,
+        block: &mut BlockOf<S>,
+    ) -> Result<usize> {
+        let (worker, start, mut noted) = (self.ps.serving(), block.values.len(), 0);
         block.values.reserve(keys.len() * self.pull_width);
-        let (worker, mut noted) = (self.ps.serving(), 0);
-        for (chunk, announced) in keys.chunks(PREFETCHED).enumerate() {
+        let (answer, ps) = (&mut block.values, &mut self.ps);
+        let many = match deltas {
+            None => self.logic.on_pull_many(keys, worker, answer, ps),
+            Some(deltas) => self.logic.on_push_pull_many(keys, deltas, worker, answer, ps),
+        }?;
+        let others = self.behind(many, keys, block.values.len() - start)?;
+        let mut rows = deltas.map(|deltas| deltas[many * self.push_width..].chunks_exact(self.push_width));
+        for (chunk, announced) in others.chunks(PREFETCHED).enumerate() {
             self.logic.prefetch(announced);
             for (i, key) in announced.iter().enumerate() {
                 let before = block.values.len();
-                self.logic.on_pull(key, worker, &mut block.values, &mut self.ps)?;
+                let (answer, ps) = (&mut block.values, &mut self.ps);
+                match rows.as_mut().map(|rows| rows.next().unwrap_or_default()) {
+                    None => self.logic.on_pull(key, worker, answer, ps),
+                    Some(delta) => self.logic.on_push_pull(key, delta, worker, answer, ps),
+                }?;
                 if block.values.len() - before != self.pull_width {
-                    let at = chunk * PREFETCHED + i;
+                    let at = many + chunk * PREFETCHED + i;
                     block.note_rows(&keys[noted..at], group);
                     self.leave_open(key, group, before, block)?;
                     noted = at + 1;
@@ -232,6 +249,14 @@ impl<S: ServerLogic, T: Clock> Shard<S, T> {
             }
         }
         Ok(noted)
+    }
+
+    /// The keys behind the `many` that the logic says it has answered in one go, with `found` elements.
+    fn behind<'a>(&self, many: usize, keys: &'a [S::Key], found: usize) -> Result<&'a [S::Key]> {
+        match keys.get(many..) {
+            Some(others) if found == many * self.pull_width => Ok(others),
+            _ => Err(wrong_answers(many, keys.len(), found, self.pull_width)),
+        }
     }
 
     /// Notes that a pull was not answered, if that is what the logic meant.
@@ -247,29 +272,14 @@ impl<S: ServerLogic, T: Clock> Shard<S, T> {
 
     /// Applies the pushes of `keys`, whose rows are `deltas`.
     fn apply_pushes(&mut self, keys: &[S::Key], deltas: &[S::Push]) -> Result<()> {
-        let mut rows = deltas.chunks_exact(self.push_width);
-        for keys in keys.chunks(PREFETCHED) {
+        let many = self.logic.on_push_many(keys, deltas, &mut self.ps)?;
+        let Some(others) = keys.get(many..) else { return Err(too_many(many, keys.len())) };
+        let mut rows = deltas[many * self.push_width..].chunks_exact(self.push_width);
+        for keys in others.chunks(PREFETCHED) {
             self.logic.prefetch(keys);
             for key in keys {
                 let delta = rows.next().unwrap_or_default();
                 self.logic.on_push(key, delta, &mut self.ps)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn push_and_pull(&mut self, keys: &[S::Key], deltas: &[S::Push], block: &mut BlockOf<S>) -> Result<()> {
-        let (worker, mut rows) = (self.ps.serving(), deltas.chunks_exact(self.push_width));
-        for keys in keys.chunks(PREFETCHED) {
-            self.logic.prefetch(keys);
-            for key in keys {
-                let (before, delta) = (block.values.len(), rows.next().unwrap_or_default());
-                self.logic.on_push_pull(key, delta, worker, &mut block.values, &mut self.ps)?;
-                if block.values.len() - before == self.pull_width {
-                    block.note_rows(std::slice::from_ref(key), 0);
-                } else {
-                    self.leave_open(key, 0, before, block)?;
-                }
             }
         }
         Ok(())
@@ -289,6 +299,19 @@ impl<S: ServerLogic, T: Clock> Shard<S, T> {
         self.open()?;
         self.logic.close(&mut self.ps.out)
     }
+}
+
+#[cold]
+fn wrong_answers(many: usize, keys: usize, found: usize, width: usize) -> Error {
+    Error::operator(format!(
+        "answers to {many} of {keys} pulls in one go have {found} elements, expected {width} for each of the first so \
+         many"
+    ))
+}
+
+#[cold]
+fn too_many(many: usize, keys: usize) -> Error {
+    Error::operator(format!("{many} pushes were applied in one go, expected {keys} at most"))
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! The server that most jobs need: rows, a function that makes them and one that updates them.
 
+mod logic;
+
 use waterwheel_engine::{Collector, Error, Key, Result};
 
 use crate::element::{Element, zero};
 use crate::eviction::Eviction;
 use crate::parameter_server::ParameterServer;
 use crate::sampling::Draw;
-use crate::server::{Combiner, ServerContext, ServerLogic};
-use crate::snapshot::{LogicReader, LogicWriter};
+use crate::server::{Combiner, ServerContext};
 use crate::state::PsState;
 use crate::store::RowStore;
 use crate::update::Update;
@@ -91,7 +92,7 @@ where
     }
 
     /// Declares that updates are a commutative monoid whose operation is `combine(first, second)`; see
-    /// [`ServerLogic::combiner`]. Workers then combine pushes to equal keys before they send them. Algebras that are
+    /// [`ServerLogic::combiner`](crate::ServerLogic::combiner). Workers then combine pushes to equal keys before they send them. Algebras that are
     /// [`EXACT`](crate::Algebra::EXACT) declare themselves.
     ///
     /// Sums of floating-point numbers pass for such, up to rounding: what a sum comes to then depends on which
@@ -181,6 +182,12 @@ where
         Ok(Some(row))
     }
 
+    /// Whether operations on many keys may go through the store together: nothing happens between two of them.
+    #[inline]
+    fn takes_many(&self) -> bool {
+        self.eviction.is_none() && self.emit != Emit::EveryPush
+    }
+
     /// Answers a pull with rows that are drawn.
     fn answer_draw(
         &self,
@@ -212,119 +219,6 @@ impl<K, E, D, I, U> std::fmt::Debug for SimpleServer<K, E, D, I, U> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut server = f.debug_struct("SimpleServer");
         server.field("emit", &self.emit).field("eviction", &self.eviction).finish_non_exhaustive()
-    }
-}
-
-impl<K: Key, E: Element, D: Element, I, U> ServerLogic for SimpleServer<K, E, D, I, U>
-where
-    I: Fn(&K, &mut Vec<E>) + 'static,
-    U: Update<E, D>,
-{
-    type Key = K;
-    type Pull = E;
-    type Push = D;
-    type Out = (K, Vec<E>);
-
-    fn open(&mut self, context: &ServerContext<K>) -> Result<()> {
-        self.update.check_widths(context.pull_width, context.push_width)?;
-        self.width = context.pull_width;
-        let mut slots = Vec::new();
-        self.update.init_slots(self.width, &mut slots);
-        self.store = self.open_store(context)?.with_slots(slots);
-        if let Some(state) = &self.state {
-            self.store.report_to(state.enter(context.index));
-        }
-        Ok(())
-    }
-
-    fn prefetch(&mut self, keys: &[K]) {
-        self.store.prefetch(keys);
-    }
-
-    #[inline]
-    fn on_pull(
-        &mut self,
-        key: &K,
-        worker: usize,
-        answer: &mut Vec<E>,
-        ps: &mut ParameterServer<K, E, Self::Out>,
-    ) -> Result<()> {
-        if let Some(draw) = self.draws.and_then(|draws| draws(key)) {
-            return self.answer_draw(key, draw, worker, ps);
-        }
-        self.store.at_clock(ps.clock());
-        match self.store.row(key, |row| (self.init)(key, row))? {
-            Some(row) => answer.extend_from_slice(&row[..self.width]),
-            None => (self.init)(key, answer),
-        }
-        self.emit_evicted(&mut ps.out);
-        Ok(())
-    }
-
-    #[inline]
-    fn on_push(&mut self, key: &K, delta: &[D], ps: &mut ParameterServer<K, E, Self::Out>) -> Result<()> {
-        self.store.at_clock(ps.clock());
-        let emit = self.emit;
-        if let Some(row) = self.updated(key, delta)?.filter(|_| emit == Emit::EveryPush) {
-            ps.output((key.clone(), row.to_vec()));
-        }
-        self.emit_evicted(&mut ps.out);
-        Ok(())
-    }
-
-    #[inline]
-    fn on_push_pull(
-        &mut self,
-        key: &K,
-        delta: &[D],
-        _worker: usize,
-        answer: &mut Vec<E>,
-        ps: &mut ParameterServer<K, E, Self::Out>,
-    ) -> Result<()> {
-        self.store.at_clock(ps.clock());
-        let emit = self.emit;
-        match self.updated(key, delta)? {
-            Some(row) => {
-                answer.extend_from_slice(row);
-                if emit == Emit::EveryPush {
-                    ps.output((key.clone(), row.to_vec()));
-                }
-            }
-            None => (self.init)(key, answer),
-        }
-        self.emit_evicted(&mut ps.out);
-        Ok(())
-    }
-
-    fn combiner(&self) -> Option<Combiner<D>> {
-        self.combine.or_else(|| self.update.combiner())
-    }
-
-    fn on_load(&mut self, key: &K, value: &[E]) -> Result<()> {
-        let row = self.store.loaded_row(key, |row| row.extend_from_slice(value))?;
-        row[..value.len()].clone_from_slice(value);
-        Ok(())
-    }
-
-    fn snapshot(&mut self, to: &mut LogicWriter<'_>) -> Result<()> {
-        self.store.snapshot(to)
-    }
-
-    fn sweep(&mut self, to: &mut LogicWriter<'_>) -> Result<bool> {
-        self.store.sweep(to.entries())
-    }
-
-    fn restore(&mut self, from: &mut LogicReader<'_>) -> Result<()> {
-        self.store.restore(from)
-    }
-
-    fn close(&mut self, out: &mut Collector<Self::Out>) -> Result<()> {
-        self.emit_evicted(out);
-        if self.emit == Emit::AtClose {
-            let width = self.width;
-            self.store.for_each(|key, row| out.emit((key.clone(), row[..width].to_vec())));
-        }
-        Ok(())
     }
 }
 

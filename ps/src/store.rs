@@ -3,6 +3,7 @@
 pub(crate) mod aside;
 mod evicting;
 mod index;
+mod many;
 mod recency;
 mod slab;
 
@@ -176,7 +177,10 @@ impl<K: Key, E: Element> RowStore<K, E> {
         match self.find(key)? {
             Some(place) => self.touch(key, place),
             None if self.evicting.as_mut().is_some_and(|evicting| !evicting.admits(key)) => return Ok(None),
-            None => return self.make(key, init).map(Some),
+            None => {
+                let place = self.make(key, init)?;
+                self.made(place)
+            }
         }
         .map(Some)
     }
@@ -185,7 +189,10 @@ impl<K: Key, E: Element> RowStore<K, E> {
     pub(crate) fn loaded_row(&mut self, key: &K, init: impl FnOnce(&mut Vec<E>)) -> Result<&mut [E]> {
         match self.find(key)? {
             Some(place) => self.touch(key, place),
-            None => self.make(key, init),
+            None => {
+                let place = self.make(key, init)?;
+                self.made(place)
+            }
         }
     }
 
@@ -198,11 +205,18 @@ impl<K: Key, E: Element> RowStore<K, E> {
         if let Some(evicting) = &mut self.evicting {
             evicting.touch(place as u32);
         }
-        self.rows.get_mut(place).ok_or_else(|| Error::internal("a row that was made is not there"))
+        self.made(place)
     }
 
+    /// The row at a place, which was made.
+    #[inline]
+    fn made(&mut self, place: usize) -> Result<&mut [E]> {
+        self.rows.get_mut(place).ok_or_else(not_there)
+    }
+
+    /// Makes the row of a key that has none, and returns its place.
     #[cold]
-    fn make(&mut self, key: &K, init: impl FnOnce(&mut Vec<E>)) -> Result<&mut [E]> {
+    fn make(&mut self, key: &K, init: impl FnOnce(&mut Vec<E>)) -> Result<usize> {
         self.fresh.clear();
         init(&mut self.fresh);
         if self.fresh.len() != self.width {
@@ -242,7 +256,7 @@ impl<K: Key, E: Element> RowStore<K, E> {
         };
         self.report();
         self.note_made(place);
-        self.rows.get_mut(place).ok_or_else(|| Error::internal("a new row is not there"))
+        Ok(place)
     }
 
     /// Evicts what was idle for too long, before the next operation.
@@ -325,6 +339,11 @@ fn set_bits(words: &Slab<u64>) -> impl Iterator<Item = u64> {
 #[cold]
 fn not_here<K: std::fmt::Debug>(key: &K) -> Error {
     Error::operator(format!("key {key:?} does not belong to this server's range"))
+}
+
+#[cold]
+fn not_there() -> Error {
+    Error::internal("a row that was made is not there")
 }
 
 #[cold]

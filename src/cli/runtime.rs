@@ -35,6 +35,10 @@ pub(crate) struct RuntimeArgs {
     )]
     max_in_flight: usize,
 
+    /// Show the running job there by HTTP, as a page and as metrics; process I takes PORT + I.
+    #[arg(long, env = "WATERWHEEL_ADMIN", value_name = "HOST:PORT")]
+    admin: Option<std::net::SocketAddr>,
+
     /// Memory for data caches per process, what does not fit goes to files; 0 for none.
     #[arg(
         long,
@@ -109,6 +113,7 @@ impl RuntimeArgs {
             .attempt(self.attempt)
             .max_in_flight_records(self.max_in_flight)
             .cache_memory_bytes(self.cache_memory.0)
+            .admin(self.admin)
             .stop_handle(stop);
         if let Some(name) = &self.job_name {
             config = config.job_name(name);

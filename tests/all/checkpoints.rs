@@ -7,4 +7,6 @@ mod fixture;
 mod operators;
 mod parameter_server;
 mod refusals;
+mod savepoints;
 mod sources;
+mod storage;

@@ -11,3 +11,4 @@ mod start;
 mod streams;
 mod supervise;
 mod usage;
+mod watched;

@@ -7,20 +7,21 @@
     reason = "helpers of tests fail and log as tests do"
 )]
 
+mod admin;
 mod checkpoints;
-// mod cli;
+mod cli;
 mod cluster;
-// mod conformance;
-// mod dead_letter;
-// mod event_time;
+mod conformance;
+mod dead_letter;
+mod event_time;
 mod failures;
-// mod flow;
-// mod graph;
-// mod iterations;
-// mod layers;
-// mod learning;
-// mod mf;
-// mod nexmark;
-// mod processes;
-// mod replay;
-// mod streams;
+mod flow;
+mod graph;
+mod iterations;
+mod layers;
+mod learning;
+mod mf;
+mod nexmark;
+mod processes;
+mod replay;
+mod streams;

@@ -1,7 +1,10 @@
 //! When checkpoints are made, and where they are.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::checkpoint::progress::CheckpointState;
+use crate::checkpoint::store::{CheckpointStore, Storage};
 use crate::error::{Error, Result};
 
 /// What to do where there is no checkpoint to go on from.
@@ -24,6 +27,7 @@ pub enum OnMissingCheckpoint {
 /// | time from one to the next, seconds | `--checkpoint-interval` | `WATERWHEEL_CHECKPOINT_INTERVAL` | 10 | above 0 |
 /// | checkpoints that are kept | `--checkpoint-retain` | `WATERWHEEL_CHECKPOINT_RETAIN` | 2 | 1 or more |
 /// | none to go on from | `--on-missing-checkpoint` | `WATERWHEEL_ON_MISSING_CHECKPOINT` | fail | fail, fresh |
+/// | where to go on from, instead of the newest | `--from-checkpoint` | `WATERWHEEL_FROM_CHECKPOINT` | the newest | an epoch, or the name of a savepoint |
 /// | state that no operator takes | `--allow-unmatched-state` | `WATERWHEEL_ALLOW_UNMATCHED_STATE` | false | true, false |
 ///
 /// # Examples
@@ -44,12 +48,21 @@ pub enum OnMissingCheckpoint {
 /// ```
 #[derive(Clone, Debug)]
 pub struct CheckpointConfig {
-    pub(crate) location: String,
+    location: Location,
     pub(crate) interval: Duration,
     pub(crate) retain: usize,
     pub(crate) on_missing: OnMissingCheckpoint,
     pub(crate) allow_unmatched: bool,
     pub(crate) allow_rereading: bool,
+    pub(crate) from: Option<String>,
+    pub(crate) state: CheckpointState,
+}
+
+/// Where checkpoints are.
+#[derive(Clone, Debug)]
+enum Location {
+    Named(String),
+    Given(Arc<dyn Storage>),
 }
 
 impl CheckpointConfig {
@@ -60,13 +73,25 @@ impl CheckpointConfig {
 
     /// Checkpoints in a directory, or below a URL, that all processes of the job share.
     pub fn new(location: impl Into<String>) -> Self {
+        Self::at(Location::Named(location.into()))
+    }
+
+    /// Checkpoints in a storage of your own, which all threads of the job share; such as one that fails on purpose,
+    /// [`FaultyStorage`](crate::checkpoint::FaultyStorage), in tests.
+    pub fn on(storage: Arc<dyn Storage>) -> Self {
+        Self::at(Location::Given(storage))
+    }
+
+    fn at(location: Location) -> Self {
         CheckpointConfig {
-            location: location.into(),
+            location,
             interval: Self::DEFAULT_INTERVAL,
             retain: Self::DEFAULT_RETAIN,
             on_missing: OnMissingCheckpoint::default(),
             allow_unmatched: false,
             allow_rereading: false,
+            from: None,
+            state: CheckpointState::default(),
         }
     }
 
@@ -110,8 +135,41 @@ impl CheckpointConfig {
         self
     }
 
+    /// Goes on from this checkpoint, an epoch or the name of a savepoint, instead of the newest one. Sinks take back what
+    /// they have written since if they can, as [`write_files`](crate::DataStream::write_files) does. Default: the newest.
+    ///
+    /// Holds for the first [attempt](crate::RuntimeConfig::attempt): one that a supervisor starts later goes on from the
+    /// newest, or it would begin there again and again.
+    #[must_use]
+    pub fn from_checkpoint(mut self, epoch_or_name: impl Into<String>) -> Self {
+        self.from = Some(epoch_or_name.into());
+        self
+    }
+
+    /// Lets `state` show how checkpoints go while the job runs.
+    #[must_use]
+    pub fn state(mut self, state: CheckpointState) -> Self {
+        self.state = state;
+        self
+    }
+
+    pub(crate) fn open(&self, job: &str) -> Result<CheckpointStore> {
+        match &self.location {
+            Location::Named(location) => CheckpointStore::open(location, job),
+            Location::Given(storage) => CheckpointStore::on(Arc::clone(storage), job),
+        }
+    }
+
+    /// The place, for people.
+    pub(crate) fn place(&self) -> String {
+        match &self.location {
+            Location::Named(location) => location.clone(),
+            Location::Given(storage) => format!("{storage:?}"),
+        }
+    }
+
     pub(crate) fn validate(&self) -> Result<()> {
-        if self.location.is_empty() {
+        if matches!(&self.location, Location::Named(location) if location.is_empty()) {
             return Err(Error::config("checkpoint directory: found nothing, expected a path or a URL"));
         }
         if self.interval.is_zero() {

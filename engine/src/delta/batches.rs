@@ -76,7 +76,7 @@ impl<'s> Env<'s> {
         open: impl Fn(usize) -> Result<S> + 'static,
     ) -> DataStream<'s, S::Item, BatchClock> {
         let location = Location::caller();
-        let (mut op, gate) = self.source_operator(self.batch_place(), name, location);
+        let (mut op, valve) = self.source_operator(self.batch_place(), name, location);
         let (out, edge) = op.output();
         // Nothing is ever sent here: it shows how far all splits have come.
         let (_, clock) = op.output();
@@ -89,11 +89,11 @@ impl<'s> Env<'s> {
             let first = <[_; 2]>::try_from(promises).ok();
             let mut reader = Reader { unopened, first, open, splits: Vec::new(), out, limit, complete: seen };
             move |_frontiers| {
-                if gate.is_held() {
+                if !valve.lets_read() {
                     // The end of the hold activates the source again.
                     return Ok(());
                 }
-                match reader.read(|| gate.is_held())? {
+                match reader.read(|| valve.is_held())? {
                     SourceStatus::Ready => activation.wake(),
                     SourceStatus::Idle(pause) => activation.wake_after(pause),
                     SourceStatus::Done => {}

@@ -60,7 +60,7 @@ impl<'s> Env<'s> {
             unreachable!("every job is built around a scope for event time");
         };
         let reader = SplitReader::new(self, Splits::Fixed(splits), move |split| open(split.index));
-        let (mut op, gate) = self.source_operator(&events, name, location);
+        let (mut op, valve) = self.source_operator(&events, name, location);
         let (mut output, edge) = op.output();
         let (run, worker, workers, stream) = (events.run(), self.worker_index(), self.workers(), op.id());
         let mut part = op.source_part(&reader);
@@ -82,14 +82,14 @@ impl<'s> Env<'s> {
                 }
                 let TimedSplits { reader, clocks } = &mut splits;
                 clocks.begin(|| reader.reached());
-                if gate.is_held() {
+                if !valve.lets_read() {
                     // The end of the hold activates the source again.
                     reader.note_hold();
                     clocks.note_hold(watermark);
                     return Ok(());
                 }
                 let status = reader.read(
-                    || gate.is_held(),
+                    || valve.is_held(),
                     |records, part| {
                         let Some(split) = part.split else { return };
                         let mut stamped = Vec::with_capacity(records.len());

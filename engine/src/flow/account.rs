@@ -169,6 +169,7 @@ impl Account {
         let count = |records: i64| u64::try_from(records).unwrap_or(0);
         let hold = lock(&self.hold);
         Some(ExchangeFlow {
+            id: self.channel,
             operator,
             in_flight: count(self.in_flight()),
             peak: count(self.peak.load(Ordering::Relaxed)),

@@ -36,6 +36,8 @@ pub struct FlowState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ExchangeFlow {
+    /// Number of the exchange, the same on all workers.
+    pub id: usize,
     /// Path of the operator that reads from it, as in errors; of a feedback edge, that of the loop.
     pub operator: String,
     /// Records that have been sent into it and not yet read out of it.

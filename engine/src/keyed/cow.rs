@@ -105,7 +105,6 @@ impl<K: Key, S> CowTable<K, S> {
     }
 
     /// Number of keys.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.live.len() + self.aside.as_ref().map_or(0, |aside| aside.table.len())
     }

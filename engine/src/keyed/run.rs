@@ -92,6 +92,10 @@ impl<K: Key, D: 'static, F: KeyedProcessFunction<K, D> + 'static> BatchFunction<
     const WAITS_FOR_END: bool = F::WAITS_FOR_END;
     const HAS_TIMERS: bool = true;
 
+    fn keys(&self) -> Option<usize> {
+        Some(self.states.len())
+    }
+
     fn process_batch<T: Clock>(
         &mut self,
         batch: &mut Vec<D>,

@@ -78,6 +78,14 @@ impl<K: Key, S: State> KeyStates<K, S> {
         }
     }
 
+    /// Number of keys that have a state; one that has timed out counts until it is dropped.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            KeyStates::Lasting(states) => states.len(),
+            KeyStates::Expiring(states) => states.entries.len(),
+        }
+    }
+
     /// States of no keys, with the same time to live.
     pub(crate) fn fresh(&self) -> Self {
         Self::new(match self {

@@ -1,5 +1,7 @@
 //! The reading side of an operator: batches, and the right to send at their time.
 
+use std::sync::Arc;
+
 use timely::communication::Pull;
 use timely::dataflow::channels::Message;
 use timely::dataflow::operators::generic::InputHandleCore;
@@ -7,11 +9,13 @@ use timely::dataflow::operators::{Capability, InputCapability};
 
 use crate::clock::{AnyClock, EventClock, Watermark};
 use crate::error::{Error, Result};
+use crate::metrics::Gauges;
 use crate::operator::Batch;
 
 /// An operator's input of batches `C`.
 pub struct Input<C, T: AnyClock> {
     pull: Box<dyn PullBatches<C, T>>,
+    gauges: Option<Arc<Gauges>>,
 }
 
 /// Hides which channel the batches come from.
@@ -31,14 +35,24 @@ impl<C: Batch, T: AnyClock, P: Pull<Message<T, C>> + 'static> PullBatches<C, T> 
 }
 
 impl<C: Batch, T: AnyClock> Input<C, T> {
-    pub(crate) fn new<P: Pull<Message<T, C>> + 'static>(handle: InputHandleCore<T, C, P>) -> Self {
-        Input { pull: Box::new(handle) }
+    pub(crate) fn new<P: Pull<Message<T, C>> + 'static>(
+        handle: InputHandleCore<T, C, P>,
+        gauges: Option<Arc<Gauges>>,
+    ) -> Self {
+        Input { pull: Box::new(handle), gauges }
     }
 
     /// Hands every waiting batch to `take`, which may take it or leave it empty.
     #[inline]
     pub fn for_each(&mut self, mut take: impl FnMut(Token<T>, &mut C)) {
-        self.pull.for_each(&mut take);
+        let Some(gauges) = &self.gauges else { return self.pull.for_each(&mut take) };
+        let (mut batches, mut records) = (0, 0);
+        self.pull.for_each(&mut |token, batch| {
+            batches += 1;
+            records += batch.record_count().unsigned_abs();
+            take(token, batch);
+        });
+        gauges.note_read(batches, records);
     }
 
     /// As [`for_each`](Self::for_each), up to the first error; what waits behind it is dropped.
@@ -47,7 +61,7 @@ impl<C: Batch, T: AnyClock> Input<C, T> {
     /// The first error of `take`.
     pub fn try_for_each(&mut self, mut take: impl FnMut(Token<T>, &mut C) -> Result<()>) -> Result<()> {
         let mut outcome = Ok(());
-        self.pull.for_each(&mut |token, batch| {
+        self.for_each(|token, batch| {
             if outcome.is_ok() {
                 outcome = take(token, batch);
             }

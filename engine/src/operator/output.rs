@@ -1,20 +1,24 @@
 //! The sending side of an operator.
 
+use std::sync::Arc;
+
 use timely::container::NoopBuilder;
 use timely::dataflow::channels::pushers::Output as TimelyOutput;
 use timely::dataflow::operators::generic::OutputBuilder;
 
 use crate::clock::AnyClock;
+use crate::metrics::Gauges;
 use crate::operator::{Batch, Promise, Token};
 
 /// An operator's output of batches `C`.
 pub struct Output<C: Default + Batch, T: AnyClock> {
     builder: OutputBuilder<T, NoopBuilder<C>>,
+    gauges: Option<Arc<Gauges>>,
 }
 
 impl<C: Default + Batch, T: AnyClock> Output<C, T> {
-    pub(crate) fn new(output: TimelyOutput<T, C>) -> Self {
-        Output { builder: OutputBuilder::from(output) }
+    pub(crate) fn new(output: TimelyOutput<T, C>, gauges: Option<Arc<Gauges>>) -> Self {
+        Output { builder: OutputBuilder::from(output), gauges }
     }
 
     /// Sends whole batches at the token's time; each is left empty, perhaps with a used allocation.
@@ -24,7 +28,9 @@ impl<C: Default + Batch, T: AnyClock> Output<C, T> {
         let mut session = self.builder.activate();
         let mut session = session.session_with_builder(&token.capability);
         batches.into_iter().for_each(|batch| {
-            if batch.record_count() > 0 {
+            let records = batch.record_count();
+            if records > 0 {
+                note_sent(&self.gauges, records.unsigned_abs());
                 session.give_container(batch);
             }
         });
@@ -36,7 +42,9 @@ impl<C: Default + Batch, T: AnyClock> Output<C, T> {
         let mut session = self.builder.activate();
         let mut session = session.session_with_builder(&promise.capability);
         batches.into_iter().for_each(|batch| {
-            if batch.record_count() > 0 {
+            let records = batch.record_count();
+            if records > 0 {
+                note_sent(&self.gauges, records.unsigned_abs());
                 session.give_container(batch);
             }
         });
@@ -54,11 +62,12 @@ pub(crate) struct RecordOutput<D: 'static, T: AnyClock> {
     builder: OutputBuilder<T, NoopBuilder<Vec<D>>>,
     /// Empty between two calls.
     waiting: Vec<D>,
+    gauges: Option<Arc<Gauges>>,
 }
 
 impl<D: 'static, T: AnyClock> RecordOutput<D, T> {
-    pub(crate) fn new(output: TimelyOutput<T, Vec<D>>) -> Self {
-        RecordOutput { builder: OutputBuilder::from(output), waiting: Vec::new() }
+    pub(crate) fn new(output: TimelyOutput<T, Vec<D>>, gauges: Option<Arc<Gauges>>) -> Self {
+        RecordOutput { builder: OutputBuilder::from(output), waiting: Vec::new(), gauges }
     }
 
     /// Sends everything in `records` at the token's time.
@@ -72,6 +81,7 @@ impl<D: 'static, T: AnyClock> RecordOutput<D, T> {
             waiting.extend(records.by_ref().take(full));
             let is_last = waiting.len() < full;
             if !waiting.is_empty() {
+                note_sent(&self.gauges, waiting.len() as u64);
                 session.give_container(waiting);
                 waiting.clear();
             }
@@ -104,8 +114,16 @@ impl<D: 'static, T: AnyClock> RecordOutput<D, T> {
     #[inline]
     pub(crate) fn send_batch(&mut self, token: &Token<T>, batch: &mut Vec<D>) {
         if !batch.is_empty() {
+            note_sent(&self.gauges, batch.len() as u64);
             self.builder.activate().session_with_builder(&token.capability).give_container(batch);
         }
+    }
+}
+
+#[inline]
+fn note_sent(gauges: &Option<Arc<Gauges>>, records: u64) {
+    if let Some(gauges) = gauges {
+        gauges.note_sent(1, records);
     }
 }
 

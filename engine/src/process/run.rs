@@ -51,7 +51,7 @@ where
         }
     }
     let (mut out, edge) = op.output::<Vec<F::Out>>();
-    let takes_part = op.takes_part();
+    let (takes_part, gauges) = (op.takes_part(), op.origin().gauges());
     let mut part = op.part(&f);
     op.build(move |promises, activation| {
         let mut last = LastWord::new(promises, F::WAITS_FOR_END);
@@ -71,6 +71,9 @@ where
                 beside.send(&token);
                 Ok(())
             })?;
+            if let (Some(gauges), Some(keys)) = (&gauges, f.keys()) {
+                gauges.note_keys(keys);
+            }
             part.step(frontiers, &mut f)?;
             if let Some(time) = frontiers.next(0) {
                 last.wait_until(&time)?;

@@ -5,6 +5,7 @@ mod flags;
 mod hosts;
 mod size;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,7 +17,9 @@ use crate::error::{Error, Result};
 use crate::event::LateRecordState;
 use crate::feedback::LoopState;
 use crate::flow::FlowState;
+use crate::metrics::JobMetrics;
 use crate::runtime::handshake::{MAX_JOB_NAME_BYTES, MAX_VERSION_BYTES, Terms};
+use crate::runtime::launch::started_as;
 use crate::runtime::secret::Secret;
 use crate::runtime::stop::StopHandle;
 
@@ -37,6 +40,7 @@ use crate::runtime::stop::StopHandle;
 /// | number of the attempt | `--attempt` | `WATERWHEEL_ATTEMPT` | 1 | any |
 /// | records in flight on one exchange | `--max-in-flight` | `WATERWHEEL_MAX_IN_FLIGHT` | 262144 | 0 (no limit) or more |
 /// | memory for data caches per process, bytes | `--cache-memory` | `WATERWHEEL_CACHE_MEMORY` | 1G | 0 (all on disk) or more; K, M, G and T are allowed |
+/// | address of the admin port | `--admin` | `WATERWHEEL_ADMIN` | none | `host:port`, this machine's unless insecure is allowed |
 /// | directory of data caches | `--cache-dir` | `WATERWHEEL_CACHE_DIR` | the system's for temporary files | a path |
 ///
 /// The flags of checkpoints are those of [`CheckpointConfig`].
@@ -70,11 +74,29 @@ pub struct RuntimeConfig {
     pub(crate) max_in_flight_records: usize,
     pub(crate) flow_state: FlowState,
     pub(crate) loop_state: Option<LoopState>,
+    pub(crate) job_metrics: Option<JobMetrics>,
+    pub(crate) admin: Option<SocketAddr>,
     pub(crate) cache_memory_bytes: u64,
     pub(crate) cache_dir: Option<PathBuf>,
     pub(crate) bad_record_state: BadRecordState,
     pub(crate) late_record_state: LateRecordState,
     pub(crate) checkpoints: Option<CheckpointConfig>,
+}
+
+/// All handles that read a run while it goes on; see [`RuntimeConfig::handles`].
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct RunHandles {
+    /// Its operators.
+    pub operators: JobMetrics,
+    /// What is in flight.
+    pub flow: FlowState,
+    /// Its loops.
+    pub loops: LoopState,
+    /// Records that could not be read or handled.
+    pub bad_records: BadRecordState,
+    /// Records that came too late.
+    pub late_records: LateRecordState,
 }
 
 /// Upper limit of threads and of processes.
@@ -101,6 +123,8 @@ impl Default for RuntimeConfig {
             max_in_flight_records: RuntimeConfig::DEFAULT_MAX_IN_FLIGHT_RECORDS,
             flow_state: FlowState::default(),
             loop_state: None,
+            job_metrics: None,
+            admin: None,
             cache_memory_bytes: RuntimeConfig::DEFAULT_CACHE_MEMORY_BYTES,
             cache_dir: None,
             bad_record_state: BadRecordState::default(),
@@ -124,12 +148,14 @@ impl RuntimeConfig {
       --connect-timeout SECS   time to wait for the other processes at the start [default: 30]
       --heartbeat-timeout SECS silence after which a process counts as hung; 0: never [default: 10]
       --max-in-flight N  records in flight on one exchange, 0 for no limit [env: WATERWHEEL_MAX_IN_FLIGHT] [default: 262144]
+      --admin HOST:PORT  show the running job there by HTTP; process I takes PORT + I [env: WATERWHEEL_ADMIN]
       --cache-memory SIZE  memory for data caches per process, 0 for none [env: WATERWHEEL_CACHE_MEMORY] [default: 1G]
       --cache-dir DIR      where data caches put what does not fit [env: WATERWHEEL_CACHE_DIR] [default: temporary files]
       --checkpoint-dir DIR       make checkpoints there, and go on from them [env: WATERWHEEL_CHECKPOINT_DIR]
       --checkpoint-interval SECS time from one checkpoint to the next [default: 10]
       --checkpoint-retain N      checkpoints that are kept [default: 2]
       --on-missing-checkpoint X  where all checkpoints are lost: fail, or begin fresh [default: fail]
+      --from-checkpoint X        go on from this epoch or savepoint [default: the newest checkpoint]
       --allow-unmatched-state    drop state of operators that the job no longer has";
 
     /// Default of [`max_in_flight_records`](Self::max_in_flight_records): enough to keep all readers of an
@@ -284,6 +310,45 @@ impl RuntimeConfig {
         self
     }
 
+    /// The handles that read the run while it goes on: those that were set, and new ones where none was.
+    pub fn handles(&mut self) -> RunHandles {
+        RunHandles {
+            operators: self.job_metrics.get_or_insert_default().clone(),
+            flow: self.flow_state.clone(),
+            loops: self.loop_state.get_or_insert_default().clone(),
+            bad_records: self.bad_record_state.clone(),
+            late_records: self.late_record_state.clone(),
+        }
+    }
+
+    /// Sets where the job can be watched by HTTP while it runs: the process of index `i` listens on the port that is `i`
+    /// higher, but where the port is 0, any free one. None by default.
+    ///
+    /// This crate has no HTTP; `waterwheel::execute` serves it. An address that other machines reach is refused unless
+    /// [`allow_insecure`](Self::allow_insecure) is set.
+    #[must_use]
+    pub fn admin(mut self, address: Option<SocketAddr>) -> Self {
+        self.admin = address;
+        self
+    }
+
+    /// Where this process can be watched by HTTP, if it can; see [`admin`](Self::admin).
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        let index = self.process.or_else(started_as).unwrap_or(0);
+        let port = |address: SocketAddr| match address.port() {
+            0 => 0,
+            port => port.saturating_add(index.try_into().unwrap_or(u16::MAX)),
+        };
+        self.admin.map(|address| SocketAddr::new(address.ip(), port(address)))
+    }
+
+    /// Lets `metrics` show what the operators of the run do. Nothing is watched by default.
+    #[must_use]
+    pub fn job_metrics(mut self, metrics: JobMetrics) -> Self {
+        self.job_metrics = Some(metrics);
+        self
+    }
+
     /// Sets the handle that shows what is in flight on which exchange while the job runs.
     #[must_use]
     pub fn flow_state(mut self, state: FlowState) -> Self {
@@ -362,6 +427,14 @@ impl RuntimeConfig {
                 "heartbeat time-out: found {heartbeat:?}, expected 0 (never) or at least {MIN_HEARTBEAT_TIMEOUT:?}"
             )));
         }
+        if let Some(address) =
+            self.admin.filter(|address| !address.ip().is_loopback() && !self.allow_insecure)
+        {
+            return Err(Error::config(format!(
+                "admin port: found {address}, which other machines can reach, and it asks nobody who they are: expected \
+                 an address of this machine such as 127.0.0.1, or --allow-insecure"
+            )));
+        }
         if let Some(secret) = &self.secret {
             return secret.check("secret");
         }
@@ -373,6 +446,29 @@ impl RuntimeConfig {
             ))),
             None => Ok(()),
         }
+    }
+
+    /// The settings of the table above by the names of their flags, as they are in force; of a secret, whether there is
+    /// one.
+    pub fn settings(&self) -> Vec<(&'static str, String)> {
+        let text = |value: Option<String>| value.unwrap_or_default();
+        vec![
+            ("threads", self.threads.to_string()),
+            ("processes", self.processes.to_string()),
+            ("process", text(self.process.map(|index| index.to_string()))),
+            ("addresses", self.addresses.join(" ")),
+            ("connect-timeout", self.connect_timeout.as_secs_f64().to_string()),
+            ("heartbeat-timeout", self.heartbeat_timeout.as_secs_f64().to_string()),
+            ("secret", if self.secret.is_some() { "set" } else { "none" }.into()),
+            ("allow-insecure", self.allow_insecure.to_string()),
+            ("job-name", self.job_name.clone()),
+            ("program-version", self.program_version.clone()),
+            ("attempt", self.attempt.to_string()),
+            ("max-in-flight", self.max_in_flight_records.to_string()),
+            ("admin", text(self.admin.map(|address| address.to_string()))),
+            ("cache-memory", self.cache_memory_bytes.to_string()),
+            ("cache-dir", self.cache_parent().display().to_string()),
+        ]
     }
 
     /// What all processes must agree on.

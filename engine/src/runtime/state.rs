@@ -17,6 +17,7 @@ use crate::event::{Board, Part};
 use crate::feedback::LoopGauges;
 use crate::flow::{Gate, Ledger};
 use crate::machine;
+use crate::metrics::{JobPhase, Registry};
 use crate::record_count::RecordCounts;
 use crate::runtime::graph::{Agreement, Graph};
 use crate::runtime::link::{Links, Notice, PeerName};
@@ -38,6 +39,7 @@ pub(crate) struct RunState {
     uids: Mutex<FxHashMap<(usize, String), &'static Location<'static>>>,
     agreement: Agreement,
     loop_gauges: Mutex<Option<Arc<LoopGauges>>>,
+    metrics: OnceLock<Arc<Registry>>,
     cache_space: Arc<CacheSpace>,
     bad_records: Arc<RecordCounts>,
     late_records: Arc<RecordCounts>,
@@ -186,6 +188,23 @@ impl RunState {
                 "uid \"{uid}\" is used twice, by the operators made at {first} and at {location}"
             ))),
         }
+    }
+
+    /// Sets where operators note what they do.
+    pub(crate) fn set_metrics(&self, registry: Arc<Registry>) {
+        let _ = self.metrics.set(registry);
+    }
+
+    /// Says where the run is, to whoever watches.
+    pub(crate) fn set_phase(&self, phase: JobPhase) {
+        if let Some(registry) = self.metrics() {
+            registry.set_phase(phase);
+        }
+    }
+
+    /// Where operators note what they do, if anybody wants to know.
+    pub(crate) fn metrics(&self) -> Option<&Arc<Registry>> {
+        self.metrics.get()
     }
 
     /// Sets where loops note their rounds, if anybody wants to know.

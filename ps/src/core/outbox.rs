@@ -2,14 +2,19 @@
 //!
 //! A state machine without clock, threads or channels: operations in, blocks out.
 
+mod issue;
+mod many;
+
+pub(crate) use many::Many;
+
 use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 use waterwheel_engine::{Error, Key, Result};
 
-use crate::block::{Block, Op, Run};
+use crate::block::{Block, Op};
 use crate::element::Element;
-use crate::placement::{Placement, Router};
+use crate::placement::{Placement, Route, Router};
 use crate::server::Combiner;
 
 /// What an outbox is made of.
@@ -45,8 +50,9 @@ pub(crate) struct Outbox<K, E, D> {
     /// Operations without credit, per server and in order: full chunks here, the rest in `tails`.
     waiting: VecDeque<Block<K, E, D>>,
     tails: Vec<Block<K, E, D>>,
-    /// Operations that wait, per server.
+    /// Operations that wait, per server and in all.
     waiting_for: Vec<usize>,
+    waiting_in_all: usize,
     /// Pulls that have left and are not answered.
     unanswered: usize,
     /// Those among them that servers have left open, to be answered later. An answer may overtake the word that
@@ -72,6 +78,7 @@ impl<K: Key, E: Element, D: Element> Outbox<K, E, D> {
             waiting: VecDeque::new(),
             tails: blocks(config.servers),
             waiting_for: vec![0; config.servers],
+            waiting_in_all: 0,
             unanswered: 0,
             left_open: 0,
             unapplied: 0,
@@ -102,8 +109,9 @@ impl<K: Key, E: Element, D: Element> Outbox<K, E, D> {
         self.has_left_open() && self.unapplied == 0 && self.left_open == self.unanswered as i64
     }
 
+    #[inline]
     fn nothing_waits(&self) -> bool {
-        self.waiting_for.iter().all(|n| *n == 0)
+        self.waiting_in_all == 0
     }
 
     /// Number of servers.
@@ -111,176 +119,50 @@ impl<K: Key, E: Element, D: Element> Outbox<K, E, D> {
         self.config.servers
     }
 
-    /// The server that holds a key.
-    #[inline]
-    pub(crate) fn server_of(&self, key: &K) -> Result<usize> {
-        self.router.server_of(key)
+    /// Finds the servers of many keys.
+    ///
+    /// # Errors
+    /// The placement does not know one of them.
+    pub(crate) fn route(&self, keys: &[K], route: &mut Route) -> Result<()> {
+        self.router.route(keys, route)
     }
 
-    /// Issues a pull.
+    /// Whether an operation on a key of `server` has to wait.
     #[inline]
-    pub(crate) fn pull(&mut self, key: K) -> Result<()> {
-        let server = self.server_of(&key)?;
-        self.pull_from(server, key, 0);
-        Ok(())
+    fn waits(&self, server: usize, op: Op) -> bool {
+        match op {
+            Op::Push => self.waiting_for[server] > 0 && !self.config.pushes_overtake,
+            Op::Pull | Op::PushPull => self.waiting_for[server] > 0 || self.unanswered >= self.config.credit,
+        }
     }
 
-    /// Issues a pull of a key of `server`, as part of `group` or, with 0, on its own.
+    /// The block that the next operation on a key of `server` joins.
     #[inline]
-    pub(crate) fn pull_from(&mut self, server: usize, key: K, group: u32) {
-        let waits = self.pull_waits(server);
-        self.forget_push(server, &key);
-        let block = if waits { &mut self.tails[server] } else { &mut self.open[server] };
-        Run::note(&mut block.runs, Op::Pull, group);
-        block.keys.push(key);
+    fn last_block(&mut self, server: usize, waits: bool) -> &mut Block<K, E, D> {
+        if waits { &mut self.tails[server] } else { &mut self.open[server] }
+    }
+
+    /// Counts `n` operations that were added to the last block of a server.
+    #[inline]
+    fn count(&mut self, server: usize, waits: bool, op: Op, n: usize) {
         if waits {
-            self.note_waiting(server);
+            self.waiting_for[server] += n;
+            self.waiting_in_all += n;
+            if self.tails[server].keys.len() >= self.chunk_len() {
+                self.close_tail(server);
+            }
         } else {
-            self.unanswered += 1;
-            self.note_open(server);
-        }
-    }
-
-    #[inline]
-    fn pull_waits(&self, server: usize) -> bool {
-        self.waiting_for[server] > 0 || self.unanswered >= self.config.credit
-    }
-
-    /// Issues pulls of `group`, all of keys of `server`, in blocks of their own that ask for a snapshot.
-    pub(crate) fn pull_snapshot(&mut self, server: usize, keys: impl IntoIterator<Item = K>, group: u32) {
-        let mut keys = keys.into_iter();
-        loop {
-            let mut block = Block { snapshot: true, ..Block::for_server(server) };
-            block.keys.extend(keys.by_ref().take(self.chunk_len()));
-            let n = block.keys.len();
-            if n == 0 {
-                return;
+            self.unanswered += if op.pulls() { n } else { 0 };
+            self.unapplied += if op.pushes() { n } else { 0 };
+            if self.open[server].keys.len() >= self.config.block_len {
+                self.close(server);
             }
-            block.runs.push(Run { op: Op::Pull, n: n as u32, group });
-            if self.waiting_for[server] > 0 || self.unanswered + n > self.config.credit {
-                if !self.tails[server].keys.is_empty() {
-                    self.close_tail(server);
-                }
-                self.waiting_for[server] += n;
-                self.waiting.push_back(block);
-            } else {
-                self.unanswered += n;
-                if self.open_len(server) > 0 {
-                    self.close(server);
-                }
-                self.full.push_back(block);
-            }
-        }
-    }
-
-    /// Issues a push of the elements of `delta`.
-    #[inline]
-    pub(crate) fn push(&mut self, key: K, delta: impl IntoIterator<Item = D>) -> Result<()> {
-        let server = self.server_of(&key)?;
-        let waits = self.waiting_for[server] > 0 && !self.config.pushes_overtake;
-        let row = self.add_delta(server, waits, &key, delta)?;
-        if self.config.combine.is_some() && !waits && self.combines(server, &key, row) {
-            return Ok(());
-        }
-        self.add(server, waits, Op::Push, key);
-        Ok(())
-    }
-
-    /// Issues a push and a pull of one key, as one operation.
-    #[inline]
-    pub(crate) fn push_pull(&mut self, key: K, delta: impl IntoIterator<Item = D>) -> Result<()> {
-        let server = self.server_of(&key)?;
-        let waits = self.pull_waits(server);
-        self.add_delta(server, waits, &key, delta)?;
-        self.forget_push(server, &key);
-        if !waits {
-            self.unanswered += 1;
-        }
-        self.add(server, waits, Op::PushPull, key);
-        Ok(())
-    }
-
-    /// Appends the row of a push, and returns where it begins.
-    #[inline]
-    fn add_delta(
-        &mut self,
-        server: usize,
-        waits: bool,
-        key: &K,
-        delta: impl IntoIterator<Item = D>,
-    ) -> Result<usize> {
-        let block = if waits { &mut self.tails[server] } else { &mut self.open[server] };
-        let before = block.deltas.len();
-        block.deltas.extend(delta);
-        let found = block.deltas.len() - before;
-        if found != self.config.push_width {
-            block.deltas.truncate(before);
-            return Err(wrong_width(key, found, self.config.push_width));
-        }
-        Ok(before)
-    }
-
-    /// Adds an operation that pushes, whose row is there already.
-    #[inline]
-    fn add(&mut self, server: usize, waits: bool, op: Op, key: K) {
-        let block = if waits { &mut self.tails[server] } else { &mut self.open[server] };
-        block.note(op);
-        block.keys.push(key);
-        if waits {
-            self.note_waiting(server);
-        } else {
-            self.unapplied += 1;
-            self.note_open(server);
-        }
-    }
-
-    /// Combines the last row of the open block with the push to `key` in it, if there is one. Otherwise this
-    /// row will be that of the key's push.
-    fn combines(&mut self, server: usize, key: &K, row: usize) -> bool {
-        let (Some(combine), deltas) = (self.config.combine, &mut self.open[server].deltas) else {
-            return false;
-        };
-        let width = self.config.push_width;
-        match self.pushed[server].get(key) {
-            Some(first) => {
-                let first = *first as usize * width;
-                let (before, last) = deltas.split_at_mut(row);
-                combine(&mut before[first..first + width], last);
-                deltas.truncate(row);
-                true
-            }
-            None => {
-                self.pushed[server].insert(key.clone(), (row / width) as u32);
-                false
-            }
-        }
-    }
-
-    /// Later pushes to `key` are no longer combined with earlier ones: a pull stands between.
-    #[inline]
-    fn forget_push(&mut self, server: usize, key: &K) {
-        if self.config.combine.is_some() {
-            self.pushed[server].remove(key);
-        }
-    }
-
-    #[inline]
-    fn note_open(&mut self, server: usize) {
-        if self.open[server].keys.len() >= self.config.block_len {
-            self.close(server);
         }
     }
 
     /// Chunks of waiting operations leave whole, so they are small beside the credit.
     fn chunk_len(&self) -> usize {
         (self.config.credit / 8).clamp(1, self.config.block_len)
-    }
-
-    fn note_waiting(&mut self, server: usize) {
-        self.waiting_for[server] += 1;
-        if self.tails[server].keys.len() >= self.chunk_len() {
-            self.close_tail(server);
-        }
     }
 
     fn close_tail(&mut self, server: usize) {
@@ -356,6 +238,7 @@ impl<K: Key, E: Element, D: Element> Outbox<K, E, D> {
             self.unanswered += pulls;
             self.unapplied += chunk.pushes();
             self.waiting_for[server] -= n;
+            self.waiting_in_all -= n;
             if self.open_len(server) > 0 {
                 self.close(server);
             }
@@ -384,128 +267,5 @@ impl<K: Key, E: Element, D: Element> Outbox<K, E, D> {
     }
 }
 
-#[cold]
-fn wrong_width<K: std::fmt::Debug>(key: &K, found: usize, expected: usize) -> Error {
-    Error::operator(format!("push to {key:?} has {found} elements, expected {expected}"))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    type TestBox = Outbox<u32, f32, u32>;
-
-    fn outbox(servers: usize, credit: usize) -> TestBox {
-        let placement = Placement::custom(|key: &u32, servers| *key as usize % servers);
-        let (combine, pushes_overtake) = (None, false);
-        TestBox::new(OutboxConfig {
-            servers,
-            placement,
-            push_width: 1,
-            combine,
-            pushes_overtake,
-            credit,
-            block_len: 8,
-        })
-    }
-
-    fn sent(outbox: &mut TestBox) -> Vec<(usize, Op, u32)> {
-        outbox.flush_where(|_, _| true);
-        let mut ops = Vec::new();
-        while let Some(block) = outbox.pop() {
-            let mut keys = block.keys.iter();
-            for run in &block.runs {
-                let keys = keys.by_ref().take(run.n as usize);
-                ops.extend(keys.map(|key| (block.destination as usize, run.op, *key)));
-            }
-        }
-        ops
-    }
-
-    /// T-FPS-01: limit 10; 20 pulls send 10; 5 answers send 15 in all; one more pull sends none; 16 answers
-    /// send 21.
-    #[test]
-    fn pull_limiter_lets_out_as_many_pulls_as_are_answered() {
-        let mut outbox = outbox(1, 10);
-        (0..20).for_each(|key| outbox.pull(key).unwrap());
-        let mut all = sent(&mut outbox);
-        assert_eq!(all.len(), 10);
-        outbox.settle(5, 0).unwrap();
-        all.extend(sent(&mut outbox));
-        assert_eq!(all.len(), 15);
-        outbox.pull(20).unwrap();
-        all.extend(sent(&mut outbox));
-        assert_eq!(all.len(), 15);
-        (0..16).for_each(|_| {
-            outbox.settle(1, 0).unwrap();
-            all.extend(sent(&mut outbox));
-        });
-        assert_eq!(all, (0..21).map(|key| (0, Op::Pull, key)).collect::<Vec<_>>());
-        assert!(outbox.is_idle());
-    }
-
-    #[test]
-    fn push_behind_a_waiting_pull_of_its_server_waits_and_others_do_not() {
-        let mut outbox = outbox(2, 1);
-        outbox.pull(0).unwrap();
-        outbox.pull(2).unwrap();
-        outbox.push(2, [7]).unwrap();
-        outbox.push(1, [8]).unwrap();
-        assert_eq!(sent(&mut outbox), [(0, Op::Pull, 0), (1, Op::Push, 1)]);
-        outbox.settle(1, 1).unwrap();
-        assert_eq!(sent(&mut outbox), [(0, Op::Pull, 2), (0, Op::Push, 2)]);
-    }
-
-    #[test]
-    fn credit_that_comes_back_twice_is_an_error() {
-        let mut outbox = outbox(1, 4);
-        outbox.pull(1).unwrap();
-        outbox.settle(1, 0).unwrap();
-        assert!(outbox.settle(1, 0).unwrap_err().message().starts_with("credit not conserved"));
-    }
-
-    proptest! {
-        /// Whatever is issued and however answers come, order per server holds, no more pulls are out than
-        /// credit allows, and all leaves in the end.
-        #[test]
-        fn operations_leave_in_order_within_the_credit(
-            ops in prop::collection::vec((0u32..6, any::<bool>()), 1..200),
-            servers in 1usize..4,
-            credit in 1usize..40,
-        ) {
-            let mut outbox = outbox(servers, credit);
-            let mut left = Vec::new();
-            let (mut pulls_out, mut pushes_out) = (0, 0);
-            for (key, is_pull) in &ops {
-                if *is_pull { outbox.pull(*key).unwrap() } else { outbox.push(*key, [1]).unwrap() }
-                let now = sent(&mut outbox);
-                pulls_out += now.iter().filter(|(_, op, _)| *op == Op::Pull).count();
-                pushes_out += now.iter().filter(|(_, op, _)| *op == Op::Push).count();
-                prop_assert!(pulls_out <= credit);
-                left.extend(now);
-                if key % 2 == 0 && pulls_out > 0 {
-                    outbox.settle(1, 0).unwrap();
-                    pulls_out -= 1;
-                }
-            }
-            while !outbox.is_idle() {
-                let now = sent(&mut outbox);
-                pulls_out += now.iter().filter(|(_, op, _)| *op == Op::Pull).count();
-                pushes_out += now.iter().filter(|(_, op, _)| *op == Op::Push).count();
-                prop_assert!(pulls_out <= credit);
-                left.extend(now);
-                outbox.settle(pulls_out, pushes_out).unwrap();
-                (pulls_out, pushes_out) = (0, 0);
-            }
-            left.extend(sent(&mut outbox));
-            for server in 0..servers {
-                let issued = ops.iter().filter(|(key, _)| *key as usize % servers == server);
-                let issued: Vec<_> = issued.map(|(key, pull)| (*key, *pull)).collect();
-                let out = left.iter().filter(|(to, _, _)| *to == server);
-                let out: Vec<_> = out.map(|(_, op, key)| (*key, *op == Op::Pull)).collect();
-                prop_assert_eq!(issued, out);
-            }
-        }
-    }
-}
+mod tests;

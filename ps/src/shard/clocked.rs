@@ -63,7 +63,7 @@ impl<S: ServerLogic, T: Clock> Shard<S, T> {
                 pushed = end;
             }
             if op.pulls() {
-                let noted = self.answer_pulls(keys, group, block)?;
+                let noted = self.answer_keys(keys, None, group, block)?;
                 block.note_rows(&keys[noted..], group);
             }
             start += keys.len();

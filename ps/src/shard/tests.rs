@@ -1,3 +1,5 @@
+mod many;
+
 use waterwheel_engine::{Collector, Epoch};
 
 use super::*;
@@ -27,7 +29,7 @@ fn shard(
 fn request(ops: &[(Op, u32, i32)]) -> TestBlock {
     let mut block = TestBlock::default();
     for (op, key, delta) in ops {
-        block.note(*op);
+        Run::note(&mut block.runs, *op, 0);
         block.keys.push(*key);
         block.deltas.extend(op.pushes().then_some(*delta));
     }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::placement::Placement;
+use crate::server::ServerLogic;
 
 fn context(placement: Placement<u32>) -> ServerContext<u32> {
     ServerContext { index: 0, parallelism: 1, workers: 1, pull_width: 1, push_width: 1, placement }

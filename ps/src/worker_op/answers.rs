@@ -72,16 +72,18 @@ where
         let (keys, values) = (block.keys.len(), block.values.len());
         return Err(Error::internal(format!("answer of {values} elements to {keys} pulls of width {width}")));
     }
-    let mut rows = block.keys.iter().zip(block.values.chunks_exact(width));
     if block.runs.is_empty() {
-        rows.try_for_each(|(key, value)| logic.on_pull_recv(key, value, client))?;
+        deliver_rows(logic, client, &block.keys, &block.values, width)?;
     }
+    let (mut keys, mut rows) = (&block.keys[..], &block.values[..]);
     for run in &block.runs {
-        for (key, value) in rows.by_ref().take(run.n as usize) {
-            match run.group {
-                0 => logic.on_pull_recv(key, value, client)?,
-                group => deliver_to_group(logic, client, (group, block.from as usize), key, value)?,
-            }
+        let n = (run.n as usize).min(keys.len());
+        let (first_keys, first_rows);
+        (first_keys, keys) = keys.split_at(n);
+        (first_rows, rows) = rows.split_at(n * width);
+        match run.group {
+            0 => deliver_rows(logic, client, first_keys, first_rows, width)?,
+            group => deliver_to_group(logic, client, (group, block.from as usize), first_keys, first_rows)?,
         }
     }
     client.outbox.note_left_open(block.open);
@@ -90,19 +92,35 @@ where
     Ok(())
 }
 
-/// Takes a row for a pull of many keys, which came from `server`.
+/// Takes rows for pulls of one key.
+fn deliver_rows<L: WorkerLogic>(
+    logic: &mut L,
+    client: &mut ParameterServerClient<L>,
+    keys: &[L::Key],
+    rows: &[L::Pull],
+    width: usize,
+) -> Result<()> {
+    let mut rows = keys.iter().zip(rows.chunks_exact(width));
+    rows.try_for_each(|(key, row)| logic.on_pull_recv(key, row, client))
+}
+
+/// Takes rows for a pull of many keys, which came from `server`.
 fn deliver_to_group<L: WorkerLogic>(
     logic: &mut L,
     client: &mut ParameterServerClient<L>,
     (group, server): (u32, usize),
-    key: &L::Key,
-    row: &[L::Pull],
+    keys: &[L::Key],
+    rows: &[L::Pull],
 ) -> Result<()> {
-    if !client.groups.take(group, server, key, row)? {
+    if client.groups.is_whole(group, keys) {
+        let whole = client.groups.finish(group);
+        client.groups.recycle(group, whole);
+        return logic.on_pull_many_recv(keys, rows, client);
+    }
+    if !client.groups.take(group, server, keys, rows)? {
         return Ok(());
     }
     let complete = client.groups.finish(group);
-    client.snapshots -= usize::from(complete.snapshot);
     logic.on_pull_many_recv(&complete.keys, &complete.rows, client)?;
     client.groups.recycle(group, complete);
     Ok(())

@@ -24,7 +24,7 @@ where
         let Some((requests, _)) = &self.promises else { return false };
         let is_barrier = self.awaits_clock && self.staleness.is_none();
         // A snapshot waits for all clocks before its own, whatever the staleness.
-        let staleness = if self.client.snapshots > 0 { Some(0) } else { self.staleness };
+        let staleness = if self.client.groups.has_snapshots() { Some(0) } else { self.staleness };
         let awaits_answers = staleness.is_some_and(|staleness| {
             let needed = self.client.clock.saturating_sub(staleness);
             let behind = (requests.time().0.clone(), (needed.wrapping_sub(1), u64::MAX));

@@ -160,6 +160,132 @@ fn fused_push_and_pull_shows_every_value_once_with_little_credit() {
     );
 }
 
+/// Adds 1 to the first element and the key to the second one, for all keys of a record together, and outputs the rows
+/// after that.
+struct FusedMany;
+
+impl WorkerLogic for FusedMany {
+    type In = Vec<u64>;
+    type Key = u64;
+    type Pull = i64;
+    type Push = i64;
+    type Out = (u64, [i64; 2]);
+
+    fn on_recv(&mut self, keys: Vec<u64>, ps: &mut ParameterServerClient<Self>) -> Result<()> {
+        ps.push_pull_many(&keys, &ones_and_keys(&keys))
+    }
+
+    fn on_pull_recv(&mut self, key: &u64, row: &[i64], ps: &mut ParameterServerClient<Self>) -> Result<()> {
+        ps.output((*key, [row[0], row[1]]));
+        Ok(())
+    }
+}
+
+fn add_rows(row: &mut [i64], delta: &[i64]) {
+    row.iter_mut().zip(delta).for_each(|(sum, x)| *sum += x);
+}
+
+fn ones_and_keys(keys: &[u64]) -> Vec<i64> {
+    keys.iter().flat_map(|key| [1, *key as i64]).collect()
+}
+
+fn assert_every_row_seen_once(path: &str, settings: impl Fn() -> PsConfig<u64>) {
+    let mut pushes = [0; KEYS as usize];
+    (0..4).flat_map(records).flatten().for_each(|key| pushes[key as usize] += 1);
+    everywhere(
+        path,
+        |config| {
+            let settings = settings().width(2);
+            run(config, move |env| {
+                let data = env.from_splits(4, records);
+                let server = SimpleServer::new(|_: &u64, row: &mut Vec<i64>| row.extend([0, 0]), add_rows);
+                Ok(ps::transform(data, FusedMany, server, &settings)?.output.collect())
+            })
+        },
+        |seen, shape| {
+            let all =
+                (0..KEYS).flat_map(|key| (1..=pushes[key as usize]).map(move |n| (key, [n, n * key as i64])));
+            assert!(sorted(seen).into_iter().eq(all), "{shape}");
+        },
+    );
+}
+
+#[test]
+fn fused_operations_on_many_keys_show_every_row_once() {
+    let path = test_path!(fused_operations_on_many_keys_show_every_row_once);
+    assert_every_row_seen_once(path, PsConfig::new);
+}
+
+#[test]
+fn fused_operations_on_many_keys_show_every_row_once_with_little_credit() {
+    let path = test_path!(fused_operations_on_many_keys_show_every_row_once_with_little_credit);
+    let placement = || Placement::Range(KEYS);
+    assert_every_row_seen_once(path, || PsConfig::new().credit(9).block_len(4).placement(placement()));
+}
+
+/// As [`FusedMany`], and wants no rows.
+struct PushMany;
+
+impl WorkerLogic for PushMany {
+    type In = Vec<u64>;
+    type Key = u64;
+    type Pull = i64;
+    type Push = i64;
+    type Out = ();
+
+    fn on_recv(&mut self, keys: Vec<u64>, ps: &mut ParameterServerClient<Self>) -> Result<()> {
+        ps.push_many(&keys, &ones_and_keys(&keys))
+    }
+
+    fn on_pull_recv(&mut self, key: &u64, _: &[i64], _: &mut ParameterServerClient<Self>) -> Result<()> {
+        Err(Error::operator(format!("a row of {key}, which nobody pulled")))
+    }
+}
+
+fn assert_all_pushes_applied(path: &str, combines: bool, settings: impl Fn() -> PsConfig<u64>) {
+    let mut expected = vec![[0; 2]; KEYS as usize];
+    (0..4).flat_map(records).flatten().for_each(|key| {
+        expected[key as usize][0] += 1;
+        expected[key as usize][1] += key as i64;
+    });
+    everywhere(
+        path,
+        |config| {
+            let settings = settings().width(2);
+            run(config, move |env| {
+                let data = env.from_splits(4, records);
+                let server = SimpleServer::new(|_: &u64, row: &mut Vec<i64>| row.extend([0, 0]), add_rows);
+                let server = if combines { server.combine(add_rows) } else { server };
+                Ok(ps::transform(data, PushMany, server, &settings)?.model.collect())
+            })
+        },
+        |model, shape| {
+            let all = expected.iter().enumerate().map(|(key, row)| (key as u64, row.to_vec()));
+            assert!(sorted(model).into_iter().eq(all), "{shape}");
+        },
+    );
+}
+
+#[test]
+fn pushes_of_many_keys_are_applied_each_once() {
+    assert_all_pushes_applied(test_path!(pushes_of_many_keys_are_applied_each_once), false, PsConfig::new);
+}
+
+#[test]
+fn pushes_of_many_keys_are_applied_each_once_when_they_are_combined() {
+    let path = test_path!(pushes_of_many_keys_are_applied_each_once_when_they_are_combined);
+    assert_all_pushes_applied(path, true, PsConfig::new);
+}
+
+#[test]
+fn pushes_of_many_keys_are_applied_each_once_under_bulk_synchronous_training() {
+    assert_all_pushes_applied(
+        test_path!(pushes_of_many_keys_are_applied_each_once_under_bulk_synchronous_training),
+        false,
+        || PsConfig::new().block_len(7).consistency(Consistency::BULK_SYNCHRONOUS),
+    );
+}
+
 /// T-NEW-15: every key is pushed to by three parts of the data.
 fn assert_three_of_each<K: Key + Sync + Copy>(path: &str, keys: &[K], placement: &Placement<K>) {
     everywhere(

@@ -1,0 +1,344 @@
+//! The metrics of a job, in the text form that Prometheus reads.
+
+use std::fmt::Write as _;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use crate::admin::view::{CountRow, ExchangeRow, LoopRow, OperatorRow, PsRow, Snapshot, WorkerRow};
+
+/// A number of a snapshot, for some values of the labels.
+type Samples = Vec<(Vec<String>, f64)>;
+
+/// One metric.
+#[derive(Debug)]
+struct Metric {
+    /// Without the `_total` of counters.
+    name: &'static str,
+    kind: Kind,
+    help: &'static str,
+    labels: &'static [&'static str],
+    samples: fn(&Snapshot) -> Samples,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Counter,
+    Gauge,
+}
+
+const OPERATOR: &[&str] = &["operator", "id", "worker"];
+const EXCHANGE: &[&str] = &["operator", "exchange"];
+const COUNT: &[&str] = &["operator", "id"];
+const LOOP: &[&str] = &["loop", "id"];
+const SERVER: &[&str] = &["name", "server"];
+
+macro_rules! metric {
+    ($name:literal, $kind:ident, $labels:expr, $samples:expr, $help:literal) => {
+        Metric { name: $name, kind: Kind::$kind, help: $help, labels: $labels, samples: $samples }
+    };
+}
+
+/// Every metric, in the order in which they are shown.
+const METRICS: &[Metric] = &[
+    metric!(
+        "waterwheel_up",
+        Gauge,
+        &["phase"],
+        |s| vec![(vec![s.phase.into()], 1.0)],
+        "Always 1; the label says where the job is: waiting, running, ended or failed."
+    ),
+    metric!(
+        "waterwheel_operator_records_in",
+        Counter,
+        OPERATOR,
+        |s| by_worker(s, |w| Some(w.records_in as f64)),
+        "Records that an operator has read, of all inputs."
+    ),
+    metric!(
+        "waterwheel_operator_records_out",
+        Counter,
+        OPERATOR,
+        |s| by_worker(s, |w| Some(w.records_out as f64)),
+        "Records that an operator has sent, of all outputs."
+    ),
+    metric!(
+        "waterwheel_operator_batches_in",
+        Counter,
+        OPERATOR,
+        |s| by_worker(s, |w| Some(w.batches_in as f64)),
+        "Batches that an operator has read, of all inputs."
+    ),
+    metric!(
+        "waterwheel_operator_batches_out",
+        Counter,
+        OPERATOR,
+        |s| by_worker(s, |w| Some(w.batches_out as f64)),
+        "Batches that an operator has sent, of all outputs."
+    ),
+    metric!(
+        "waterwheel_operator_activations",
+        Counter,
+        OPERATOR,
+        |s| by_worker(s, |w| Some(w.activations as f64)),
+        "How often an operator was run."
+    ),
+    metric!(
+        "waterwheel_operator_busy_seconds",
+        Counter,
+        OPERATOR,
+        |s| by_worker(s, |w| Some(w.busy)),
+        "How long an operator ran; its rate is the share of its worker's time that it took."
+    ),
+    metric!(
+        "waterwheel_operator_held_seconds",
+        Counter,
+        OPERATOR,
+        |s| by_worker(s, |w| Some(w.held)),
+        "How long a source could not read because too much was in flight."
+    ),
+    metric!(
+        "waterwheel_operator_watermark_timestamp_seconds",
+        Gauge,
+        OPERATOR,
+        |s| by_worker(s, |w| w.watermark),
+        "The watermark at an operator with event time, in seconds since 1970: the least of all workers."
+    ),
+    metric!(
+        "waterwheel_operator_watermark_lag_seconds",
+        Gauge,
+        OPERATOR,
+        |s| by_worker(s, |w| w.watermark.map(|at| s.time - at)),
+        "How far the watermark at an operator is behind the clock of this machine."
+    ),
+    metric!(
+        "waterwheel_operator_keys",
+        Gauge,
+        OPERATOR,
+        |s| by_worker(s, |w| w.keys.map(|keys| keys as f64)),
+        "Keys whose state an operator keeps."
+    ),
+    metric!(
+        "waterwheel_exchange_in_flight_records",
+        Gauge,
+        EXCHANGE,
+        |s| by_exchange(s, |e| e.in_flight as f64),
+        "Records that were sent into an exchange or a feedback edge and not read yet, in the whole job."
+    ),
+    metric!(
+        "waterwheel_exchange_in_flight_peak_records",
+        Gauge,
+        EXCHANGE,
+        |s| by_exchange(s, |e| e.peak as f64),
+        "The most records that were in flight at once."
+    ),
+    metric!(
+        "waterwheel_exchange_in_flight_limit_records",
+        Gauge,
+        EXCHANGE,
+        |s| by_exchange(s, |e| e.limit as f64),
+        "Records in flight above which sources are held."
+    ),
+    metric!(
+        "waterwheel_exchange_holds_sources",
+        Gauge,
+        EXCHANGE,
+        |s| by_exchange(s, |e| f64::from(u8::from(e.holds))),
+        "1 while an exchange holds its sources, else 0."
+    ),
+    metric!(
+        "waterwheel_exchange_held_seconds",
+        Counter,
+        EXCHANGE,
+        |s| by_exchange(s, |e| e.held),
+        "How long an exchange has held its sources."
+    ),
+    metric!(
+        "waterwheel_exchange_holds",
+        Counter,
+        EXCHANGE,
+        |s| by_exchange(s, |e| e.times_held as f64),
+        "How often an exchange has taken a hold on its sources."
+    ),
+    metric!(
+        "waterwheel_loop_round",
+        Gauge,
+        LOOP,
+        |s| by_loop(s, |l| Some(l.round as f64)),
+        "The last round that a record was fed back into; of a loop inside another one, of its last run."
+    ),
+    metric!(
+        "waterwheel_loop_round_duration_seconds",
+        Gauge,
+        LOOP,
+        |s| by_loop(s, |l| l.round_seconds),
+        "How long the last round took that is over."
+    ),
+    metric!(
+        "waterwheel_loop_round_records",
+        Gauge,
+        LOOP,
+        |s| by_loop(s, |l| l.round_records.map(|n| n as f64)),
+        "Records that were fed back into the last round that is over, in this process."
+    ),
+    metric!(
+        "waterwheel_parameter_server_rows",
+        Gauge,
+        SERVER,
+        |s| by_server(s, |p| p.rows as f64),
+        "Rows that a server holds."
+    ),
+    metric!(
+        "waterwheel_parameter_server_bytes",
+        Gauge,
+        SERVER,
+        |s| by_server(s, |p| p.bytes as f64),
+        "Memory of the rows of a server, of what their update keeps, and of their index."
+    ),
+    metric!(
+        "waterwheel_parameter_server_evicted_rows",
+        Counter,
+        SERVER,
+        |s| by_server(s, |p| p.evicted as f64),
+        "Rows that a server has evicted."
+    ),
+    metric!(
+        "waterwheel_bad_records",
+        Counter,
+        COUNT,
+        |s| counts(&s.bad_records),
+        "Records that could not be read or handled, and were skipped or set aside."
+    ),
+    metric!(
+        "waterwheel_late_records",
+        Counter,
+        COUNT,
+        |s| counts(&s.late_records),
+        "Records that came too late at an operator with event time."
+    ),
+];
+
+fn by_worker(snapshot: &Snapshot, value: impl Fn(&WorkerRow) -> Option<f64>) -> Samples {
+    let of_operator = |operator: &OperatorRow| {
+        let sample = |worker: &WorkerRow| {
+            let labels = vec![operator.name.clone(), operator.id.to_string(), worker.worker.to_string()];
+            value(worker).map(|value| (labels, value))
+        };
+        operator.workers.iter().filter_map(sample).collect::<Vec<_>>()
+    };
+    snapshot.operators.iter().flat_map(of_operator).collect()
+}
+
+fn by_exchange(snapshot: &Snapshot, value: impl Fn(&ExchangeRow) -> f64) -> Samples {
+    snapshot
+        .exchanges
+        .iter()
+        .map(|exchange| (vec![exchange.operator.clone(), exchange.id.to_string()], value(exchange)))
+        .collect()
+}
+
+fn by_loop(snapshot: &Snapshot, value: impl Fn(&LoopRow) -> Option<f64>) -> Samples {
+    let sample = |row: &LoopRow| value(row).map(|value| (vec![row.name.clone(), row.id.to_string()], value));
+    snapshot.loops.iter().filter_map(sample).collect()
+}
+
+fn counts(rows: &[CountRow]) -> Samples {
+    rows.iter().map(|row| (vec![row.operator.clone(), row.id.to_string()], row.records as f64)).collect()
+}
+
+fn by_server(snapshot: &Snapshot, value: impl Fn(&PsRow) -> f64) -> Samples {
+    let labels = |row: &PsRow| vec![row.name.clone(), row.server.to_string()];
+    snapshot.parameter_servers.iter().map(|row| (labels(row), value(row))).collect()
+}
+
+/// The numbers of a job as a scrape finds them.
+#[derive(Debug)]
+struct Scrape(Snapshot);
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
+        METRICS.iter().try_for_each(|metric| metric.encode(&self.0, &mut encoder))
+    }
+}
+
+impl Metric {
+    fn encode(&self, snapshot: &Snapshot, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
+        let samples = (self.samples)(snapshot);
+        if samples.is_empty() {
+            return Ok(());
+        }
+        let mut family = encoder.encode_descriptor(self.name, self.help, None, self.kind.metric_type())?;
+        for (values, value) in samples {
+            let labels: Vec<(&str, String)> = self.labels.iter().copied().zip(values).collect();
+            let mut sample = family.encode_family(&labels)?;
+            match self.kind {
+                Kind::Counter => sample.encode_counter::<NoLabelSet, f64, u64>(&value, None)?,
+                Kind::Gauge => sample.encode_gauge(&value)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The name as Prometheus shows it.
+    fn full_name(&self) -> String {
+        let suffix = if self.kind == Kind::Counter { "_total" } else { "" };
+        format!("{}{suffix}", self.name)
+    }
+}
+
+impl Kind {
+    fn metric_type(self) -> MetricType {
+        match self {
+            Kind::Counter => MetricType::Counter,
+            Kind::Gauge => MetricType::Gauge,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+        }
+    }
+}
+
+/// All metrics of a snapshot as OpenMetrics text.
+///
+/// # Errors
+/// The text can not be written; it always can.
+pub(super) fn openmetrics(snapshot: Snapshot) -> Result<String, std::fmt::Error> {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Scrape(snapshot)));
+    let mut text = String::new();
+    encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+/// The page that lists all metrics, as `docs/metrics.md` has it.
+pub fn metrics_page() -> String {
+    let mut page = String::from(PAGE_HEAD);
+    for metric in METRICS {
+        let labels = metric.labels.iter().map(|label| format!("`{label}`")).collect::<Vec<_>>().join(", ");
+        let (name, kind, help) = (metric.full_name(), metric.kind.name(), metric.help);
+        // A text can always be written to.
+        let _ = writeln!(page, "| `{name}` | {kind} | {labels} | {help} |");
+    }
+    page
+}
+
+const PAGE_HEAD: &str = "\
+# Metrics
+
+What `/metrics` of the [admin port](admin.md) tells, in the text form of OpenMetrics, which Prometheus reads. Each process
+of a job tells of itself; add up over processes what is not said to be of the whole job. Counters begin at zero with every
+run. `operator` is the path of an operator, as in errors, and `id` its number, the same on all workers; `operator` of an
+exchange is who reads from it.
+
+This page is made from the program (`waterwheel::admin::metrics_page`); a test compares them.
+
+| metric | type | labels | meaning |
+|---|---|---|---|
+";

@@ -1,0 +1,254 @@
+//! What the admin port shows of one job.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use waterwheel_engine::{
+    Connection, ConnectionKind, ExchangeFlow, JobPhase, LoopFlow, OperatorMetrics, RecordCount, RunHandles,
+    RuntimeConfig, WorkerMetrics,
+};
+use waterwheel_ps::{PsState, ServerState};
+
+/// All that an [`AdminServer`](crate::admin::AdminServer) shows of a job: handles that read it while it runs.
+///
+/// # Examples
+/// ```
+/// use waterwheel::admin::JobView;
+/// use waterwheel::prelude::*;
+///
+/// let mut config = RuntimeConfig::threads(2);
+/// let view = JobView::of(&mut config);
+/// execute(config, |env| {
+///     env.from_iter(0..100).rebalance().sink(|_| Ok(()));
+///     Ok(())
+/// })?;
+/// assert!(view.graph_json().contains("rebalance"));
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct JobView {
+    handles: RunHandles,
+    settings: Arc<[(&'static str, String)]>,
+    servers: Arc<Mutex<Vec<(String, PsState)>>>,
+}
+
+impl JobView {
+    /// A view of the run that `config` is for, by the handles in it.
+    pub fn of(config: &mut RuntimeConfig) -> Self {
+        JobView { handles: config.handles(), settings: config.settings().into(), servers: Arc::default() }
+    }
+
+    /// Shows the servers that are given this handle, under a name.
+    pub fn parameter_server(&self, name: impl Into<String>) -> PsState {
+        let state = PsState::new();
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        servers.push((name.into(), state.clone()));
+        state
+    }
+
+    /// Where the job is between its start and its end.
+    pub fn phase(&self) -> JobPhase {
+        self.handles.operators.phase()
+    }
+
+    /// What `/graph` answers: the operators of the job, how they are connected, and their numbers.
+    pub fn graph_json(&self) -> String {
+        serde_json::to_string(&self.snapshot()).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
+    }
+
+    /// What `/config` answers.
+    pub fn config_json(&self) -> String {
+        let settings: serde_json::Map<_, _> =
+            self.settings.iter().map(|(name, value)| ((*name).to_string(), value.clone().into())).collect();
+        serde_json::Value::Object(settings).to_string()
+    }
+
+    /// All numbers, as they are now.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        let named = |(name, state): &(String, PsState)| {
+            let row = |server| PsRow::new(name, &server);
+            state.servers().into_iter().map(row).collect::<Vec<_>>()
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Snapshot {
+            time: now.as_secs_f64(),
+            phase: self.phase().into(),
+            operators: self.handles.operators.operators().iter().map(OperatorRow::new).collect(),
+            connections: self.handles.operators.connections().into_iter().map(ConnectionRow::new).collect(),
+            exchanges: self.handles.flow.exchanges().iter().map(ExchangeRow::new).collect(),
+            loops: self.handles.loops.loops().iter().enumerate().map(LoopRow::new).collect(),
+            parameter_servers: servers.iter().flat_map(named).collect(),
+            bad_records: self.handles.bad_records.operators().into_iter().map(CountRow::new).collect(),
+            late_records: self.handles.late_records.operators().into_iter().map(CountRow::new).collect(),
+        }
+    }
+}
+
+/// All numbers of a job at one time, as JSON has them. Times are in seconds.
+#[derive(Debug, Serialize)]
+pub(super) struct Snapshot {
+    /// Seconds since 1970.
+    pub(super) time: f64,
+    pub(super) phase: &'static str,
+    pub(super) operators: Vec<OperatorRow>,
+    connections: Vec<ConnectionRow>,
+    pub(super) exchanges: Vec<ExchangeRow>,
+    pub(super) loops: Vec<LoopRow>,
+    pub(super) parameter_servers: Vec<PsRow>,
+    pub(super) bad_records: Vec<CountRow>,
+    pub(super) late_records: Vec<CountRow>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct OperatorRow {
+    pub(super) id: usize,
+    pub(super) name: String,
+    location: String,
+    uid: Option<String>,
+    pub(super) workers: Vec<WorkerRow>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct WorkerRow {
+    pub(super) worker: usize,
+    pub(super) records_in: u64,
+    pub(super) batches_in: u64,
+    pub(super) records_out: u64,
+    pub(super) batches_out: u64,
+    pub(super) activations: u64,
+    pub(super) busy: f64,
+    pub(super) held: f64,
+    /// Seconds since 1970.
+    pub(super) watermark: Option<f64>,
+    pub(super) keys: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct ConnectionRow {
+    from: usize,
+    to: usize,
+    kind: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ExchangeRow {
+    pub(super) id: usize,
+    pub(super) operator: String,
+    pub(super) in_flight: u64,
+    pub(super) peak: u64,
+    pub(super) limit: u64,
+    pub(super) holds: bool,
+    pub(super) times_held: u64,
+    pub(super) held: f64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct LoopRow {
+    /// In the order in which loops are built.
+    pub(super) id: usize,
+    pub(super) name: String,
+    pub(super) round: u64,
+    /// Of the last round that is over.
+    pub(super) round_seconds: Option<f64>,
+    /// Fed back into the last round that is over.
+    pub(super) round_records: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct PsRow {
+    pub(super) name: String,
+    pub(super) server: usize,
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+    pub(super) evicted: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct CountRow {
+    pub(super) id: usize,
+    pub(super) operator: String,
+    pub(super) records: u64,
+}
+
+impl OperatorRow {
+    fn new(operator: &OperatorMetrics) -> Self {
+        OperatorRow {
+            id: operator.id,
+            name: operator.name.clone(),
+            location: operator.location.clone(),
+            uid: operator.uid.clone(),
+            workers: operator.workers.iter().map(WorkerRow::new).collect(),
+        }
+    }
+}
+
+impl WorkerRow {
+    fn new(metrics: &WorkerMetrics) -> Self {
+        WorkerRow {
+            worker: metrics.worker,
+            records_in: metrics.records_in,
+            batches_in: metrics.batches_in,
+            records_out: metrics.records_out,
+            batches_out: metrics.batches_out,
+            activations: metrics.activations,
+            busy: metrics.busy.as_secs_f64(),
+            held: metrics.held.as_secs_f64(),
+            watermark: metrics.watermark.map(|millis| millis as f64 / 1000.0),
+            keys: metrics.keys,
+        }
+    }
+}
+
+impl ConnectionRow {
+    fn new(connection: Connection) -> Self {
+        let kind = match connection.kind {
+            ConnectionKind::Forward => "forward",
+            ConnectionKind::Exchange => "exchange",
+            ConnectionKind::Feedback => "feedback",
+        };
+        ConnectionRow { from: connection.from, to: connection.to, kind }
+    }
+}
+
+impl ExchangeRow {
+    fn new(flow: &ExchangeFlow) -> Self {
+        ExchangeRow {
+            id: flow.id,
+            operator: flow.operator.clone(),
+            in_flight: flow.in_flight,
+            peak: flow.peak,
+            limit: flow.limit,
+            holds: flow.holds,
+            times_held: flow.times_held,
+            held: flow.time_held.as_secs_f64(),
+        }
+    }
+}
+
+impl LoopRow {
+    fn new((id, flow): (usize, &LoopFlow)) -> Self {
+        let over = flow.rounds.len().checked_sub(2).and_then(|at| flow.rounds.get(at));
+        LoopRow {
+            id,
+            name: flow.name.clone(),
+            round: flow.round,
+            round_seconds: over.map(|round| round.took).as_ref().map(Duration::as_secs_f64),
+            round_records: over.map(|round| round.records),
+        }
+    }
+}
+
+impl PsRow {
+    fn new(name: &str, server: &ServerState) -> Self {
+        let ServerState { index, rows, bytes, evicted, .. } = server;
+        PsRow { name: name.into(), server: *index, rows: *rows, bytes: *bytes, evicted: *evicted }
+    }
+}
+
+impl CountRow {
+    fn new(count: RecordCount) -> Self {
+        CountRow { id: count.id, operator: count.operator, records: count.records }
+    }
+}
