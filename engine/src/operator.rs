@@ -25,7 +25,7 @@ use timely::progress::operate::FrontierInterest;
 use timely::scheduling::activate::SyncActivator;
 
 use crate::cache::CacheShare;
-use crate::checkpoint::{Part, Snapshot};
+use crate::checkpoint::{CheckpointHold, Part, Snapshot};
 use crate::clock::{AnyClock, Clock, Epoch, EventClock, WatermarkPath};
 use crate::edge::{Edge, Place};
 use crate::error::{Error, Result, Site};
@@ -362,6 +362,11 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
             checkpoints.register_source(self.sync_activator());
         }
         self.part_unless(check)
+    }
+
+    /// Lets no checkpoint of this job be begun until it is dropped.
+    pub fn checkpoint_hold(&self) -> CheckpointHold {
+        CheckpointHold::new(self.place.run().checkpoints())
     }
 
     fn refuse_checkpoints_unless_it_says(&self) {

@@ -33,8 +33,6 @@ mod state;
 mod store;
 mod transform;
 mod update;
-#[cfg(test)]
-mod tmp_ckpt;
 mod worker;
 mod worker_op;
 

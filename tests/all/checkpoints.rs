@@ -4,6 +4,7 @@ mod chaos;
 mod event_time;
 mod files;
 mod fixture;
+mod learning;
 mod operators;
 mod parameter_server;
 mod refusals;

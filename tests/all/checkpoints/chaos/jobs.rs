@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use waterwheel::prelude::*;
+use waterwheel::ps::transform;
 
 /// Records of a job, and how many a split gives before it pauses.
 const RECORDS: u64 = 40_000;
@@ -23,10 +24,11 @@ pub(super) struct Job {
     pub(super) expected: fn() -> Vec<String>,
 }
 
-const JOBS: [Job; 3] = [
+const JOBS: [Job; 4] = [
     Job { name: "count", run: count, expected: || counted(0..RECORDS) },
     Job { name: "windows", run: windows, expected: expected_windows },
     Job { name: "loop", run: halve, expected: || counted((1..RECORDS).flat_map(laps)) },
+    Job { name: "ps", run: add_up, expected: expected_sums },
 ];
 
 pub(super) fn job_of(name: &str) -> Job {
@@ -120,6 +122,49 @@ fn halve(config: RuntimeConfig, files: &Path) -> Result<()> {
         Ok(())
     })
     .map(drop)
+}
+
+/// Adds up numbers by key at a parameter server, each new sum to a file.
+fn add_up(config: RuntimeConfig, files: &Path) -> Result<()> {
+    let files = files.to_path_buf();
+    execute(config, move |env| {
+        let numbers = env.source("numbers", SPLITS, open).uid("numbers");
+        let server = SimpleServer::new(
+            |_key: &u64, row: &mut Vec<u64>| row.extend([0, 0]),
+            |row: &mut [u64], delta: &[u64]| row.iter_mut().zip(delta).for_each(|(a, b)| *a += b),
+        );
+        let ps = PsConfig::new().width(2).credit(64);
+        let trained = transform(numbers, AddOne, server.emit(Emit::EveryPush), &ps)?;
+        trained.model.write_files(&files, ".txt", |(key, row), file| writeln!(file, "{key} {} {}", row[0], row[1]));
+        Ok(())
+    })
+    .map(drop)
+}
+
+/// Pulls the sum of a number's key, and adds the key and one to it.
+struct AddOne;
+
+impl WorkerLogic for AddOne {
+    type In = u64;
+    type Key = u64;
+    type Pull = u64;
+    type Push = u64;
+    type Out = ();
+
+    fn on_recv(&mut self, x: u64, ps: &mut ParameterServerClient<Self>) -> Result<()> {
+        ps.pull(x % KEYS)
+    }
+
+    fn on_pull_recv(&mut self, key: &u64, _row: &[u64], ps: &mut ParameterServerClient<Self>) -> Result<()> {
+        ps.push(*key, [*key, 1])
+    }
+}
+
+fn expected_sums() -> Vec<String> {
+    let of_key = |key| (1..=RECORDS / KEYS).map(move |n| format!("{key} {} {n}", key * n));
+    let mut lines: Vec<String> = (0..KEYS).flat_map(of_key).collect();
+    lines.sort();
+    lines
 }
 
 /// What a number becomes on its way through the loop.
