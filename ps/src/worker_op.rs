@@ -110,7 +110,8 @@ where
             self.open()?;
         }
         if self.promises.is_none() {
-            // It has ended, or takes no part: no record and no answer can come.
+            // It has ended, or takes no part: no record and no answer can come, but words of those that go on.
+            self.read_answers()?;
             return self.step(frontiers);
         }
         self.read_records();

@@ -309,3 +309,6 @@ impl<K: Key, E: Element> RowStore<K, E> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

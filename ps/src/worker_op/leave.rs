@@ -19,7 +19,8 @@ where
 {
     /// On worker 0: tells all to leave the epoch with the next clock, if it is to be closed.
     pub(super) fn say_leave(&mut self) {
-        let can = L::LEAVES_WITH_CLOCKS && self.staleness.is_none() && self.input_ended && !self.awaits_clock;
+        let works = self.client.wants_clock || !self.client.is_idle();
+        let can = L::LEAVES_WITH_CLOCKS && self.staleness.is_none() && self.input_ended && works;
         let Some((requests, _)) = self.promises.as_ref().filter(|_| self.index == 0 && can) else { return };
         let epoch = requests.time().epoch();
         if self.part.next_epoch(epoch).is_none() || self.told_to_leave == Some(epoch) {

@@ -53,10 +53,10 @@ where
             self.call_in_answers();
         }
         self.drains = drains;
+        self.say_leave();
         if self.client.wants_clock && !self.awaits_clock && self.client.is_idle() {
             self.start_clock()?;
         }
-        self.say_leave();
         if self.awaits_clock && self.clock_has_come(frontiers) && !self.leaves_epoch()? {
             self.awaits_clock = false;
             let clock = self.client.clock;
