@@ -342,7 +342,10 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         let part = Part::new(&self.origin, self.activation(), self.inputs, self.place.workers());
         if part.is_taken() {
             self.says_what_it_keeps = true;
-            self.refuse_unless(check());
+            // A bounded iteration is in one checkpoint epoch: its operators have ended when their state would be marked.
+            if !self.is_in_bounded_iteration() {
+                self.refuse_unless(check());
+            }
             for input in 0..self.inputs {
                 self.builder.set_notify_for(input, FrontierInterest::Always);
             }
@@ -362,6 +365,22 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
             checkpoints.register_source(self.sync_activator());
         }
         self.part_unless(check)
+    }
+
+    /// The part of an operator that is told of rounds, and keeps nothing when its iteration is over. A bounded iteration is
+    /// in one checkpoint epoch, and where its [end](Part::had_ended) was answered in an earlier run, nothing is due. The
+    /// rounds of an unbounded one go on over checkpoints, so there the operator is refused.
+    pub fn rounds_part(&mut self) -> Part {
+        self.part_unless(|| {
+            Err(Error::config(
+                "an operator that is told of rounds can take part in checkpoints in a bounded iteration alone: the rounds \
+                 of an unbounded one go on over checkpoints",
+            ))
+        })
+    }
+
+    fn is_in_bounded_iteration(&self) -> bool {
+        self.place.head().is_some_and(|head| head.in_order())
     }
 
     /// Lets no checkpoint of this job be begun until it is dropped.

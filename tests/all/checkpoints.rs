@@ -2,6 +2,7 @@
 
 mod chaos;
 mod event_time;
+mod failover;
 mod files;
 mod fixture;
 mod learning;

@@ -74,8 +74,7 @@ impl<'i, U: Clock, F: Callbacks, R: Read<F, U>> EpochOperator<'i, U, F, R> {
         }
         // One instance at a time: rounds do not mix where each has its own.
         let ticks = op.input_ticks().map(|(ticks, in_order)| (ticks, in_order || ends_span.is_some()));
-        let is_whole = ticks.as_ref().is_none_or(|(_, in_order)| *in_order);
-        let mut part = op.part_unless(|| if is_whole { Ok(()) } else { Err(never_whole()) });
+        let mut part = op.rounds_part();
         let takes_part = op.takes_part();
         let context = EpochContext::new(op.worker_index(), side.as_ref().map(SidePort::outputs));
         let (out, edge) = op.output::<Vec<F::Out>>();
@@ -232,11 +231,4 @@ impl<E: 'static, U: Clock> Emitter<E, U> {
 
 fn last<T: Clock>(promises: &[Promise<T>]) -> Result<&Promise<T>> {
     promises.last().ok_or_else(|| Error::internal("something is sent after the last callback"))
-}
-
-fn never_whole() -> Error {
-    Error::config(
-        "a function that is told of epochs can take part in checkpoints in a bounded iteration alone: the epochs of an \
-         unbounded one go on over checkpoints",
-    )
 }

@@ -1,6 +1,7 @@
 //! Learners and bounded iterations over failures: the results are those of a run without any, bit for bit.
 
 use std::path::Path;
+use std::time::Duration;
 
 use waterwheel::ml::Examples;
 use waterwheel::ml::generate::sm;
@@ -98,11 +99,39 @@ impl EpochCoProcessFunction<u64, u64> for AddAll {
     }
 }
 
+/// A number now and then, so that the job goes on behind the loop for a while.
+struct Paced {
+    next: u64,
+}
+
+const PACED: u64 = 120;
+
+impl Source for Paced {
+    type Item = u64;
+
+    fn read(&mut self, _limit: usize, out: &mut Vec<u64>) -> Result<SourceStatus> {
+        out.push(self.next);
+        self.next += 1;
+        Ok(if self.next == PACED { SourceStatus::Done } else { SourceStatus::Idle(Duration::from_millis(5)) })
+    }
+
+    fn position(&self) -> Result<Option<SourcePosition>> {
+        SourcePosition::new(&self.next).map(Some)
+    }
+
+    fn seek(&mut self, position: &SourcePosition) -> Result<()> {
+        self.next = position.get()?;
+        Ok(())
+    }
+}
+
 /// The sum of data that is replayed, added to a variable in each round, until it is large enough; then all rounds are
-/// counted by a stream behind the loop.
+/// counted by a stream behind the loop. Beside it goes a stream that has to do with neither.
 fn iterate(config: RuntimeConfig, fuse: Fuse) -> Result<Vec<(u64, u64)>> {
     let results = execute(config, move |env| {
-        let behind = fuse.clone();
+        let (behind, beside) = (fuse.clone(), fuse.clone());
+        let paced = env.source("paced", 1, |_split| Ok(Paced { next: 0 }));
+        let paced = paced.try_map(move |x| (0..RECORDS / PACED).try_for_each(|_| beside.burn()).map(|()| x));
         let (start, data) = (env.from_iter([1u64]), numbers(env, fuse.clone()));
         let (rounds,) = Iterations::iterate_bounded(
             (start,),
@@ -119,11 +148,11 @@ fn iterate(config: RuntimeConfig, fuse: Fuse) -> Result<Vec<(u64, u64)>> {
         );
         let many = rounds.flat_map(|x| (0..1000u64).map(move |n| (n % 7, x)));
         let counts = many.try_map(move |x| behind.burn().map(|()| x)).key_by(|(key, _)| *key);
-        Ok(counts.process(|key, n: &mut u64, (_, x), out| {
+        let counts = counts.process(|key, n: &mut u64, (_, x), out| {
             *n += x % 1009;
             out.emit((*key, *n));
-        })
-        .collect())
+        });
+        Ok(counts.union(paced.map(|x| (u64::MAX, x))).collect())
     })?;
     let mut results = results.concat();
     results.sort_unstable();
@@ -135,7 +164,7 @@ fn bounded_iteration_gives_the_same_results_over_failures() {
     let expected = iterate(RuntimeConfig::threads(2), Fuse::none()).unwrap();
     let mut failures = 0;
     for seed in 0..4 {
-        let (found, n) = recover(seed, 3 * RECORDS / 2, iterate);
+        let (found, n) = recover(seed, 5 * RECORDS / 2, iterate);
         assert!(found == expected, "seed {seed}: other results after {n} failures");
         failures += n;
     }

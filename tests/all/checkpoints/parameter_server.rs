@@ -7,7 +7,7 @@ use waterwheel::prelude::*;
 use waterwheel::ps::models::{BigVector, ModelClient, ModelLogic, Models};
 use waterwheel::ps::{Eviction, LogicReader, LogicWriter, PushOrder, transform};
 
-use super::fixture::{Fuse, check, numbers, recover};
+use super::fixture::{BURNT, Fuse, check, config, numbers, recover};
 
 const KEYS: u64 = 1_000;
 
@@ -71,6 +71,24 @@ fn rows_go_where_the_placement_of_the_later_run_has_them() {
     check_sums(|| PsConfig::new().placement(Placement::Range(KEYS)));
     check_sums(|| PsConfig::new().placement(Placement::Cyclic(KEYS)));
     check_sums(|| PsConfig::new().placement(Placement::custom(|key, servers| *key as usize % servers)));
+}
+
+/// T-NEW-10.
+#[test]
+fn job_that_goes_from_two_to_three_to_five_workers_ends_as_an_undisturbed_one() {
+    let expected = sums(RuntimeConfig::threads(2), Fuse::none(), PsConfig::new(), Emit::AtClose).unwrap();
+    let sorted = |(mut outputs, mut model): (Vec<u64>, Vec<Row>)| {
+        outputs.sort_unstable();
+        model.sort_unstable();
+        (outputs, model)
+    };
+    let dir = tempfile::tempdir().unwrap();
+    for workers in [2, 3] {
+        let error = sums(config(dir.path(), workers), Fuse::new(25_000), PsConfig::new(), Emit::AtClose);
+        assert_eq!(error.unwrap_err().message(), BURNT, "with {workers} workers");
+    }
+    let found = sums(config(dir.path(), 5), Fuse::none(), PsConfig::new(), Emit::AtClose).unwrap();
+    assert!(sorted(found) == sorted(expected), "other sums");
 }
 
 #[test]
@@ -274,7 +292,7 @@ fn logic_that_does_not_say_what_it_keeps_is_refused() {
         }
     }
     let dir = tempfile::tempdir().unwrap();
-    let error = execute(super::fixture::config(dir.path(), 1), |env| {
+    let error = execute(config(dir.path(), 1), |env| {
         transform(env.from_iter([1u64]), Keeps(0), adding_server(), &PsConfig::new().width(2))?;
         Ok(())
     });
