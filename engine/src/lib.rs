@@ -78,7 +78,9 @@ pub use process::{Collector, ForRound, ProcessFunction};
 pub use record::Record;
 pub use record_count::RecordCount;
 pub use rounds::LoopHead;
-pub use runtime::{ByteSize, Meeting, Restarts, RunHandles, RuntimeConfig, StopHandle, execute, started_as, supervise};
+pub use runtime::{
+    ByteSize, Meeting, Restarts, RunHandles, RuntimeConfig, StopHandle, execute, started_as, supervise,
+};
 pub use side_output::{OutputTag, SideOutputStream, SideOutputs, SidePort, SideReaders};
 pub use sink::{Sink, SinkContext};
 pub use source::{

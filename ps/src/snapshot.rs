@@ -78,7 +78,12 @@ impl<'a> LogicReader<'a> {
         (index, parallelism, workers): (usize, usize, usize),
     ) -> Result<Self> {
         let items = saved.items_of(index, parallelism)?;
-        Ok(LogicReader { items, alike: saved.copied()?, saved, mine: Mine::Groups { index, parallelism, workers } })
+        Ok(LogicReader {
+            items,
+            alike: saved.copied()?,
+            saved,
+            mine: Mine::Groups { index, parallelism, workers },
+        })
     }
 
     /// For server `index` of `servers`, which has the keys that `server_of` says.
@@ -89,7 +94,12 @@ impl<'a> LogicReader<'a> {
         unmoved: bool,
     ) -> Result<Self> {
         let items = saved.items_of(index, servers)?;
-        Ok(LogicReader { items, alike: saved.copied()?, saved, mine: Mine::Placed { index, server_of, unmoved } })
+        Ok(LogicReader {
+            items,
+            alike: saved.copied()?,
+            saved,
+            mine: Mine::Placed { index, server_of, unmoved },
+        })
     }
 
     /// The next item that was put, in order; `None` behind the last.

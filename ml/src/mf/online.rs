@@ -3,7 +3,9 @@
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use waterwheel_engine::{DataStream, Error, Result};
-use waterwheel_ps::{LogicReader, LogicWriter, Emit, ParameterServerClient, PsConfig, SimpleServer, WorkerLogic, transform};
+use waterwheel_ps::{
+    Emit, LogicReader, LogicWriter, ParameterServerClient, PsConfig, SimpleServer, WorkerLogic, transform,
+};
 
 use crate::mf::factors::{Side, init_row};
 use crate::mf::kernel::Step;

@@ -132,10 +132,11 @@ impl<L: OnlineLearner> ProcessFunction<L::Block> for Batcher<L> {
     }
 
     fn restore(&mut self, state: &mut StateReader) -> Result<()> {
+        // Workers that rows never came to have something to say too, when they become fewer.
         while let Some((version, waiting)) = state.next_item::<(u64, VecDeque<L::Block>)>()? {
-            self.version = version;
-            self.n_waiting = waiting.iter().map(L::rows).sum();
-            self.waiting = waiting;
+            self.version = self.version.max(version);
+            self.n_waiting += waiting.iter().map(L::rows).sum::<usize>();
+            self.waiting.extend(waiting);
         }
         Ok(())
     }
@@ -264,8 +265,10 @@ impl<L: OnlineLearner> ProcessFunction<Part<L::Sums>> for Updates<L> {
     }
 
     fn restore(&mut self, state: &mut StateReader) -> Result<()> {
-        if let Some((version, model)) = state.next_item()? {
-            (self.version, self.model) = (version, model);
+        while let Some((version, model)) = state.next_item()? {
+            if version >= self.version {
+                (self.version, self.model) = (version, model);
+            }
         }
         Ok(())
     }

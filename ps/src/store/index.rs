@@ -55,7 +55,8 @@ impl<K: Key> Index<K> {
     /// Adds a key that is not there.
     /// What is in a bucket of a segment. Entries move to other buckets when there are more of them.
     pub(crate) fn in_bucket(&self, segment: usize, bucket: usize) -> Bucket<'_, K> {
-        let Some(entries) = self.segments.get(segment).filter(|entries| bucket < entries.num_buckets()) else {
+        let Some(entries) = self.segments.get(segment).filter(|entries| bucket < entries.num_buckets())
+        else {
             return Bucket::BehindLast;
         };
         match entries.get_bucket(bucket) {

@@ -68,7 +68,11 @@ where
     /// Whether the last record has been handled, and the clock stands.
     pub(super) fn ends(&self, frontiers: &Frontiers<'_, LoopTime<T>>) -> bool {
         let clock_moves = self.client.wants_clock || self.awaits_clock;
-        !self.input_ended && !clock_moves && self.backlog.is_empty() && frontiers.is_done(DATA) && self.epoch_is_open()
+        !self.input_ended
+            && !clock_moves
+            && self.backlog.is_empty()
+            && frontiers.is_done(DATA)
+            && self.epoch_is_open()
     }
 
     /// Whether no record of the present checkpoint epoch is left.
@@ -101,7 +105,9 @@ where
         if self.staleness.is_some() {
             return true;
         }
-        let Some((requests, _)) = self.promises.as_ref().filter(|_| self.epoch_is_open()) else { return false };
+        let Some((requests, _)) = self.promises.as_ref().filter(|_| self.epoch_is_open()) else {
+            return false;
+        };
         let last_of_previous = (requests.time().0.clone(), (self.client.clock - 1, u64::MAX));
         !frontiers.may_arrive(ANSWERS, &last_of_previous)
     }

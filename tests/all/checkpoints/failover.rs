@@ -82,14 +82,15 @@ fn all_round_iteration_has_its_sums_after_a_failure() {
                 let (none, data) = (env.from_iter(Vec::new()), env.from_splits(4, |_| 0..1000u64));
                 let fuse = fuse.clone();
                 let settings = IterationConfig::new();
-                let (sums,) = Iterations::iterate_bounded((none,), (data,), settings, |_it, (x,), (data,)| {
-                    let reduce = Reduce { sync, cache: Vec::new(), sums: BTreeMap::new() };
-                    let all = x.union(data).set_parallelism(1);
-                    let reduced = all.process_epochs_with_side_outputs(reduce);
-                    let sums = reduced.side_output(&SUMS);
-                    let passed = reduced.into_main().try_map(move |x| fuse.burn().map(|()| x));
-                    IterationBodyResult::new((passed.rebalance(),), (sums,))
-                });
+                let (sums,) =
+                    Iterations::iterate_bounded((none,), (data,), settings, |_it, (x,), (data,)| {
+                        let reduce = Reduce { sync, cache: Vec::new(), sums: BTreeMap::new() };
+                        let all = x.union(data).set_parallelism(1);
+                        let reduced = all.process_epochs_with_side_outputs(reduce);
+                        let sums = reduced.side_output(&SUMS);
+                        let passed = reduced.into_main().try_map(move |x| fuse.burn().map(|()| x));
+                        IterationBodyResult::new((passed.rebalance(),), (sums,))
+                    });
                 Ok(sums.collect())
             })?;
             Ok(sums.concat())

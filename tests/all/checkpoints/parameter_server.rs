@@ -298,6 +298,6 @@ fn logic_that_does_not_say_what_it_keeps_is_refused() {
     });
     let error = error.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
-    assert_eq!(error.site().map(|site| site.operator.as_str()), Some("ps worker"));
+    assert_eq!(error.site().map(|site| site.operator.as_str()), Some("parameter server/ps worker"));
     assert!(error.message().starts_with("this worker logic may keep a state"), "{error}");
 }

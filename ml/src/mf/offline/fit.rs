@@ -79,7 +79,11 @@ impl MatrixFactorization {
         let config = PsConfig::new().width(self.width());
         let trained = transform(owned, OfflineMf::new(self), server, &config)?;
         let out = trained.output;
-        let reports = out.clone().partition_custom(|_, _| 0).process_function(Passes { workers, parts: FxHashMap::default() }).name("reports");
+        let reports = out
+            .clone()
+            .partition_custom(|_, _| 0)
+            .process_function(Passes { workers, parts: FxHashMap::default() })
+            .name("reports");
         let users = out.clone().flat_map(|out| match out {
             MfOut::User(user, row) => Some((user, row)),
             _ => None,

@@ -135,7 +135,9 @@ fn add_up(config: RuntimeConfig, files: &Path) -> Result<()> {
         );
         let ps = PsConfig::new().width(2).credit(64);
         let trained = transform(numbers, AddOne, server.emit(Emit::EveryPush), &ps)?;
-        trained.model.write_files(&files, ".txt", |(key, row), file| writeln!(file, "{key} {} {}", row[0], row[1]));
+        trained
+            .model
+            .write_files(&files, ".txt", |(key, row), file| writeln!(file, "{key} {} {}", row[0], row[1]));
         Ok(())
     })
     .map(drop)
