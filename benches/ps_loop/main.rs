@@ -33,7 +33,9 @@ const SHAPES: [Shape; 3] = [
 const OPS: [Op; 3] = [Op::Pull, Op::Push, Op::PushPull];
 
 /// How often each case is measured after a pass over all rows that is not; the median counts.
-const REPETITIONS: usize = 3;
+fn repetitions(quick: bool) -> usize {
+    if quick { 1 } else { 3 }
+}
 
 fn main() {
     let args: Vec<String> = std::env::args().skip_while(|arg| arg != "--child").skip(1).collect();
@@ -43,8 +45,8 @@ fn main() {
     let bench = Bench::with_filter("ps_loop");
     if !bench.json {
         println!(
-            "medians of {REPETITIONS} repetitions, after a pass over all rows; --only picks names like \"pull 100x10 zipf \
-             SSP(4), 2 workers\""
+            "median of {} after a pass over all rows; --only picks names like \"pull 100x10 zipf SSP(4), 2 workers\"",
+            repetitions(bench.quick)
         );
     }
     let mut goals = Goals::default();
@@ -82,7 +84,7 @@ fn cases(spread: Spread, op: Op, width: usize, quick: bool) -> Vec<Work> {
         10 => 1_000_000,
         _ => 200_000,
     };
-    let (n, repetitions) = if quick { (n / 4, 1) } else { (n, REPETITIONS) };
+    let (n, repetitions) = (if quick { n / 4 } else { n }, repetitions(quick));
     let models = [Model::Asynchronous, Model::Bounded(4), Model::Bounded(0)];
     let models = if quick { &models[..1] } else { &models[..] };
     let batches = if quick { &[1, 100][..] } else { &[1, 100, 10_000] };

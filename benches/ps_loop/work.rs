@@ -156,6 +156,6 @@ fn uniform() -> Vec<u32> {
 /// By inverting the distribution function of the density that falls as ranks do.
 fn zipf() -> Vec<u32> {
     let (power, last) = (1.0 - EXPONENT, (KEYS + 1) as f64);
-    let rank = |i| (1.0 - generate::unit(2, i) * (1.0 - last.powf(power))).powf(1.0 / power) as u64 - 1;
-    (0..DRAWN as u64).map(|i| ((rank(i).min(KEYS - 1) * 7_919) % KEYS) as u32).collect()
+    let rank = |i| (1.0 - generate::unit(2, i) * (1.0 - last.powf(power))).powf(1.0 / power) as u64;
+    (0..DRAWN as u64).map(|i| (((rank(i).clamp(1, KEYS) - 1) * 7_919) % KEYS) as u32).collect()
 }

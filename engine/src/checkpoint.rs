@@ -49,6 +49,7 @@
 mod config;
 mod coordinator;
 mod keeper;
+mod migration;
 mod participant;
 mod progress;
 mod shared;

@@ -361,9 +361,7 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
     /// As [`part_unless`](Self::part_unless), for an operator that goes on by itself: it is woken when it has to leave its
     /// epoch, and when it may go on.
     pub fn source_part_unless(&mut self, check: impl FnOnce() -> Result<()>) -> Part {
-        if let Some(checkpoints) = self.place.run().checkpoints() {
-            checkpoints.register_source(self.sync_activator());
-        }
+        self.wake_when_epochs_open();
         self.part_unless(check)
     }
 
@@ -386,6 +384,13 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
     /// Lets no checkpoint of this job be begun until it is dropped.
     pub fn checkpoint_hold(&self) -> CheckpointHold {
         CheckpointHold::new(self.place.run().checkpoints())
+    }
+
+    /// Lets the operator be woken when sources have to leave their epoch, and when they may go on.
+    pub(crate) fn wake_when_epochs_open(&self) {
+        if let Some(checkpoints) = self.place.run().checkpoints() {
+            checkpoints.register_source(self.sync_activator());
+        }
     }
 
     fn refuse_checkpoints_unless_it_says(&self) {

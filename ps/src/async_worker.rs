@@ -91,6 +91,15 @@ pub trait AsyncWorkerLogic: Sized + 'static {
         ps: PsHandle<Self>,
     ) -> impl Future<Output = Result<()>> + 'static;
 
+    /// Names keys that the future of a record which waits will pull; see
+    /// [`WorkerLogic::intent`](crate::WorkerLogic::intent). The default names none.
+    ///
+    /// # Errors
+    /// Ends the run, naming the worker operator.
+    fn intent(&self, _record: &Self::In, _keys: &mut Vec<Self::Key>) -> Result<()> {
+        Ok(())
+    }
+
     /// Started once, when this worker has received its last record; futures of records may be under way still.
     ///
     /// # Errors
@@ -173,6 +182,10 @@ impl<A: AsyncWorkerLogic> WorkerLogic for AsyncWorker<A> {
             Some(logic) => logic.open(context),
             None => Err(Error::internal("a worker logic that is in use was opened")),
         }
+    }
+
+    fn intent(&self, record: &A::In, keys: &mut Vec<A::Key>) -> Result<()> {
+        self.logic.intent(record, keys)
     }
 
     fn on_recv(&mut self, record: A::In, ps: &mut ParameterServerClient<Self>) -> Result<()> {

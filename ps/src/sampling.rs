@@ -241,5 +241,14 @@ impl Draw {
     }
 }
 
+/// Place that a random number chooses among weights with these running sums; `None` if all are 0.
+pub(crate) fn pick(sums: &[f64], number: u64) -> Option<usize> {
+    let sum = sums.last().copied().filter(|sum| *sum > 0.0)?;
+    let at = (number >> 11) as f64 / (1u64 << 53) as f64 * sum;
+    let place = sums.partition_point(|sum| *sum <= at);
+    // A product that is rounded up to the whole sum belongs to the last place that has a weight.
+    Some(place.min(sums.partition_point(|before| *before < sum)))
+}
+
 #[cfg(test)]
 mod tests;

@@ -47,7 +47,7 @@ pub trait ServerLogic: Sized + 'static {
         Ok(())
     }
 
-    /// Called with keys that are pulled or pushed next, for a logic that can bring their rows near: a hint,
+    /// Called with keys that are pulled or pushed next, one by one, for a logic that can bring their rows near: a hint,
     /// which changes nothing.
     fn prefetch(&mut self, _keys: &[Self::Key]) {}
 
@@ -162,6 +162,13 @@ pub trait ServerLogic: Sized + 'static {
         None
     }
 
+    /// How a push shows in a row that a worker keeps: the second argument of the function, a pushed row, is applied to
+    /// the first, which becomes the row that the server has after the push. Default: `None`, a push ends the copies of
+    /// its key.
+    fn replay(&self) -> Option<Replay<Self::Pull, Self::Push>> {
+        None
+    }
+
     /// Takes a parameter of a saved model, before the first pull and push.
     ///
     /// # Errors
@@ -208,3 +215,6 @@ pub trait ServerLogic: Sized + 'static {
 
 /// Adds the second row of a push to the first, which both have `push_width` elements.
 pub type Combiner<D> = fn(&mut [D], &[D]);
+
+/// Applies a pushed row, the second one, to a row as it is pulled: what a server has after the push.
+pub type Replay<E, D> = fn(&mut [E], &[D]);

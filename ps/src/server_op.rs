@@ -38,6 +38,8 @@ pub(crate) struct ServerParts<S: ServerLogic, T: Clock> {
     /// The right to output; dropped when the server has closed.
     pub(crate) out_promise: Option<Promise<LoopTime<T>>>,
     pub(crate) send: SendPolicy,
+    /// Whether workers are told which keys are hot.
+    pub(crate) tells_hot: bool,
     pub(crate) activation: Activation,
     /// Wakes the worker beside it, whose blocks wait for the model, for clocks and for others too.
     pub(crate) wake_worker: Activation,
@@ -68,6 +70,8 @@ struct Serving<S: ServerLogic, T: Clock> {
     index: usize,
     shard: Rc<RefCell<Shard<S, T>>>,
     replies: Replies<S, T>,
+    /// Whether workers are told which keys are hot.
+    tells_hot: bool,
     /// The right to answer the pulls of each worker that are open.
     rights: Vec<Option<Promise<LoopTime<T>>>>,
 }
@@ -77,7 +81,8 @@ impl<S: ServerLogic, T: Clock> ServerDriver<S, T> {
         let ServerParts { index, shard, requests, model, answers, out, .. } = parts;
         let (out_promise, activation, wake_worker) = (parts.out_promise, parts.activation, parts.wake_worker);
         let replies = Replies::new(answers, parts.send, peers);
-        let serving = Serving { index, shard, replies, rights: (0..peers).map(|_| None).collect() };
+        let (tells_hot, rights) = (parts.tells_hot, (0..peers).map(|_| None).collect());
+        let serving = Serving { index, shard, replies, tells_hot, rights };
         let parked = Vec::new();
         ServerDriver {
             requests,
@@ -227,6 +232,13 @@ impl<S: ServerLogic, T: Clock> Serving<S, T> {
         let (time, (clock, _hop)) = right.time();
         let mut shard = self.shard.borrow_mut();
         let served = shard.serve(block, worker, &(time, clock), || Some(right.promise()))?;
+        // Before the answer, without which the worker can not end: behind it nobody might read the word.
+        if self.tells_hot
+            && let Some(keys) = shard.watch.news(worker)
+        {
+            let word = Block { hot: true, keys, ..Block::default() };
+            self.replies.tell(self.index, worker, word, right);
+        }
         if let Some(late) = shard.ps.take_late(worker) {
             self.replies.send(self.index, worker, late, right);
         }
@@ -242,8 +254,8 @@ impl<S: ServerLogic, T: Clock> Serving<S, T> {
     /// Passes on to all workers that they are to leave the checkpoint epoch.
     fn pass_on_leave(&mut self, token: &Token<LoopTime<T>>) {
         for worker in 0..self.rights.len() {
-            let word = BlockOf::<S> { from: self.index as u32, ..Block::leave() };
-            self.replies.send_word(word, worker, token);
+            let word = Block::leave();
+            self.replies.tell(self.index, worker, word, &Right::Token(token));
         }
     }
 

@@ -75,7 +75,11 @@ impl<K: Key, E: Element> RowStore<K, E> {
 
     /// Rows that are found by hash and evicted by these limits.
     pub(crate) fn evicting(width: usize, limits: Eviction) -> Self {
-        RowStore { evicting: Some(Evicting::new(limits)), ..Self::hashed(width) }
+        Self::with_evicting(width, Evicting::new(limits))
+    }
+
+    fn with_evicting(width: usize, evicting: Evicting<K, E>) -> Self {
+        RowStore { evicting: Some(evicting), ..Self::hashed(width) }
     }
 
     /// Remembers the keys of rows, so that they can be drawn; of rows that are found by hash, of which there are none
@@ -300,6 +304,17 @@ impl<K: Key, E: Element> RowStore<K, E> {
         let keys = self.keys.as_ref().filter(|keys| keys.len() > 0)?;
         let place = below(keys.len() as u64, draw) as usize;
         keys.get(place)?.first().zip(self.rows.get(place))
+    }
+
+    /// All rows with their keys, in the order of their places, where keys are remembered.
+    pub(crate) fn drawable(&self) -> impl Iterator<Item = (&K, &[E])> {
+        let n = self.keys.as_ref().map_or(0, Slab::len);
+        (0..n).filter_map(|place| self.drawable_at(place))
+    }
+
+    /// The row at a place with its key.
+    pub(crate) fn drawable_at(&self, place: usize) -> Option<(&K, &[E])> {
+        self.keys.as_ref()?.get(place)?.first().zip(self.rows.get(place))
     }
 
     /// Takes what was evicted and is to be output.

@@ -1,10 +1,12 @@
 //! The worker operator: feeds records and answers to the logic, and sends what it issues.
 
+mod ahead;
 mod answers;
 mod leave;
 mod progress;
 mod requests;
 mod snapshot;
+mod watch;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -20,6 +22,7 @@ use crate::core::policy::SendPolicy;
 use crate::server::ServerLogic;
 use crate::shard::{BlockOf, Shard};
 use crate::worker::{ParameterServerClient, WorkerContext, WorkerLogic};
+use watch::Watch;
 
 /// The clock inside the loop of a parameter server.
 pub(crate) type LoopTime<T> = (T, ClockHop);
@@ -96,6 +99,8 @@ where
     place: (usize, usize, usize),
     /// Whether this worker was opened.
     is_open: bool,
+    /// What is counted, if somebody looks.
+    watch: Option<Watch>,
 }
 
 impl<L, S, T> WorkerDriver<L, S, T>
@@ -119,12 +124,15 @@ where
             self.hold.set(!self.backlog.is_empty());
             return Ok(());
         }
+        self.note_complete_clocks(frontiers);
         self.read_answers()?;
         self.read_neighbour()?;
         let mut turns = 0;
         loop {
+            self.deliver_kept()?;
             self.deliver_pulls_of_no_keys()?;
             self.admit_records()?;
+            self.announce_records()?;
             self.note_progress(frontiers)?;
             self.send_blocks(&mut turns)?;
             if turns >= LOCAL_BLOCKS_PER_TURN {
@@ -137,6 +145,9 @@ where
         }
         self.hold.set(!self.backlog.is_empty() && !self.waits_for_others(frontiers));
         self.send_results();
+        if let Some(watch) = &mut self.watch {
+            watch.show(&self.client);
+        }
         self.step(frontiers)?;
         self.finish(frontiers)
     }
@@ -168,7 +179,7 @@ where
     /// Whether the next record may be given to the logic: there is credit, and the clock stands.
     #[inline]
     fn takes_records(&self) -> bool {
-        self.client.outbox.has_credit() && !self.client.wants_clock && !self.awaits_clock
+        self.client.has_credit() && !self.client.wants_clock && !self.awaits_clock
     }
 
     /// Gives records to the logic while there is credit.
@@ -178,11 +189,10 @@ where
             if Some(time.epoch()) != epoch {
                 return Ok(());
             }
-            while self.client.outbox.has_credit() && !self.client.wants_clock && !self.awaits_clock {
-                match records.next() {
-                    Some(record) => self.logic.on_recv(record, &mut self.client)?,
-                    None => break,
-                }
+            while self.client.has_credit() && !self.client.wants_clock && !self.awaits_clock {
+                let Some(record) = records.next() else { break };
+                self.client.begin_record();
+                self.logic.on_recv(record, &mut self.client)?;
             }
             if records.len() > 0 {
                 return Ok(());
@@ -199,6 +209,7 @@ where
             && self.backlog.front().is_some_and(|(time, _)| Some(time.epoch()) == self.epoch());
         let clock = self.client.wants_clock && !self.awaits_clock && self.client.is_idle();
         let served = outbox.has_full() || self.open_neighbour_len() > 0 || self.client.of_no_keys > 0;
+        let served = served || self.client.has_near_answers();
         records || self.ends(frontiers) || clock || served
     }
 
@@ -258,6 +269,7 @@ where
         promises: Option<(Promise<LoopTime<T>>, Promise<LoopTime<T>>)>,
     ) -> WorkerDriver<L, S, T> {
         let place = (self.index, self.context.parallelism, self.peers);
+        let takes_part = promises.is_some();
         WorkerDriver {
             index: self.index,
             logic: self.logic,
@@ -286,6 +298,11 @@ where
             n_inputs: self.n_inputs,
             place,
             is_open: false,
+            watch: config
+                .state
+                .as_ref()
+                .filter(|_| takes_part)
+                .map(|state| Watch::new(state.enter_worker(self.index))),
         }
     }
 }

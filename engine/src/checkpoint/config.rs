@@ -3,9 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::checkpoint::migration::Migration;
 use crate::checkpoint::progress::CheckpointState;
+use crate::checkpoint::state::{StateReader, StateWriter};
 use crate::checkpoint::store::{CheckpointStore, Storage};
 use crate::error::{Error, Result};
+use crate::hash::Key;
 
 /// What to do where there is no checkpoint to go on from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,6 +61,8 @@ pub struct CheckpointConfig {
     pub(crate) allow_rereading: bool,
     pub(crate) from: Option<String>,
     pub(crate) state: CheckpointState,
+    pub(crate) state_version: u64,
+    pub(crate) migrations: Vec<Migration>,
 }
 
 /// Where checkpoints are.
@@ -92,6 +99,8 @@ impl CheckpointConfig {
             allow_rereading: false,
             from: None,
             state: CheckpointState::default(),
+            state_version: 0,
+            migrations: Vec::new(),
         }
     }
 
@@ -153,6 +162,83 @@ impl CheckpointConfig {
         self
     }
 
+    /// Sets the version of what the operators of the program keep. Default 0. It is stored with each checkpoint; what older
+    /// ones hold is turned into it by migrations.
+    ///
+    /// Not needed where a struct has only got fields with `#[serde(default)]` at its end, if the struct is the state of a
+    /// key itself or the last field of it.
+    ///
+    /// # Examples
+    /// A count that becomes a count and a sum:
+    /// ```
+    /// use waterwheel_engine::{CheckpointConfig, RuntimeConfig, execute};
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// let dir = dir.path().display().to_string();
+    /// let first = RuntimeConfig::threads(1).checkpoints(CheckpointConfig::new(&dir));
+    /// execute(first, |env| {
+    ///     let counts = env.from_splits(1, |_| 0..10u64).uid("numbers").key_by(|x| x % 2);
+    ///     counts.process(|_, n: &mut u32, _, _: &mut waterwheel_engine::Collector<()>| *n += 1).uid("counts").sink(|_| Ok(()));
+    ///     Ok(())
+    /// })?;
+    ///
+    /// let checkpoints = CheckpointConfig::new(&dir).state_version(1);
+    /// let checkpoints = checkpoints.migrate_states("counts", 1, |key: &u64, n: u32| Ok((n, *key * u64::from(n))));
+    /// execute(RuntimeConfig::threads(1).checkpoints(checkpoints), |env| {
+    ///     let counts = env.from_splits(1, |_| 0..10u64).uid("numbers").key_by(|x| x % 2);
+    ///     let add = |_: &u64, state: &mut (u32, u64), x, _: &mut waterwheel_engine::Collector<()>| {
+    ///         *state = (state.0 + 1, state.1 + x);
+    ///     };
+    ///     counts.process(add).uid("counts").sink(|_| Ok(()));
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn state_version(mut self, version: u64) -> Self {
+        self.state_version = version;
+        self
+    }
+
+    /// Turns the state of each key of the operator with this uid into what version `version` of the program keeps, where a
+    /// checkpoint is of an earlier one. Several migrations of one operator follow each other in order of version.
+    #[must_use]
+    pub fn migrate_states<K: Key, Old: DeserializeOwned, New: Serialize>(
+        mut self,
+        uid: impl Into<String>,
+        version: u64,
+        f: impl Fn(&K, Old) -> Result<New> + Send + Sync + 'static,
+    ) -> Self {
+        self.migrations.push(Migration::of_keys(uid.into(), version, f));
+        self
+    }
+
+    /// As [`migrate_states`](Self::migrate_states), of what a function has put in its `snapshot`: `f` reads what an earlier
+    /// version has put, on one worker or several, and puts what `restore` is to read.
+    #[must_use]
+    pub fn migrate_function(
+        mut self,
+        uid: impl Into<String>,
+        version: u64,
+        f: impl Fn(&mut StateReader, &mut StateWriter) -> Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.migrations.push(Migration::of_function(uid.into(), version, f));
+        self
+    }
+
+    /// What turns state of this kind, of an earlier version, into that of the program; in order.
+    pub(crate) fn migrations<'a>(
+        &'a self,
+        operator: &str,
+        kind: &str,
+        from_version: u64,
+    ) -> impl Iterator<Item = &'a Migration> {
+        let mut migrations: Vec<_> = self.migrations.iter().collect();
+        migrations.retain(|one| one.operator == operator && one.kind == kind && one.version > from_version);
+        migrations.sort_by_key(|one| one.version);
+        migrations.into_iter()
+    }
+
     pub(crate) fn open(&self, job: &str) -> Result<CheckpointStore> {
         match &self.location {
             Location::Named(location) => CheckpointStore::open(location, job),
@@ -174,6 +260,13 @@ impl CheckpointConfig {
         }
         if self.interval.is_zero() {
             return Err(Error::config("checkpoint interval: found 0, expected a time above zero"));
+        }
+        let newest = self.migrations.iter().map(|migration| migration.version).max().unwrap_or(0);
+        if newest > self.state_version {
+            let version = self.state_version;
+            return Err(Error::config(format!(
+                "state version of the program: found {version}, expected {newest} or more, for which there is a migration"
+            )));
         }
         if self.retain == 0 {
             return Err(Error::config("checkpoints that are kept: found 0, expected 1 or more"));

@@ -189,7 +189,9 @@ impl Keeper {
                 Step::BeginCheckpoint => self.coordinate(Event::Due)?,
                 Step::LookForRequests => self.look_for_requests()?,
             }
-            self.report()?;
+            // What is decided because of one report may be a reason for the next, and no message need come in between: a
+            // job that has ended meanwhile makes its last checkpoint by reports alone.
+            while self.report()? {}
         }
         Ok(())
     }
@@ -275,19 +277,19 @@ impl Keeper {
         Ok(())
     }
 
-    /// Tells process 0 what all operators of this process have done.
-    fn report(&mut self) -> Result<()> {
+    /// Tells process 0 what all operators of this process have done; whether there was anything to tell.
+    fn report(&mut self) -> Result<bool> {
         if let Some(epoch) = self.progress.newly_marked() {
             self.tell_coordinator(Word::Marked(epoch))?;
+            return Ok(true);
         }
         if self.is_closing || !self.unwritten.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
-        if let Some(epoch) = self.progress.newly_swept() {
-            let parts = self.finish_parts(epoch).map_err(|error| error.full_message());
-            self.tell_coordinator(Word::Stored { epoch, parts })?;
-        }
-        Ok(())
+        let Some(epoch) = self.progress.newly_swept() else { return Ok(false) };
+        let parts = self.finish_parts(epoch).map_err(|error| error.full_message());
+        self.tell_coordinator(Word::Stored { epoch, parts })?;
+        Ok(true)
     }
 
     fn tell_coordinator(&mut self, word: Word) -> Result<()> {
@@ -373,6 +375,7 @@ impl Keeper {
         self.state().note(|counts| {
             counts.completed += 1;
             (counts.newest, counts.duration) = (newest, duration);
+            counts.newest_at = Some(machine::unix_time());
         });
     }
 
@@ -487,7 +490,9 @@ impl Keeper {
         };
         let program = self.names.program_version.clone();
         let savepoint = self.savepoint.clone();
-        let meta = CheckpointMeta { attempt: *attempt, program, savepoint, ..Default::default() };
+        let state_version = self.checkpoints.config().state_version;
+        let attempt = *attempt;
+        let meta = CheckpointMeta { attempt, program, savepoint, state_version, ..Default::default() };
         match self.store.commit(first_epoch + epoch, parts, meta) {
             Ok(()) => Ok(Ok(())),
             Err(error) if error.kind() == ErrorKind::Fenced => Err(error),

@@ -17,6 +17,8 @@ pub struct CheckpointCounts {
     pub last_failure: Option<String>,
     /// The epoch of the newest one.
     pub newest: Option<u64>,
+    /// When the newest one was durable, as time since 1970.
+    pub newest_at: Option<Duration>,
     /// From the beginning of the newest one until it was durable.
     pub duration: Duration,
     /// The longest time for which sources were held, until all operators had marked their state.

@@ -52,7 +52,8 @@ where
     }
     let (mut out, edge) = op.output::<Vec<F::Out>>();
     let (takes_part, gauges) = (op.takes_part(), op.origin().gauges());
-    let mut part = op.part(&f);
+    // What sends by itself must not do so in an epoch before all have marked the one before, as sources do not.
+    let mut part = if F::HAS_TIMERS { op.source_part(&f) } else { op.part(&f) };
     op.build(move |promises, activation| {
         let mut last = LastWord::new(promises, F::WAITS_FOR_END);
         let (mut collector, mut alarm) = (Collector::default(), Alarm::new(activation));
@@ -77,7 +78,7 @@ where
             part.step(frontiers, &mut f)?;
             if let Some(time) = frontiers.next(0) {
                 last.wait_until(&time)?;
-                if F::HAS_TIMERS && !last.promises().is_empty() {
+                if F::HAS_TIMERS && !last.promises().is_empty() && part.is_open(time.epoch()) {
                     f.on_processing_time(&mut collector)?.into_iter().for_each(|due| alarm.set(due));
                     send(last.promises(), &mut collector, &mut out, &mut beside);
                 }

@@ -25,11 +25,14 @@ pub(super) enum Separator {
     Byte(u8),
     /// `::`; quotes mean nothing.
     DoubleColon,
+    /// Nothing; quotes mean nothing.
+    None,
 }
 
 impl Separator {
     pub(super) fn len(self) -> usize {
         match self {
+            Separator::None => 0,
             Separator::Byte(_) => 1,
             Separator::DoubleColon => 2,
         }
@@ -175,6 +178,7 @@ impl<R: Read> LineReader<R> {
         match self.separator {
             Separator::Byte(byte) => find_newline(rest, byte, &mut self.separators),
             Separator::DoubleColon => find_newline_by_colons(rest, &mut self.separators),
+            Separator::None => (memchr(b'\n', rest), Quotes::Absent),
         }
     }
 
@@ -199,7 +203,7 @@ impl<R: Read> LineReader<R> {
         let rest = &self.block[self.next..];
         let before_target = usize::try_from(target - self.position.byte).unwrap_or(usize::MAX);
         let mut window = &rest[..before_target.min(rest.len())];
-        if self.separator != Separator::DoubleColon {
+        if matches!(self.separator, Separator::Byte(_)) {
             window = memchr(b'"', window).map_or(window, |quote| &window[..quote]);
         }
         let Some(newline) = memrchr(b'\n', window) else { return false };
@@ -290,13 +294,26 @@ mod tests {
     }
 
     #[test]
+    fn line_without_a_separator_is_one_field_whatever_it_says() {
+        let text = "\"a,b\n::\tc \n";
+        let line = |text: &str, line, row| (text.to_string(), line, row, Quotes::Absent);
+        assert_eq!(lines(text, Separator::None), [line("\"a,b", 1, 0), line("::\tc ", 2, 1)]);
+        let mut reader = LineReader::new(text.as_bytes(), START, Separator::None);
+        while let Some(line) = reader.next_line().unwrap() {
+            assert!(line.separators.is_empty());
+        }
+    }
+
+    #[test]
     fn skipping_agrees_with_reading_at_every_target() {
         let piece = "a\n\n\r\nb,\"x\ny\"\n\n\"p\"\nq\"\n";
         let cases = [
             (3, 1, COMMA),
             (3, 1, Separator::DoubleColon),
+            (3, 1, Separator::None),
             (10_000, 9_973, COMMA),
             (10_000, 9_973, Separator::DoubleColon),
+            (10_000, 9_973, Separator::None),
         ];
         for (repeats, step, separator) in cases {
             let text = piece.repeat(repeats);

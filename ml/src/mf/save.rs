@@ -5,20 +5,16 @@
 //! version, what the shapes must be, and the XXH3 checksum of the tensor file in hexadecimal. See
 //! `docs/formats/mf-model.md`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use safetensors::tensor::{Dtype, TensorView};
-use safetensors::{SafeTensors, serialize};
+use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
-use waterwheel_engine::{Error, Result};
-use xxhash_rust::xxh3::xxh3_64;
+use waterwheel_engine::Result;
+use waterwheel_ps::model_files::{self, Dtype, Header, tensor};
 
 use crate::mf::{Factors, MfModel};
 
-const FORMAT: &str = "waterwheel-mf";
-const VERSION: u32 = 1;
-const MANIFEST: &str = "model.json";
-const TENSORS: &str = "model.safetensors";
+const FORMAT: (&str, u32) = ("waterwheel-mf", 1);
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,22 +36,16 @@ impl MfModel {
     /// # Errors
     /// The directory or a file in it can not be written.
     pub fn save(&self, directory: &Path) -> Result<()> {
-        let tensors = self.to_tensors()?;
-        let manifest = Manifest {
-            format: FORMAT.into(),
-            version: VERSION,
+        model_files::save(directory, FORMAT, &self.to_tensors(), |header| Manifest {
+            format: header.format,
+            version: header.version,
             rank: self.rank(),
             biases: self.mean().is_some(),
             users: self.users().ids().len(),
             items: self.items().ids().len(),
-            tensors: TENSORS.into(),
-            xxh3: format!("{:016x}", xxh3_64(&tensors)),
-        };
-        let text = serde_json::to_string_pretty(&manifest)
-            .map_err(|error| Error::internal("can not write the manifest").caused_by(error))?;
-        std::fs::create_dir_all(directory).map_err(|error| cannot("create", directory, error))?;
-        write_whole(&directory.join(TENSORS), &tensors)?;
-        write_whole(&directory.join(MANIFEST), format!("{text}\n").as_bytes())
+            tensors: header.tensors,
+            xxh3: header.xxh3,
+        })
     }
 
     /// Loads a model that [`save`](Self::save) has written.
@@ -71,31 +61,10 @@ impl MfModel {
     /// # Ok::<(), waterwheel_engine::Error>(())
     /// ```
     pub fn load(directory: &Path) -> Result<Self> {
-        let path = directory.join(MANIFEST);
-        let text = std::fs::read_to_string(&path).map_err(|error| cannot("read", &path, error))?;
-        let invalid = |what: String| Error::data(format!("{}: {what}", path.display()));
-        let manifest: Manifest = serde_json::from_str(&text)
-            .map_err(|error| invalid("not a model manifest".into()).caused_by(error))?;
-        if (manifest.format.as_str(), manifest.version) != (FORMAT, VERSION) {
-            let (format, version) = (&manifest.format, manifest.version);
-            return Err(invalid(format!(
-                "found {format} version {version}, expected {FORMAT} version {VERSION}"
-            )));
-        }
-        if manifest.tensors != TENSORS {
-            return Err(invalid(format!("names the file \"{}\", expected {TENSORS}", manifest.tensors)));
-        }
-        let path = directory.join(TENSORS);
-        let bytes = std::fs::read(&path).map_err(|error| cannot("read", &path, error))?;
-        let found = format!("{:016x}", xxh3_64(&bytes));
-        if found != manifest.xxh3 {
-            let (path, expected) = (path.display(), &manifest.xxh3);
-            return Err(Error::data(format!("{path}: checksum is {found}, the manifest says {expected}")));
-        }
-        manifest.into_model(&bytes, &path)
+        model_files::load(directory, FORMAT, Manifest::header, Manifest::into_model)
     }
 
-    fn to_tensors(&self) -> Result<Vec<u8>> {
+    fn to_tensors(&self) -> Vec<model_files::Tensor> {
         let width = self.rank() + usize::from(self.mean().is_some());
         let mut data = Vec::new();
         for (name, factors) in [("users", self.users()), ("items", self.items())] {
@@ -107,44 +76,27 @@ impl MfModel {
         }
         let mean: Vec<u8> = self.mean().iter().flat_map(|mean| mean.to_le_bytes()).collect();
         data.push(("mean".into(), Dtype::F32, vec![mean.len() / 4], mean));
-        let failed = |error| Error::internal("can not encode the tensors").caused_by(error);
-        let mut views = Vec::new();
-        for (name, dtype, shape, bytes) in &data {
-            views.push((name, TensorView::new(*dtype, shape.clone(), bytes).map_err(failed)?));
-        }
-        serialize(views, None).map_err(failed)
+        data
     }
 }
 
 impl Manifest {
-    fn into_model(self, bytes: &[u8], path: &Path) -> Result<MfModel> {
-        let tensors = SafeTensors::deserialize(bytes).map_err(|error| {
-            Error::data(format!("{}: not a tensor file", path.display())).caused_by(error)
-        })?;
+    fn header(&self) -> Header {
+        let (format, tensors, xxh3) = (self.format.clone(), self.tensors.clone(), self.xxh3.clone());
+        Header { format, version: self.version, tensors, xxh3 }
+    }
+
+    fn into_model(self, tensors: &SafeTensors<'_>) -> Result<MfModel> {
         let n_means = usize::from(self.biases);
         let width = self.rank + n_means;
-        let mean = words(tensor(&tensors, "mean", Dtype::F32, &[n_means])?, f32::from_le_bytes).pop();
+        let mean = words(tensor(tensors, "mean", Dtype::F32, &[n_means])?, f32::from_le_bytes).pop();
         let load = |name: &str, n: usize| -> Result<Factors> {
-            let ids = tensor(&tensors, &format!("{name}.ids"), Dtype::U64, &[n])?;
-            let rows = tensor(&tensors, &format!("{name}.rows"), Dtype::F32, &[n, width])?;
+            let ids = tensor(tensors, &format!("{name}.ids"), Dtype::U64, &[n])?;
+            let rows = tensor(tensors, &format!("{name}.rows"), Dtype::F32, &[n, width])?;
             Factors::from_parts(words(ids, u64::from_le_bytes), words(rows, f32::from_le_bytes), width)
         };
         MfModel::from_parts(self.rank, mean, load("users", self.users)?, load("items", self.items)?)
     }
-}
-
-/// The bytes of a tensor, if it is what is expected.
-fn tensor<'t>(tensors: &SafeTensors<'t>, name: &str, dtype: Dtype, shape: &[usize]) -> Result<&'t [u8]> {
-    let view = tensors
-        .tensor(name)
-        .map_err(|error| Error::data(format!("no tensor \"{name}\" in the model")).caused_by(error))?;
-    if view.dtype() != dtype || view.shape() != shape {
-        let (found, found_shape) = (view.dtype(), view.shape());
-        return Err(Error::data(format!(
-            "tensor \"{name}\": found {found:?} {found_shape:?}, expected {dtype:?} {shape:?}"
-        )));
-    }
-    Ok(view.data())
 }
 
 fn words<T, const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> T) -> Vec<T> {
@@ -156,20 +108,12 @@ fn words<T, const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> T) -> Vec<T>
     bytes.chunks_exact(N).map(word).collect()
 }
 
-/// Writes beside the file and renames, so that nobody reads half of it.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let beside: PathBuf = path.with_extension("tmp");
-    std::fs::write(&beside, bytes).map_err(|error| cannot("write", &beside, error))?;
-    std::fs::rename(&beside, path).map_err(|error| cannot("write", path, error))
-}
-
-fn cannot(what: &str, path: &Path, error: std::io::Error) -> Error {
-    Error::data(format!("can not {what} {}", path.display())).caused_by(error)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const MANIFEST: &str = "model.json";
+    const TENSORS: &str = "model.safetensors";
 
     fn model() -> MfModel {
         let users =

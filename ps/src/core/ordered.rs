@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use waterwheel_engine::Key;
 
 use crate::consistency::PushOrder;
-use crate::element::{self, Element};
+use crate::element::{self, Element, append_row};
 
 /// Pushes in the order in which they came.
 pub(crate) struct Pushes<K, D> {
@@ -34,23 +34,20 @@ impl<K: Key, D: Element> Pushes<K, D> {
 
     /// Keys and rows of `width` elements in order of key, and for each key in `order`.
     pub(crate) fn into_order(self, order: PushOrder, width: usize) -> (Vec<K>, Vec<D>) {
-        let row = |i: usize| &self.deltas[i * width..(i + 1) * width];
-        let mut sequence: Vec<usize> = (0..self.keys.len()).collect();
-        match order {
-            PushOrder::ByValue => sequence.sort_unstable_by(|a, b| {
-                self.keys[*a].cmp(&self.keys[*b]).then_with(|| compare_rows(row(*a), row(*b)))
-            }),
-            PushOrder::ByWorker => {
-                let workers = self.workers();
-                sequence.sort_unstable_by(|a, b| {
-                    let by_worker = || (workers[*a], a).cmp(&(workers[*b], b));
-                    self.keys[*a].cmp(&self.keys[*b]).then_with(by_worker)
-                });
-            }
-        }
-        let keys = sequence.iter().map(|i| self.keys[*i].clone()).collect();
-        let deltas = sequence.iter().flat_map(|i| row(*i).iter().cloned()).collect();
-        (keys, deltas)
+        let workers = if order == PushOrder::ByWorker { self.workers() } else { Vec::new() };
+        let Pushes { keys, deltas, .. } = self;
+        let row = |i: usize| &deltas[i * width..(i + 1) * width];
+        // Keys beside their places: sorting looks at rows only where keys are equal.
+        let mut sequence: Vec<(K, usize)> = keys.into_iter().zip(0..).collect();
+        sequence.sort_unstable_by(|(a, i), (b, j)| {
+            a.cmp(b).then_with(|| match order {
+                PushOrder::ByValue => compare_rows(row(*i), row(*j)),
+                PushOrder::ByWorker => (workers[*i], i).cmp(&(workers[*j], j)),
+            })
+        });
+        let mut ordered = Vec::with_capacity(deltas.len());
+        sequence.iter().for_each(|(_, i)| append_row(&mut ordered, row(*i)));
+        (sequence.into_iter().map(|(key, _)| key).collect(), ordered)
     }
 
     /// The worker of each push.

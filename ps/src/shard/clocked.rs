@@ -31,6 +31,11 @@ impl<S: ServerLogic, T: Clock> Clocked<S, T> {
         self.gate.is_empty() && self.pushes.is_empty()
     }
 
+    /// How many clocks before `at` are not complete.
+    pub(super) fn missing(&self, at: &At<T>) -> u64 {
+        self.gate.missing(at)
+    }
+
     /// Hands a block back if it may be served now, and keeps it otherwise.
     pub(super) fn pass(
         &mut self,

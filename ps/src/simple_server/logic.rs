@@ -4,7 +4,7 @@ use waterwheel_engine::{Collector, Key, Result};
 
 use crate::element::Element;
 use crate::parameter_server::ParameterServer;
-use crate::server::{Combiner, ServerContext, ServerLogic};
+use crate::server::{Combiner, Replay, ServerContext, ServerLogic};
 use crate::simple_server::{Emit, SimpleServer, in_push};
 use crate::snapshot::{LogicReader, LogicWriter};
 use crate::update::Update;
@@ -43,8 +43,8 @@ where
         answer: &mut Vec<E>,
         ps: &mut ParameterServer<K, E, Self::Out>,
     ) -> Result<()> {
-        if let Some(draw) = self.draws.and_then(|draws| draws(key)) {
-            return self.answer_draw(key, draw, worker, ps);
+        if self.answer_draw(key, worker, ps)? {
+            return Ok(());
         }
         self.store.at_clock(ps.clock());
         match self.store.row(key, |row| (self.init)(key, row))? {
@@ -150,6 +150,10 @@ where
 
     fn combiner(&self) -> Option<Combiner<D>> {
         self.combine.or_else(|| self.update.combiner())
+    }
+
+    fn replay(&self) -> Option<Replay<E, D>> {
+        self.update.replay()
     }
 
     fn on_load(&mut self, key: &K, value: &[E]) -> Result<()> {

@@ -13,7 +13,7 @@ use crate::config::PsConfig;
 use crate::consistency::Consistency;
 use crate::core::outbox::{Outbox, OutboxConfig};
 use crate::placement::Placement;
-use crate::server::{Combiner, ServerContext, ServerLogic};
+use crate::server::{Combiner, Replay, ServerContext, ServerLogic};
 use crate::server_op::{Saved, ServerDriver, ServerParts};
 use crate::shard::{BlockOf, Shard};
 use crate::snapshot::LogicWriter;
@@ -30,6 +30,8 @@ struct Plan<'c, L: WorkerLogic, S: ServerLogic, T: Clock> {
     servers: usize,
     /// How pushes are combined before they are sent.
     combine: Option<Combiner<L::Push>>,
+    /// How pushes show in rows that workers keep.
+    replay: Option<Replay<L::Pull, L::Push>>,
     shard: Rc<RefCell<Shard<S, T>>>,
 }
 
@@ -68,9 +70,13 @@ where
         (config.pull_width, config.push_width, config.placement.clone());
     let context =
         ServerContext { index: me, parallelism: servers, workers, pull_width, push_width, placement };
-    let combine = server.combiner();
-    let shard = Rc::new(RefCell::new(Shard::new(server, context, peers, loaded.server.is_none())));
-    let plan = Plan { config, me, peers, workers, servers, combine, shard };
+    let (combine, replay) = (server.combiner(), server.replay());
+    let mut shard = Shard::new(server, context, peers, loaded.server.is_none());
+    if me < servers {
+        shard.watch = config.watch(me, peers);
+    }
+    let shard = Rc::new(RefCell::new(shard));
+    let plan = Plan { config, me, peers, workers, servers, combine, replay, shard };
     let (output, trained) = feedback_loop::<_, ClockHop, _, _>(&place, "parameter server", |it, answers| {
         plan.lay_out(it, data, loaded, answers, worker)
     });
@@ -157,7 +163,8 @@ where
             credit: self.config.credit,
             block_len: self.config.block_len,
         });
-        let client = ParameterServerClient::new(outbox, self.config);
+        let beside = (self.me < self.servers).then_some(self.me);
+        let client = ParameterServerClient::new(outbox, self.config, beside, self.replay);
         let (shard, semantics) = (Rc::clone(&self.shard), self.config.semantics());
         let neighbour = (self.me < self.servers).then(|| Rc::clone(&self.shard));
         let (index, servers, takes_part) = (self.me, self.servers, self.me < self.workers);
@@ -216,6 +223,7 @@ where
         let (out, out_edge) = op.output();
         let (index, shard, peers) = (self.me, self.shard, self.peers);
         let (send, serves) = (self.config.server_send.clone(), index < servers);
+        let tells_hot = self.config.replicas > 0;
         op.build(|mut promises, activation| {
             let out_promise = promises.pop().filter(|_| serves);
             drop(promises);
@@ -228,6 +236,7 @@ where
                 out,
                 out_promise,
                 send,
+                tells_hot,
                 activation,
                 wake_worker,
                 part,

@@ -33,12 +33,6 @@ where
         is_barrier || awaits_answers || self.client.outbox.all_is_left_open()
     }
 
-    /// Whether credit is out and some of it is with pulls that others will answer: what else is under way must come
-    /// back now, as no more operations will come to fill a batch.
-    fn lacks_credit_for_others(&self) -> bool {
-        self.client.outbox.has_left_open() && !self.client.outbox.has_credit()
-    }
-
     /// Tells the logic of the end of the input and of a clock that has come.
     pub(super) fn note_progress(&mut self, frontiers: &Frontiers<'_, LoopTime<T>>) -> Result<()> {
         if self.ends(frontiers) {
@@ -48,7 +42,7 @@ where
         let drains = self.input_ended
             || self.client.wants_clock
             || self.epoch_is_over(frontiers)
-            || self.lacks_credit_for_others();
+            || self.client.lacks_what_waits();
         if drains && !self.drains {
             self.call_in_answers();
         }
@@ -90,6 +84,9 @@ where
         self.awaits_clock = true;
         self.client.clock += 1;
         let clock = self.client.clock;
+        if let Some(replicas) = &mut self.client.replicas {
+            replicas.advance(clock);
+        }
         match &mut self.promises {
             Some((requests, out)) => {
                 let next = (requests.time().0.clone(), (clock, 0));
@@ -133,6 +130,9 @@ where
                 self.say_finished()?;
             }
             let Some((requests, out)) = &mut self.promises else { return Ok(()) };
+            if let Some(replicas) = &mut self.client.replicas {
+                replicas.forget();
+            }
             let time = (next, (self.client.clock, 0));
             requests.advance_to(&time)?;
             out.advance_to(&time)?;

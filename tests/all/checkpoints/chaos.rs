@@ -30,6 +30,7 @@ fn argument(key: &str) -> Option<String> {
 
 /// No test by itself: where the processes enter that are started to be disturbed.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "it is the main function of a process of its own")]
 fn process_that_may_be_disturbed_runs_its_job() {
     let Some(name) = argument("chaos") else { return };
     let dir = PathBuf::from(argument("dir").unwrap());

@@ -65,6 +65,7 @@ impl CsvOptions {
 /// | `tab` or `\t` | [`Byte`](Self::Byte) of the tabulator |
 /// | `space` | [`Byte`](Self::Byte) of the space |
 /// | `::` | [`DoubleColon`](Self::DoubleColon) |
+/// | `none` | [`None`](Self::None) |
 ///
 /// # Examples
 /// ```
@@ -84,6 +85,8 @@ pub enum Delimiter {
     Byte(u8),
     /// `::`, as in the `.dat` files of MovieLens. Quotes are part of the text.
     DoubleColon,
+    /// Nothing: a line is one field, whatever it says. For lines of text, and formats of your own.
+    None,
 }
 
 impl FromStr for Delimiter {
@@ -95,11 +98,12 @@ impl FromStr for Delimiter {
         match word.as_bytes() {
             b"auto" => Ok(Delimiter::Sniff),
             b"::" => Ok(Delimiter::DoubleColon),
+            b"none" => Ok(Delimiter::None),
             b"tab" | b"\\t" | b"\t" => Ok(Delimiter::Byte(b'\t')),
             b"space" | b" " => Ok(Delimiter::Byte(b' ')),
             [byte] if byte.is_ascii_punctuation() && *byte != b'"' => Ok(Delimiter::Byte(*byte)),
             _ => Err(Error::config(format!(
-                "delimiter {word:?}: expected auto, \",\", \";\", \"|\" or other punctuation, tab, space or \"::\""
+                "delimiter {word:?}: expected auto, \",\", \";\", \"|\" or other punctuation, tab, space, \"::\" or none"
             ))),
         }
     }
@@ -110,6 +114,7 @@ impl fmt::Display for Delimiter {
         match self {
             Delimiter::Sniff => f.write_str("auto"),
             Delimiter::DoubleColon => f.write_str("::"),
+            Delimiter::None => f.write_str("none"),
             Delimiter::Byte(b'\t') => f.write_str("tab"),
             Delimiter::Byte(b' ') => f.write_str("space"),
             Delimiter::Byte(byte) => write!(f, "{}", byte.escape_ascii()),
@@ -135,7 +140,7 @@ mod tests {
 
     #[test]
     fn delimiter_displays_as_it_parses() {
-        for word in ["auto", ",", ";", "tab", "|", "space", "::", "^"] {
+        for word in ["auto", ",", ";", "tab", "|", "space", "::", "none", "^"] {
             assert_eq!(word.parse::<Delimiter>().unwrap().to_string(), word);
         }
         for word in ["\\t", "\t"] {
@@ -148,7 +153,7 @@ mod tests {
         for word in ["", "x", "comma", "\"", ":::"] {
             let error = word.parse::<Delimiter>().unwrap_err();
             let expected = format!(
-                "delimiter {word:?}: expected auto, \",\", \";\", \"|\" or other punctuation, tab, space or \"::\""
+                "delimiter {word:?}: expected auto, \",\", \";\", \"|\" or other punctuation, tab, space, \"::\" or none"
             );
             assert_eq!(error.message(), expected);
         }

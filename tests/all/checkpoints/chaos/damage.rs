@@ -2,8 +2,9 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, UNIX_EPOCH};
 
+use waterwheel::engine::machine;
 use waterwheel::ml::generate::sm;
 
 #[derive(Clone, Copy, Debug)]
@@ -60,8 +61,8 @@ fn corrupt(job: &Path, seed: u64) -> bool {
 /// All files were written days before or after they were.
 fn jump(job: &Path, seed: u64) -> bool {
     let days = Duration::from_secs((1 + sm(seed, 0) % 30) * 86_400);
-    let now = SystemTime::now();
-    let then = if seed % 2 == 0 { now + days } else { now - days };
+    let now = UNIX_EPOCH + machine::unix_time();
+    let then = if seed.is_multiple_of(2) { now + days } else { now - days };
     let attempts = files(&job.join("parts")).into_iter().flat_map(|attempt| files(&attempt));
     let all: Vec<_> =
         attempts.chain(files(&job.join("manifests"))).chain(files(&job.join("attempts"))).collect();
