@@ -51,7 +51,7 @@ enum LogFormat {
 enum Command {
     /// Train a model.
     #[command(subcommand)]
-    Train(train::TrainCommand),
+    Train(Box<train::TrainCommand>),
     /// Recommend items to a user from a trained model.
     Recommend(recommend::RecommendArgs),
     /// Generate seeded data: ratings, points, labels, sparse examples, words, graphs.
@@ -71,7 +71,7 @@ pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     start_log(cli.log_format);
     let done = match cli.command {
-        Command::Train(args) => train::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Train(command) => train::run(*command).map(|()| ExitCode::SUCCESS),
         Command::Recommend(args) => recommend::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Generate(args) => generate::run(args).map(|()| ExitCode::SUCCESS),
         Command::Run(args) => run::run(&args),

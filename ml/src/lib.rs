@@ -9,8 +9,11 @@ mod matrix;
 pub mod mf;
 mod once;
 pub mod online;
+pub mod ranking;
 pub mod retrieval;
 pub mod sketch;
+pub mod sparse;
+mod words;
 
 pub use examples::Examples;
 pub use matrix::Matrix;

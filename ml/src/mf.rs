@@ -10,6 +10,8 @@
 //!   result does not depend on the number of workers or processes, bit for bit; see [`OfflineMf`].
 //! * [`MatrixFactorization::fit_online`] trains online: one pass, asynchronous, each rating predicted before
 //!   it is learned; see [`OnlineMf`].
+//! * [`Recommender`] learns from interactions, of which nobody knows how well they were liked, and recommends before it
+//!   learns.
 
 mod cells;
 mod factors;
@@ -18,6 +20,7 @@ mod model;
 mod offline;
 mod online;
 mod params;
+mod recommender;
 mod rmse;
 mod save;
 
@@ -29,6 +32,9 @@ pub use model::{Factors, MfModel};
 pub use offline::{CollectedModel, EpochReport, MfFit, OfflineMf};
 pub use online::{OnlineFit, OnlineMf, Prequential};
 pub use params::{MatrixFactorization, MfParams};
+pub use recommender::{
+    Interaction, Recommendation, Recommender, RecommenderFit, RecommenderParams, recommend_popular,
+};
 pub use rmse::{Rmse, WindowedRmse};
 
 /// A rating of an item by a user.

@@ -9,6 +9,9 @@
 //! | [`CountMin`] | counts by item | the count of an item, never too low |
 //! | [`HyperLogLog`] | a set | its size |
 //!
+//! [`WordSimilarity`] finds the words that come together in a stream of texts, from a sketch for each word on the parameter
+//! server.
+//!
 //! Every sketch is a commutative monoid: an empty one changes nothing, and those of parts of a stream, made anywhere and
 //! merged in any order, are bit for bit that of the whole. Only sketches of the same parameters and seed can be merged.
 //!
@@ -22,6 +25,7 @@ mod count_min;
 mod hash;
 mod hyper_log_log;
 mod min_hash;
+mod similarity;
 #[cfg(test)]
 mod tests;
 mod time_aware;
@@ -33,6 +37,9 @@ pub use bloom::{Bloom, BloomShape};
 pub use count_min::{CountMin, CountMinShape};
 pub use hyper_log_log::HyperLogLog;
 pub use min_hash::MinHash;
+pub use similarity::{
+    SimilarWord, SimilarWords, SketchedWord, TextEvent, WordSimilarity, WordSimilarityFit, WordSketch,
+};
 pub use time_aware::{TimeAware, TimeAwareBloom};
 pub use tug_of_war::TugOfWar;
 

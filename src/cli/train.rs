@@ -1,168 +1,49 @@
-//! `waterwheel train`: training from files, with progress.
+//! `waterwheel train`: training from files.
 
-mod progress;
+mod learners;
+mod mf;
+mod sparse;
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 use anyhow::Context;
-use clap::{Args, Subcommand};
-use waterwheel::engine::machine;
-use waterwheel::ml::mf::{EpochReport, MatrixFactorization, MfModel, MfParams, Rating};
-use waterwheel::prelude::{BadRecord, execute};
-
-use crate::cli::ratings::RatingFileArgs;
-use crate::cli::runtime::RuntimeArgs;
-use progress::{Progress, Summary};
+use clap::Subcommand;
 
 /// What can be trained.
 #[derive(Subcommand)]
 pub(crate) enum TrainCommand {
     /// Matrix factorization: predict ratings of items by users.
-    Mf(MfArgs),
-}
-
-/// Flags of `train mf`.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct MfArgs {
-    /// Files of ratings: user, item, rating.
-    #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
-    input: Vec<PathBuf>,
-
-    /// Factors per user and item.
-    #[arg(long, default_value_t = MfParams::RANK, value_name = "N")]
-    rank: usize,
-
-    /// Passes over the ratings.
-    #[arg(long, default_value_t = MfParams::EPOCHS, value_name = "N")]
-    epochs: u32,
-
-    /// Step size.
-    #[arg(long, default_value_t = MfParams::LEARNING_RATE, allow_negative_numbers = true, value_name = "X")]
-    learning_rate: f32,
-
-    /// L2 regularisation of factors and biases.
-    #[arg(long, default_value_t = MfParams::REG, allow_negative_numbers = true, value_name = "X")]
-    reg: f32,
-
-    /// Learn the mean and a bias per user and item as well.
-    #[arg(long)]
-    biases: bool,
-
-    /// Seed of first factors and of the order of training.
-    #[arg(long, default_value_t = MfParams::SEED, value_name = "N")]
-    seed: u64,
-
-    /// Parts into which users and items are divided; more workers than parts do not help.
-    #[arg(long, default_value_t = MfParams::BLOCKS, value_name = "N")]
-    blocks: u32,
-
-    /// Keep every Nth row of each file, counted from 0, as test set.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
-    holdout_every: Option<u64>,
-
-    /// Save the model into this directory.
-    #[arg(long, value_name = "DIR")]
-    output: Option<PathBuf>,
-
-    /// Print one JSON line per epoch and a last one with the results, on standard output.
-    #[arg(long)]
-    json: bool,
-
-    #[command(flatten)]
-    files: RatingFileArgs,
-
-    #[command(flatten)]
-    runtime: RuntimeArgs,
+    Mf(mf::MfArgs),
+    /// Passive-aggressive classification of sparse rows into two classes or many.
+    Pa(learners::PaArgs),
+    /// Logistic regression on sparse rows.
+    Logistic(learners::LogisticArgs),
+    /// Factorization machine: two classes or numbers, by pairs of features of sparse rows.
+    Fm(learners::FmArgs),
 }
 
 /// Trains.
 pub(crate) fn run(command: TrainCommand) -> anyhow::Result<()> {
-    let TrainCommand::Mf(args) = command;
-    let mf = MfParams::new()
-        .rank(args.rank)
-        .epochs(args.epochs)
-        .learning_rate(args.learning_rate)
-        .reg(args.reg)
-        .biases(args.biases)
-        .seed(args.seed)
-        .blocks(args.blocks)
-        .build()?;
-    let made_here = args.output.as_ref().filter(|directory| !directory.exists());
-    if let Some(directory) = &args.output {
-        // Found out before the training rather than after.
+    match command {
+        TrainCommand::Mf(args) => mf::run(&args),
+        TrainCommand::Pa(args) => learners::run_pa(&args),
+        TrainCommand::Logistic(args) => learners::run_logistic(&args),
+        TrainCommand::Fm(args) => learners::run_fm(&args),
+    }
+}
+
+/// Trains with the directory for the model made before, so that a wrong one is found out now and not at the end. One that
+/// was made here goes if the training fails.
+fn with_output<R>(directory: Option<&Path>, train: impl FnOnce() -> anyhow::Result<R>) -> anyhow::Result<R> {
+    let made_here = directory.filter(|directory| !directory.exists());
+    if let Some(directory) = directory {
         std::fs::create_dir_all(directory)
             .with_context(|| format!("can not create the directory {}", directory.display()))?;
     }
-    let progress = Arc::new(Progress::new(args.epochs, args.json));
-    let trained = train(&args, mf, &progress);
-    progress.clear();
+    let trained = train();
     if let (Err(_), Some(directory)) = (&trained, made_here) {
         // Empty unless another process was faster.
         let _ = std::fs::remove_dir(directory);
     }
-    let Some(trained) = trained? else { return Ok(()) };
-    if let Some(directory) = &args.output {
-        save(&trained.model, directory)?;
-    }
-    progress.finish(&trained.summary(&progress))
-}
-
-fn save(model: &MfModel, directory: &Path) -> anyhow::Result<()> {
-    model.save(directory).with_context(|| "the model was trained but not saved")
-}
-
-/// What a run leaves on the first process.
-struct Trained {
-    model: MfModel,
-    reports: Vec<EpochReport>,
-    test: Vec<Rating>,
-    bad: Vec<BadRecord>,
-}
-
-/// Runs the job; `None` on processes other than the first.
-fn train(
-    args: &MfArgs,
-    mf: MatrixFactorization,
-    progress: &Arc<Progress>,
-) -> anyhow::Result<Option<Trained>> {
-    let config = args.runtime.config()?;
-    let (args, progress) = (args.clone(), Arc::clone(progress));
-    let values = execute(config, move |env| {
-        let (ratings, bad) = args.files.read(env, &args.input)?;
-        let every = args.holdout_every;
-        let is_test = move |row: u64| every.is_some_and(|every| row.is_multiple_of(every));
-        let test = ratings.clone().filter(move |(row, _)| is_test(*row)).map(|(_row, rating)| rating);
-        let training = ratings.filter(move |(row, _)| !is_test(*row)).map(|(_row, rating)| rating);
-        let mut fit = mf.fit(training)?;
-        let (on_start, on_report, on_bad) =
-            (Arc::clone(&progress), Arc::clone(&progress), Arc::clone(&progress));
-        fit.mean = fit.mean.inspect(move |_| on_start.training_starts());
-        fit.reports = fit.reports.inspect(move |report| on_report.epoch_ends(report));
-        let bad = bad.inspect(move |record| on_bad.bad_record(record));
-        Ok((fit.collect(), test.collect(), bad.collect()))
-    })?;
-    let mut trained = values.into_iter().filter_map(|(fitted, test, bad)| {
-        fitted.map(|(model, reports)| Trained { model, reports, test, bad })
-    });
-    Ok(trained.next())
-}
-
-impl Trained {
-    fn summary(&self, progress: &Progress) -> Summary {
-        let epochs = self.reports.iter().filter(|report| report.epoch.is_some()).count();
-        let finished = self.reports.iter().find(|report| report.epoch.is_none());
-        Summary {
-            train_rmse: finished.map(|report| report.rmse),
-            test_rmse: self.model.rmse(&self.test).value(),
-            ratings_per_second: progress.overall_rate(),
-            epochs,
-            peak_rss_bytes: machine::peak_rss_bytes(),
-            ratings: finished.map_or(0, |report| report.ratings),
-            test_ratings: self.test.len(),
-            users: self.model.users().ids().len(),
-            items: self.model.items().ids().len(),
-            bad_records: self.bad.len(),
-        }
-    }
+    trained
 }

@@ -7,6 +7,7 @@ mod generate;
 mod interrupt;
 mod lost_peer;
 mod model;
+mod sparse;
 mod start;
 mod streams;
 mod supervise;

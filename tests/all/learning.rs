@@ -4,3 +4,6 @@ mod kmeans;
 mod linear;
 mod online;
 mod optima;
+mod recommender;
+mod similarity;
+mod sparse;

@@ -24,5 +24,6 @@ mod learning;
 mod mf;
 mod nexmark;
 mod processes;
+mod reference_data;
 mod replay;
 mod streams;

@@ -13,6 +13,7 @@ use waterwheel_engine::Result;
 use waterwheel_ps::model_files::{self, Dtype, Header, tensor};
 
 use crate::mf::{Factors, MfModel};
+use crate::words::words;
 
 const FORMAT: (&str, u32) = ("waterwheel-mf", 1);
 
@@ -97,15 +98,6 @@ impl Manifest {
         };
         MfModel::from_parts(self.rank, mean, load("users", self.users)?, load("items", self.items)?)
     }
-}
-
-fn words<T, const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> T) -> Vec<T> {
-    let word = |bytes: &[u8]| {
-        let mut word = [0; N];
-        word.copy_from_slice(bytes);
-        read(word)
-    };
-    bytes.chunks_exact(N).map(word).collect()
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ pub enum Pruning {
 
 impl Pruning {
     /// Refuses numbers that mean nothing.
-    pub(super) fn check(self) -> Result<()> {
+    pub(crate) fn check(self) -> Result<()> {
         let (n, t) = match self {
             Pruning::Length | Pruning::Coord => (1, 1.0),
             Pruning::Incr(n) => (n, 1.0),

@@ -9,6 +9,9 @@ fn help_is_printed_for_every_command() {
         "",
         "train",
         "train mf",
+        "train pa",
+        "train logistic",
+        "train fm",
         "recommend",
         "generate",
         "generate ratings",
@@ -47,7 +50,7 @@ fn version_is_printed() {
 fn command_that_is_missing_or_unknown_is_wrong_usage() {
     let dir = Dir::new();
     for command in
-        ["", "train", "generate", "trane", "train fm", "train mf", "recommend", "recommend --user 1"]
+        ["", "train", "generate", "trane", "train als", "train mf", "recommend", "recommend --user 1"]
     {
         assert_refused(&dir.run(command), 2, &["Usage"]);
     }

@@ -20,6 +20,7 @@ mod offline_mf;
 mod order;
 mod paced;
 mod parallelism;
+mod passive_aggressive;
 mod policies;
 mod simple_server;
 mod stack;

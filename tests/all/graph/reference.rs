@@ -1,7 +1,7 @@
 //! Real graphs against answers of independent programs.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use waterwheel::ml::graph::{PageRankParams, connected_components, k_core, page_rank, shortest_paths};
@@ -10,13 +10,7 @@ use waterwheel::prelude::*;
 use super::naive::{Edge, both_ways};
 use super::{all, as_of_each};
 use crate::cluster::{everywhere, test_path};
-
-/// Where the reference data is: `WATERWHEEL_REFERENCE_DATA`, or a folder beside the checkout.
-fn reference_data() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let folder = std::env::var_os("WATERWHEEL_REFERENCE_DATA").map_or_else(beside, PathBuf::from);
-    folder.join("reference/graphs.json").exists().then_some(folder)
-}
+use crate::reference_data::reference_data;
 
 /// The lines of a text file, or of one in gzip.
 fn lines(path: &Path) -> Vec<String> {
@@ -195,7 +189,7 @@ fn graphs(data: &Path) -> Vec<Graph> {
 
 #[test]
 fn pagerank_of_real_graphs_is_that_of_the_reference_to_1e_10() {
-    let Some(data) = reference_data() else {
+    let Some(data) = reference_data("reference/graphs.json") else {
         println!("skipped: no reference data (WATERWHEEL_REFERENCE_DATA)");
         return;
     };
@@ -208,7 +202,7 @@ fn pagerank_of_real_graphs_is_that_of_the_reference_to_1e_10() {
 
 #[test]
 fn components_and_cores_of_real_graphs_are_those_of_the_reference() {
-    let Some(data) = reference_data() else {
+    let Some(data) = reference_data("reference/graphs.json") else {
         println!("skipped: no reference data (WATERWHEEL_REFERENCE_DATA)");
         return;
     };

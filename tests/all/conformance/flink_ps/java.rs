@@ -34,6 +34,10 @@ impl Random {
         }
     }
 
+    pub(super) fn next_bool(&mut self) -> bool {
+        self.next(1) != 0
+    }
+
     /// A number from 0 to 1.
     pub(super) fn next_double(&mut self) -> f64 {
         let high = self.next(26) << 27;
