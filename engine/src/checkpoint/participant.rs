@@ -1,119 +1,22 @@
 //! An operator's part in checkpoints; how to take part is told in [`checkpoint`](crate::checkpoint).
 
+mod saved;
+
 use std::rc::Rc;
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::checkpoint::keeper::{Commit, Message, Section};
+use crate::checkpoint::keeper::{Message, Section};
 use crate::checkpoint::shared::Checkpoints;
-use crate::checkpoint::state::{Entries, StateReader, StateWriter};
-use crate::checkpoint::store::{Checkpoint, SectionKey};
+use crate::checkpoint::snapshot::{Snapshot, Written};
+use crate::checkpoint::state::StateWriter;
+use crate::checkpoint::store::SectionKey;
 use crate::clock::{AnyClock, Epoch};
 use crate::error::{Error, Result};
-use crate::hash::{KEY_GROUPS, group_owner};
 use crate::operator::{Activation, Frontiers};
 use crate::origin::Origin;
-
-/// What an operator keeps between records, as checkpoints see it.
-pub trait Snapshot {
-    /// Whether it can take part in checkpoints at all.
-    ///
-    /// # Errors
-    /// It can not.
-    fn check(&self) -> Result<()> {
-        Ok(())
-    }
-
-    /// Takes the state as it is now: what changes later is no part of it. What is too much to be written at once is left
-    /// to [`sweep`](Self::sweep).
-    ///
-    /// # Errors
-    /// Ends the run, naming this operator.
-    fn mark(&mut self, to: &mut Written) -> Result<()>;
-
-    /// Writes some more of the state as it was marked; whether there is still more.
-    ///
-    /// # Errors
-    /// Ends the run, naming this operator.
-    fn sweep(&mut self, _to: &mut Written) -> Result<bool> {
-        Ok(false)
-    }
-
-    /// Takes over the state of a checkpoint, before anything else is done.
-    ///
-    /// # Errors
-    /// Ends the run, naming this operator.
-    fn restore(&mut self, from: &Saved<'_>) -> Result<()>;
-
-    /// All input has ended, and has been answered. Gives up what would serve further records; what the end of the job
-    /// needs is written to `to`, for all checkpoints to come.
-    ///
-    /// # Errors
-    /// Ends the run, naming this operator.
-    fn end(&mut self, _to: &mut Written) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// An operator that keeps nothing takes part to be waited for.
-impl Snapshot for () {
-    fn mark(&mut self, _to: &mut Written) -> Result<()> {
-        Ok(())
-    }
-
-    fn restore(&mut self, _from: &Saved<'_>) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// State on its way to storage. What a later run reads of it depends on what it belongs to.
-#[derive(Default)]
-pub struct Written {
-    items: StateWriter,
-    copied: StateWriter,
-    pooled: StateWriter,
-    /// By kind.
-    entries: Vec<(&'static str, Entries)>,
-    /// What is to be done when the checkpoint is durable.
-    pub(crate) commits: Vec<Commit>,
-}
-
-impl Written {
-    /// State of this worker that belongs to no key: each worker of a later run reads the share of
-    /// [`Saved::items`].
-    pub fn items(&mut self) -> &mut StateWriter {
-        &mut self.items
-    }
-
-    /// State that all workers have alike: each worker of a later run reads that of one of them.
-    pub fn copied(&mut self) -> &mut StateWriter {
-        &mut self.copied
-    }
-
-    /// State of this worker that all need to know: each worker of a later run reads that of all.
-    pub fn pooled(&mut self) -> &mut StateWriter {
-        &mut self.pooled
-    }
-
-    /// State by key group, of which an operator may have several kinds: a later run reads what belongs to the worker that
-    /// owns the key group.
-    pub fn entries(&mut self, kind: &'static str) -> &mut Entries {
-        let known = self.entries.iter().position(|(known, _)| *known == kind);
-        let at = known.unwrap_or_else(|| {
-            self.entries.push((kind, Entries::default()));
-            self.entries.len() - 1
-        });
-        &mut self.entries[at].1
-    }
-}
-
-impl std::fmt::Debug for Written {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let kinds: Vec<_> = self.entries.iter().map(|(kind, _)| kind).collect();
-        f.debug_struct("Written").field("entries", &kinds).finish_non_exhaustive()
-    }
-}
+pub use saved::Saved;
 
 /// Which state of an operator a section is, beside the kinds of its entries.
 pub(super) const ITEMS: &str = "items";
@@ -307,8 +210,7 @@ impl Participant {
         let checkpoints = Arc::clone(&self.checkpoints);
         let start = checkpoints.start().ok_or_else(|| Error::internal("it runs before the job has begun"))?;
         if let Some(checkpoint) = &start.checkpoint {
-            let mut saved = Saved { checkpoint, participant: self, had_ended: Vec::new() };
-            saved.had_ended = saved.copy(ENDED)?.next_item()?.unwrap_or_default();
+            let saved = Saved::new(checkpoint, self)?;
             state.restore(&saved)?;
             saved.restore_counts()?;
             self.had_ended = saved.had_ended;
@@ -453,135 +355,8 @@ fn item_of(value: &(impl Serialize + ?Sized)) -> Result<Vec<u8>> {
     Ok(item.into_bytes())
 }
 
-/// The state of one operator in the checkpoint that the run goes on from.
-pub struct Saved<'a> {
-    checkpoint: &'a Checkpoint,
-    participant: &'a Participant,
-    had_ended: Vec<bool>,
-}
-
-impl Saved<'_> {
-    /// Whether input `port` had ended.
-    pub fn had_ended(&self, port: usize) -> bool {
-        self.had_ended.get(port).copied().unwrap_or(false)
-    }
-
-    /// This worker's share of the [items](Written::items): with as many workers as before, those that it has written;
-    /// otherwise worker `w` of `n` gets those of all workers whose index modulo `n` is `w`.
-    ///
-    /// # Errors
-    /// The checkpoint can not be read.
-    pub fn items(&self) -> Result<StateReader> {
-        self.items_of(self.participant.origin.worker(), self.workers())
-    }
-
-    /// As [`items`](Self::items), for number `index` of `n` workers that share them.
-    ///
-    /// # Errors
-    /// The checkpoint can not be read.
-    pub fn items_of(&self, index: usize, n: usize) -> Result<StateReader> {
-        let items = self.read_items(ITEMS, |writer, _writers| writer % n.max(1) == index)?;
-        if items.is_empty() { Ok(items) } else { self.migrated(ITEMS, items) }
-    }
-
-    /// What all workers had [alike](Written::copied), from one of them.
-    ///
-    /// # Errors
-    /// The checkpoint can not be read.
-    pub fn copied(&self) -> Result<StateReader> {
-        self.copy(COPIED)
-    }
-
-    /// What all workers had [pooled](Written::pooled), in order of their index.
-    ///
-    /// # Errors
-    /// The checkpoint can not be read.
-    pub fn pooled(&self) -> Result<StateReader> {
-        self.read_items(POOLED, |_writer, _writers| true)
-    }
-
-    /// Goes on counting where the workers whose share this one has have been.
-    fn restore_counts(&self) -> Result<()> {
-        let (origin, n) = (&self.participant.origin, self.workers());
-        let mut counted = self.read_items(COUNTED, |writer, _writers| writer % n == origin.worker())?;
-        let tallies = origin.tallies();
-        while let Some(records) = counted.next_item::<Vec<u64>>()? {
-            tallies.iter().zip(records).for_each(|(tally, records)| tally.add(records, origin));
-        }
-        Ok(())
-    }
-
-    fn copy(&self, kind: &str) -> Result<StateReader> {
-        let me = self.participant.origin.worker();
-        self.read_items(kind, |writer, writers| writers.get(me % writers.len().max(1)) == Some(&writer))
-    }
-
-    fn read_items(&self, kind: &str, is_wanted: impl Fn(usize, &[usize]) -> bool) -> Result<StateReader> {
-        let sections = self.checkpoint.read_ungrouped(&self.participant.key(kind));
-        let sections = sections.collect::<Result<Vec<_>>>()?;
-        let writers: Vec<usize> = sections.iter().map(|section| section.worker as usize).collect();
-        let mut reader = StateReader::default();
-        let wanted = sections.iter().filter(|section| is_wanted(section.worker as usize, &writers));
-        wanted.for_each(|section| reader.append(&section.bytes));
-        Ok(reader)
-    }
-
-    /// Hands the entries of a kind, of this worker's key groups, to `take`, in pieces that each end with a whole entry.
-    ///
-    /// # Errors
-    /// The checkpoint can not be read; or those of `take`.
-    pub fn entries(&self, kind: &str, mut take: impl FnMut(StateReader) -> Result<()>) -> Result<()> {
-        let (me, n) = (self.participant.origin.worker(), self.workers());
-        let mine: Vec<u32> =
-            (0..KEY_GROUPS as u32).filter(|group| group_owner(u64::from(*group), n) == me).collect();
-        let (Some(first), Some(last)) = (mine.first(), mine.last()) else { return Ok(()) };
-        let mut sections = self.checkpoint.read(&self.participant.key(kind), *first..*last + 1);
-        sections.try_for_each(|section| take(self.migrated(kind, StateReader::new(section?.bytes))?))
-    }
-
-    /// State of an earlier version of the program, as this one keeps it.
-    fn migrated(&self, kind: &str, state: StateReader) -> Result<StateReader> {
-        let config = self.participant.checkpoints.config();
-        let mut migrations = config.migrations(&self.participant.name, kind, self.checkpoint.state_version());
-        migrations.try_fold(state, |state, migration| migration.convert(state))
-    }
-
-    /// Hands the entries of a kind, of the key groups and written by the workers that `is_wanted(group, worker)`, to `take`,
-    /// in pieces that each end with a whole entry: for state whose place is not the owner of its key group.
-    ///
-    /// # Errors
-    /// As [`entries`](Self::entries).
-    pub fn entries_where(
-        &self,
-        kind: &str,
-        is_wanted: impl Fn(u64, usize) -> bool,
-        mut take: impl FnMut(StateReader) -> Result<()>,
-    ) -> Result<()> {
-        let mut sections = self.checkpoint.read(&self.participant.key(kind), 0..KEY_GROUPS as u32);
-        sections.try_for_each(|section| {
-            let section = section?;
-            let group = section.key_group.map_or(0, u64::from);
-            match is_wanted(group, section.worker as usize) {
-                true => take(self.migrated(kind, StateReader::new(section.bytes))?),
-                false => Ok(()),
-            }
-        })
-    }
-
-    /// Number of workers that the operator runs on.
-    fn workers(&self) -> usize {
-        self.participant.origin.parallelism().min(self.participant.workers)
-    }
-}
-
 impl std::fmt::Debug for Part {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Part").field(&self.0.as_ref().map(|participant| &participant.name)).finish()
-    }
-}
-
-impl std::fmt::Debug for Saved<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Saved").field(&self.participant.name).finish()
     }
 }
