@@ -1,7 +1,13 @@
 //! What checkpoints cost: jobs with one every second beside the same jobs with none; the longest time for which one of a large
 //! state stops the flow; how fast it is written; and the time from a kill to the first new result.
 
-#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::disallowed_methods
+)]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -16,7 +16,6 @@ mod watch;
 
 use std::panic::Location;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::{DistributorPact, Pipeline};
@@ -27,13 +26,13 @@ use timely::progress::operate::FrontierInterest;
 use timely::scheduling::activate::SyncActivator;
 
 use crate::cache::CacheShare;
-use crate::clock::{AnyClock, Clock, Epoch, EventClock, WatermarkPath};
+use crate::clock::{AnyClock, EventClock, WatermarkPath};
 use crate::edge::{Edge, Place};
 use crate::error::{Error, Result, Site};
 use crate::exchange::{Channel, Counted};
 use crate::feedback::Mark;
 use crate::flow::{self, Lineage, SourceHold};
-use crate::metrics::{ConnectionKind, Gauges};
+use crate::metrics::ConnectionKind;
 use crate::origin::Origin;
 use crate::parcel::{ByDestination, Packet, Parcel};
 use crate::process::SpanOf;

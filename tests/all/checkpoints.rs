@@ -7,6 +7,7 @@ mod event_time;
 mod failover;
 mod files;
 mod fixture;
+mod incremental;
 mod learning;
 mod migration;
 mod model_load;

@@ -15,7 +15,7 @@ use crate::checkpoint::config::CheckpointConfig;
 use crate::checkpoint::coordinator::{Coordinator, Event};
 use crate::checkpoint::progress::CheckpointState;
 use crate::checkpoint::shared::{Checkpoints, Start};
-use crate::checkpoint::store::{CheckpointStore, PartInfo, PartWriter, SectionKey};
+use crate::checkpoint::store::{CheckpointStore, PartInfo, PartWriter, SectionKey, SectionTable};
 use crate::checkpoint::word::Word;
 use crate::clock::Epoch;
 use crate::error::{Error, Result};
@@ -33,6 +33,8 @@ pub(crate) enum Message {
     Built,
     /// State of an operator at the end of an epoch.
     Section(Section),
+    /// All that the checkpoint before has of a state is part of this one; what comes of it now is behind that.
+    TakeOver { epoch: Epoch, worker: usize, key: SectionKey },
     /// An operator has marked its state at the end of an epoch.
     Marked { participant: usize, epoch: Epoch },
     /// An operator has handed over all that it had marked.
@@ -122,6 +124,8 @@ impl Checkpoints {
             is_closing: false,
             unwritten: VecDeque::new(),
             parts: BTreeMap::new(),
+            finished_tables: BTreeMap::new(),
+            newest_tables: BTreeMap::new(),
             failure: None,
             commits: Vec::new(),
             has_finished: false,
@@ -139,9 +143,20 @@ impl Checkpoints {
 /// What a keeper does next.
 enum Step {
     Heed(Message),
-    Write(Section),
+    Write(Unwritten),
     BeginCheckpoint,
     LookForRequests,
+}
+
+/// What is to be written to a part, in this order.
+enum Unwritten {
+    Section(Section),
+    /// All sections that the checkpoint before has of a key.
+    Earlier {
+        epoch: Epoch,
+        worker: usize,
+        key: SectionKey,
+    },
 }
 
 struct Keeper {
@@ -164,9 +179,12 @@ struct Keeper {
     /// Whether sources of all processes wait for an epoch to be marked: nothing is written meanwhile, as that may take
     /// longer.
     is_closing: bool,
-    unwritten: VecDeque<Section>,
+    unwritten: VecDeque<Unwritten>,
     /// The parts that are being written, by worker.
     parts: BTreeMap<usize, PartWriter>,
+    /// Where the sections are of the parts that wait for their manifest, and of those of the newest checkpoint of this run.
+    finished_tables: BTreeMap<usize, SectionTable>,
+    newest_tables: BTreeMap<usize, SectionTable>,
     /// Why the parts that are being written are lost.
     failure: Option<String>,
     commits: Vec<(Epoch, Commit)>,
@@ -181,7 +199,7 @@ impl Keeper {
         while !self.has_finished && !self.run.stopped() {
             match self.next_step(inbox)? {
                 Step::Heed(message) => self.heed(message)?,
-                Step::Write(section) => self.write(&section),
+                Step::Write(unwritten) => self.write(&unwritten),
                 Step::BeginCheckpoint if self.checkpoints.is_held() => self.put_off(),
                 Step::BeginCheckpoint => self.coordinate(Event::Due)?,
                 Step::LookForRequests => self.look_for_requests()?,
@@ -224,7 +242,10 @@ impl Keeper {
     fn heed(&mut self, message: Message) -> Result<()> {
         match message {
             Message::Built => self.progress.note_built(self.checkpoints.n_participants()),
-            Message::Section(section) => self.unwritten.push_back(section),
+            Message::Section(section) => self.unwritten.push_back(Unwritten::Section(section)),
+            Message::TakeOver { epoch, worker, key } => {
+                self.unwritten.push_back(Unwritten::Earlier { epoch, worker, key });
+            }
             Message::Marked { participant, epoch } => self.progress.note_marked(participant, epoch),
             Message::Swept { participant, epoch } => self.progress.note_swept(participant, epoch),
             Message::Ended { participant, worker, since, sections } => {
@@ -262,6 +283,7 @@ impl Keeper {
                 self.checkpoints.open(epoch);
             }
             Word::Committed { epoch, is_last } => {
+                self.newest_tables = std::mem::take(&mut self.finished_tables);
                 self.note_committed(epoch);
                 self.run_commits(epoch)?;
                 self.has_finished = is_last;

@@ -57,6 +57,34 @@ struct Participant {
     sweeping: Option<Epoch>,
     has_ended: bool,
     written: Written,
+    added: Added,
+}
+
+/// How much an operator has added to a checkpoint in which it has written all that it keeps.
+#[derive(Debug, Default)]
+struct Added {
+    checkpoints: u32,
+    bytes: usize,
+    /// Bytes of the first one.
+    bytes_of_all: usize,
+}
+
+/// Checkpoints in a row that may add to the one before.
+const MAX_ADDED: u32 = 10;
+
+impl Added {
+    /// Whether one more may: a later run reads all of them.
+    fn may_be_more(&self) -> bool {
+        self.checkpoints < MAX_ADDED && self.bytes <= self.bytes_of_all / 2
+    }
+
+    fn note_bytes(&mut self, bytes: usize) {
+        if self.checkpoints == 0 {
+            self.bytes_of_all += bytes;
+        } else {
+            self.bytes += bytes;
+        }
+    }
 }
 
 impl Part {
@@ -83,6 +111,7 @@ impl Part {
             sweeping: None,
             has_ended: false,
             written: Written::default(),
+            added: Added::default(),
         })))
     }
 
@@ -252,7 +281,7 @@ impl Participant {
                 "epoch {next} has begun before the checkpoint of {epoch} was made"
             )));
         }
-        state.mark(&mut self.written)?;
+        self.mark_state(epoch, state)?;
         if self.answered.contains(&true) {
             self.send(epoch, ENDED, None, item_of(&self.answered)?);
         }
@@ -262,6 +291,24 @@ impl Participant {
         self.send_commits(epoch);
         self.sweeping = Some(epoch);
         self.checkpoints.tell(Message::Marked { participant: self.index, epoch });
+        Ok(())
+    }
+
+    fn mark_state(&mut self, epoch: Epoch, state: &mut impl Snapshot) -> Result<()> {
+        // What a checkpoint that has failed should have held is in none.
+        let is_durable =
+            epoch.checked_sub(1).is_some_and(|before| self.checkpoints.committed() == Some(before));
+        self.written.may_add = is_durable && self.added.may_be_more();
+        state.mark(&mut self.written)?;
+        let added_to = std::mem::take(&mut self.written.added_to);
+        match added_to.is_empty() {
+            true => self.added = Added::default(),
+            false => self.added.checkpoints += 1,
+        }
+        for kind in added_to {
+            let (worker, key) = (self.origin.worker(), self.key(kind));
+            self.checkpoints.tell(Message::TakeOver { epoch, worker, key });
+        }
         Ok(())
     }
 
@@ -288,6 +335,7 @@ impl Participant {
         let mut written = std::mem::take(&mut self.written.entries);
         for (kind, entries) in &mut written {
             for (group, bytes) in entries.take(if more { SECTION_BYTES } else { 0 }) {
+                self.added.note_bytes(bytes.len());
                 self.send(epoch, kind, Some(group), bytes);
             }
         }

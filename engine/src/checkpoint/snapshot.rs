@@ -67,6 +67,10 @@ pub struct Written {
     pub(super) entries: Vec<(&'static str, Entries)>,
     /// What is to be done when the checkpoint is durable.
     pub(crate) commits: Vec<Commit>,
+    /// Whether the checkpoint before is durable, so that what it holds can be taken over.
+    pub(super) may_add: bool,
+    /// Kinds of which all that the checkpoint before holds is taken over.
+    pub(super) added_to: Vec<&'static str>,
 }
 
 impl Written {
@@ -95,6 +99,20 @@ impl Written {
             self.entries.len() - 1
         });
         &mut self.entries[at].1
+    }
+}
+
+/// States of which a checkpoint holds only what has changed since the one before, which it refers to.
+impl Written {
+    /// Whether entries may be [added](Self::add_to) to those of the checkpoint before.
+    pub(crate) fn may_add(&self) -> bool {
+        self.may_add
+    }
+
+    /// Takes over all entries of a kind from the checkpoint before: what is written now comes behind them, and of several
+    /// entries of one key the last one counts. To be said in [`Snapshot::mark`], if [`may_add`](Self::may_add) says yes.
+    pub(crate) fn add_to(&mut self, kind: &'static str) {
+        self.added_to.push(kind);
     }
 }
 

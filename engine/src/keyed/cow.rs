@@ -19,6 +19,8 @@ pub(crate) type Encode<K, S> = Box<dyn Fn(&K, &S, &mut Entries) -> Result<()>>;
 pub(crate) struct CowTable<K, S> {
     table: KeyTable<K, S>,
     copy: Option<Box<Copy<K, S>>>,
+    /// Whether an entry has gone since the last copy.
+    has_lost: bool,
 }
 
 /// A copy that is being written.
@@ -34,7 +36,7 @@ struct Copy<K, S> {
 
 impl<K, S> Default for CowTable<K, S> {
     fn default() -> Self {
-        CowTable { table: KeyTable::default(), copy: None }
+        CowTable { table: KeyTable::default(), copy: None, has_lost: false }
     }
 }
 
@@ -72,6 +74,7 @@ impl<K: Key, S> CowTable<K, S> {
     pub(crate) fn remove(&mut self, key: &K) {
         self.write_before_use(key);
         self.table.remove(key);
+        self.has_lost = true;
     }
 
     #[inline]
@@ -87,6 +90,26 @@ impl<K: Key, S> CowTable<K, S> {
     pub(crate) fn mark(&mut self, encode: Encode<K, S>) {
         let bits = |piece| vec![0; self.table.n_buckets(piece).div_ceil(64)].into_boxed_slice();
         let written = (0..self.table.n_pieces()).map(|piece| Some(bits(piece))).collect();
+        self.begin(written, encode);
+    }
+
+    /// As [`mark`](Self::mark), of what may have changed since the copy before if `may_be_changes` allows that; whether it
+    /// is that and no more. It is all where an entry has gone, or where there was no copy before.
+    pub(crate) fn mark_changes(&mut self, may_be_changes: bool, encode: Encode<K, S>) -> bool {
+        let untouched: Option<Vec<_>> =
+            (0..self.table.n_pieces()).map(|piece| self.table.untouched(piece).map(Some)).collect();
+        let changes = untouched.filter(|_| may_be_changes && !self.has_lost);
+        let are_changes = changes.is_some();
+        match changes {
+            Some(written) => self.begin(written, encode),
+            None => self.mark(encode),
+        }
+        self.table.begin_noting();
+        self.has_lost = false;
+        are_changes
+    }
+
+    fn begin(&mut self, written: Vec<Option<Box<[u64]>>>, encode: Encode<K, S>) {
         let (next, entries) = (Spot { piece: 0, bucket: 0 }, Entries::default());
         self.copy = Some(Box::new(Copy { written, next, encode, entries, failure: Ok(()) }));
     }
@@ -131,12 +154,14 @@ impl<K: Key, S> CowTable<K, S> {
     pub(crate) fn clear(&mut self) {
         self.write_all();
         self.table = KeyTable::default();
+        self.has_lost = true;
     }
 
     /// As [`clear`](Self::clear), but the memory stays.
     pub(crate) fn empty(&mut self) {
         self.write_all();
         self.table.clear();
+        self.has_lost = true;
     }
 
     fn write_all(&mut self) {
@@ -213,7 +238,12 @@ impl<K: Key, S> Copy<K, S> {
             if left == 0 {
                 return true;
             }
-            let end = n_buckets.min(bucket + left);
+            if bits.as_ref().and_then(|bits| bits.get(bucket / 64)) == Some(&u64::MAX) {
+                // Nothing has changed there, or all is written.
+                (self.next.bucket, left) = (bucket - bucket % 64 + 64, left - 1);
+                continue;
+            }
+            let end = n_buckets.min(bucket - bucket % 64 + 64).min(bucket + left);
             (bucket..end).for_each(|bucket| self.write_at(table, Spot { piece, bucket }));
             (self.next.bucket, left) = (end, left - (end - bucket));
         }

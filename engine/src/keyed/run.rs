@@ -71,7 +71,7 @@ impl<K: Key, D: 'static, F: KeyedProcessFunction<K, D> + 'static> Snapshot for K
         self.f.snapshot(to.items())?;
         self.context.write(to)?;
         self.timers.mark();
-        self.states.mark();
+        self.states.mark(to);
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use hashbrown::hash_table::{AbsentEntry, OccupiedEntry};
 use rustc_hash::FxBuildHasher;
 
 use crate::hash::Key;
+use crate::keyed::touched::Touched;
 
 /// A state per key. Unlike a map it lends the key that it holds, so that a key which is a part of a record
 /// need not be cloned to be looked up and then outlive the record.
@@ -14,9 +15,15 @@ use crate::hash::Key;
 /// A table of many keys is cut in pieces that grow by themselves, so that nobody waits until all of it has moved.
 pub(crate) struct KeyTable<K, S> {
     /// All entries, until it is cut.
-    whole: HashTable<(K, S)>,
+    whole: Piece<K, S>,
     /// None or [`PIECES`].
-    pieces: Box<[HashTable<(K, S)>]>,
+    pieces: Box<[Piece<K, S>]>,
+}
+
+/// Entries, and which of them have been lent.
+struct Piece<K, S> {
+    entries: HashTable<(K, S)>,
+    touched: Touched,
 }
 
 /// Keys from which on a table is cut.
@@ -32,9 +39,15 @@ pub(super) struct Spot {
     pub(super) bucket: usize,
 }
 
+impl<K, S> Piece<K, S> {
+    fn with_capacity(n: usize) -> Self {
+        Piece { entries: HashTable::with_capacity(n), touched: Touched::default() }
+    }
+}
+
 impl<K, S> Default for KeyTable<K, S> {
     fn default() -> Self {
-        KeyTable { whole: HashTable::new(), pieces: Box::default() }
+        KeyTable { whole: Piece::with_capacity(0), pieces: Box::default() }
     }
 }
 
@@ -44,9 +57,14 @@ fn piece_of(hash: u64) -> usize {
     (hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - PIECES_LOG)) as usize
 }
 
+#[inline(always)]
+fn hash_of<K: Key, S>((key, _): &(K, S)) -> u64 {
+    FxBuildHasher.hash_one(key)
+}
+
 impl<K: Key, S> KeyTable<K, S> {
     #[inline(always)]
-    fn with_hash(&mut self, hash: u64) -> &mut HashTable<(K, S)> {
+    fn with_hash(&mut self, hash: u64) -> &mut Piece<K, S> {
         if self.pieces.is_empty() { &mut self.whole } else { &mut self.pieces[piece_of(hash)] }
     }
 
@@ -54,10 +72,14 @@ impl<K: Key, S> KeyTable<K, S> {
     #[inline(always)]
     pub(crate) fn state_or(&mut self, key: &K, make: impl FnOnce() -> S) -> (&K, &mut S, bool) {
         let hash = FxBuildHasher.hash_one(key);
-        let (entry, is_new) = match self.with_hash(hash).find_entry(hash, |(known, _)| known == key) {
+        let Piece { entries, touched } = self.with_hash(hash);
+        let (entry, is_new) = match entries.find_entry(hash, |(known, _)| known == key) {
             Ok(entry) => (entry, false),
-            Err(absent) => (insert(absent, hash, key, make), true),
+            Err(absent) => (insert(absent, touched, hash, key, make), true),
         };
+        if touched.is_on() {
+            touched.note(entry.bucket_index());
+        }
         let (key, state) = entry.into_mut();
         (key, state, is_new)
     }
@@ -74,13 +96,16 @@ impl<K: Key, S> KeyTable<K, S> {
     /// The state of `key`.
     pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut S> {
         let hash = FxBuildHasher.hash_one(key);
-        self.with_hash(hash).find_mut(hash, |(known, _)| known == key).map(|(_, state)| state)
+        let Piece { entries, touched } = self.with_hash(hash);
+        let entry = entries.find_entry(hash, |(known, _)| known == key).ok()?;
+        touched.note(entry.bucket_index());
+        Some(&mut entry.into_mut().1)
     }
 
     /// Drops the state of `key`.
     pub(crate) fn remove(&mut self, key: &K) {
         let hash = FxBuildHasher.hash_one(key);
-        if let Ok(entry) = self.with_hash(hash).find_entry(hash, |(known, _)| known == key) {
+        if let Ok(entry) = self.with_hash(hash).entries.find_entry(hash, |(known, _)| known == key) {
             entry.remove();
         }
     }
@@ -88,40 +113,53 @@ impl<K: Key, S> KeyTable<K, S> {
     /// Cuts a table that has got many keys. To be called now and then: entries move.
     #[inline]
     pub(crate) fn cut_if_large(&mut self) {
-        if self.whole.len() >= CUT {
+        if self.whole.entries.len() >= CUT {
             self.cut();
         }
     }
 
     #[cold]
     fn cut(&mut self) {
-        let room = 2 * self.whole.len() / PIECES;
-        self.pieces = (0..PIECES).map(|_| HashTable::with_capacity(room)).collect();
-        for entry in std::mem::take(&mut self.whole) {
-            let hash = FxBuildHasher.hash_one(&entry.0);
-            self.pieces[piece_of(hash)].insert_unique(hash, entry, |(key, _)| FxBuildHasher.hash_one(key));
+        let whole = std::mem::replace(&mut self.whole, Piece::with_capacity(0));
+        let room = 2 * whole.entries.len() / PIECES;
+        self.pieces = (0..PIECES).map(|_| Piece::with_capacity(room)).collect();
+        for entry in whole.entries {
+            let hash = hash_of(&entry);
+            self.pieces[piece_of(hash)].entries.insert_unique(hash, entry, hash_of);
+        }
+        if whole.touched.is_on() {
+            self.begin_noting();
+            self.note_all();
         }
     }
 
     /// Number of keys.
     pub(crate) fn len(&self) -> usize {
-        self.whole.len() + self.pieces.iter().map(HashTable::len).sum::<usize>()
+        self.all_pieces().map(|piece| piece.entries.len()).sum()
     }
 
     /// Drops all states and keeps their memory.
     pub(crate) fn clear(&mut self) {
-        self.whole.clear();
-        self.pieces.iter_mut().for_each(HashTable::clear);
+        self.all_pieces_mut().for_each(|piece| piece.entries.clear());
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.whole.is_empty() && self.pieces.iter().all(HashTable::is_empty)
+        self.all_pieces().all(|piece| piece.entries.is_empty())
     }
 
     /// All keys and their states, in no order.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut S)> {
-        let pieces = self.pieces.iter_mut().flat_map(HashTable::iter_mut);
-        self.whole.iter_mut().chain(pieces).map(|(key, state)| (&*key, state))
+        self.note_all();
+        let entries = self.all_pieces_mut().flat_map(|piece| piece.entries.iter_mut());
+        entries.map(|(key, state)| (&*key, state))
+    }
+
+    fn all_pieces(&self) -> impl Iterator<Item = &Piece<K, S>> {
+        std::iter::once(&self.whole).chain(&self.pieces)
+    }
+
+    fn all_pieces_mut(&mut self) -> impl Iterator<Item = &mut Piece<K, S>> {
+        std::iter::once(&mut self.whole).chain(&mut self.pieces)
     }
 }
 
@@ -131,44 +169,61 @@ impl<K: Key, S> KeyTable<K, S> {
         self.pieces.len().max(1)
     }
 
-    fn piece(&self, piece: usize) -> Option<&HashTable<(K, S)>> {
+    fn piece(&self, piece: usize) -> Option<&Piece<K, S>> {
         if self.pieces.is_empty() { Some(&self.whole) } else { self.pieces.get(piece) }
     }
 
     /// Number of buckets of a piece; some are empty.
     pub(super) fn n_buckets(&self, piece: usize) -> usize {
-        self.piece(piece).map_or(0, HashTable::num_buckets)
+        self.piece(piece).map_or(0, |piece| piece.entries.num_buckets())
     }
 
     /// The piece of `key`, and where it is there.
     pub(super) fn find(&self, key: &K) -> (usize, Option<Spot>) {
         let hash = FxBuildHasher.hash_one(key);
         let piece = if self.pieces.is_empty() { 0 } else { piece_of(hash) };
-        let bucket =
-            self.piece(piece).and_then(|table| table.find_bucket_index(hash, |(known, _)| known == key));
+        let entries = self.piece(piece).map(|piece| &piece.entries);
+        let bucket = entries.and_then(|entries| entries.find_bucket_index(hash, |(known, _)| known == key));
         (piece, bucket.map(|bucket| Spot { piece, bucket }))
     }
 
     /// The entry at a place, if there is one.
     #[inline]
     pub(super) fn at(&self, spot: Spot) -> Option<&(K, S)> {
-        self.piece(spot.piece).and_then(|table| table.get_bucket(spot.bucket))
+        self.piece(spot.piece).and_then(|piece| piece.entries.get_bucket(spot.bucket))
     }
 
     /// Whether entries of a piece move when one is added to it.
     pub(super) fn is_full(&self, piece: usize) -> bool {
-        self.piece(piece).is_none_or(|table| table.len() == table.capacity())
+        self.piece(piece).is_none_or(|piece| piece.entries.len() == piece.entries.capacity())
     }
 
     /// Adds a key that is not there. Where it is now, with its state.
     pub(super) fn insert_new(&mut self, key: K, state: S) -> (Spot, &K, &mut S) {
         let hash = FxBuildHasher.hash_one(&key);
         let piece = if self.pieces.is_empty() { 0 } else { piece_of(hash) };
-        let table = self.with_hash(hash);
-        let entry = table.insert_unique(hash, (key, state), |(key, _)| FxBuildHasher.hash_one(key));
+        let Piece { entries, touched } = self.with_hash(hash);
+        let entry = insert_into(entries, touched, hash, (key, state));
+        touched.note(entry.bucket_index());
         let spot = Spot { piece, bucket: entry.bucket_index() };
         let (key, state) = entry.into_mut();
         (spot, key, state)
+    }
+
+    /// Begins to note which entries are lent, from none on.
+    pub(super) fn begin_noting(&mut self) {
+        self.all_pieces_mut().for_each(|piece| piece.touched.begin(piece.entries.num_buckets()));
+    }
+
+    fn note_all(&mut self) {
+        self.all_pieces_mut().for_each(|piece| piece.touched.note_all(piece.entries.num_buckets()));
+    }
+
+    /// A bit per place of a piece: set where nothing has been lent since it was begun to note that. `None` if it is not
+    /// noted.
+    pub(super) fn untouched(&self, piece: usize) -> Option<Box<[u64]>> {
+        let touched = &self.piece(piece)?.touched;
+        touched.is_on().then(|| touched.untouched())
     }
 }
 
@@ -177,11 +232,25 @@ impl<K: Key, S> KeyTable<K, S> {
 #[inline(never)]
 fn insert<'t, K: Key, S>(
     absent: AbsentEntry<'t, (K, S)>,
+    touched: &mut Touched,
     hash: u64,
     key: &K,
     make: impl FnOnce() -> S,
 ) -> OccupiedEntry<'t, (K, S)> {
-    absent.into_table().insert_unique(hash, (key.clone(), make()), |(key, _)| FxBuildHasher.hash_one(key))
+    insert_into(absent.into_table(), touched, hash, (key.clone(), make()))
+}
+
+fn insert_into<'t, K: Key, S>(
+    entries: &'t mut HashTable<(K, S)>,
+    touched: &mut Touched,
+    hash: u64,
+    entry: (K, S),
+) -> OccupiedEntry<'t, (K, S)> {
+    if entries.len() == entries.capacity() {
+        entries.reserve(1, hash_of);
+        touched.note_all(entries.num_buckets());
+    }
+    entries.insert_unique(hash, entry, hash_of)
 }
 
 #[cfg(test)]
@@ -216,7 +285,7 @@ mod tests {
                 *table.state_of(&key_of(n)).1 = n;
             }
             assert_eq!((table.n_pieces(), table.len()), (PIECES, 3 * CUT));
-            let largest = table.pieces.iter().map(HashTable::len).max();
+            let largest = table.pieces.iter().map(|piece| piece.entries.len()).max();
             assert!(largest < Some(2 * 3 * CUT / PIECES), "{largest:?}");
             for n in (0..3 * CUT as u64).step_by(7) {
                 assert_eq!(table.get_mut(&key_of(n)).copied(), Some(n));

@@ -14,10 +14,6 @@ use crate::runtime::state::RunState;
 
 /// Length of the header of a message: six big-endian `u64`.
 const HEADER_BYTES: usize = 48;
-/// Where the header says how long the message behind it is; zero ends a connection in good order.
-const LENGTH: usize = 4;
-/// Where it has the number of the message, which counts those of one sender on one channel to the same receivers.
-const NUMBER: usize = 5;
 
 /// A data connection to one peer.
 pub(crate) struct DataSocket {
@@ -60,17 +56,20 @@ impl Framing {
         Ok(())
     }
 
+    /// A header has channel, sender, first and last receiver, length, and number among the messages of the first four. A
+    /// length of zero ends a connection in good order.
     fn begin_message(&mut self) -> Result<(), String> {
         let mut fields = [0; 6];
         for (field, bytes) in fields.iter_mut().zip(self.header.as_chunks().0) {
             *field = u64::from_be_bytes(*bytes);
         }
-        self.left = usize::try_from(fields[LENGTH]).map_err(|_| "a message without an end".to_string())?;
+        let [channel, sender, first, last, length, found] = fields;
+        self.left =
+            usize::try_from(length).map_err(|error| format!("a message of {length} bytes: {error}"))?;
         self.has_ended = self.left == 0;
         if self.has_ended {
             return Ok(());
         }
-        let [channel, sender, first, last, _length, found] = fields;
         let next = self.next.entry([channel, sender, first, last]).or_default();
         if found == *next {
             *next += 1;
@@ -173,10 +172,7 @@ mod tests {
     #[test]
     fn message_that_is_missing_comes_twice_or_out_of_turn_is_noticed() {
         assert_eq!(error_in(&[0, 1, 2, 3]), None);
-        assert_eq!(
-            error_in(&[0, 1, 3]).unwrap(),
-            "found message 3 of worker 1 on channel 7, expected 2"
-        );
+        assert_eq!(error_in(&[0, 1, 3]).unwrap(), "found message 3 of worker 1 on channel 7, expected 2");
         assert!(error_in(&[0, 1, 1]).unwrap().ends_with("expected 2"));
         assert!(error_in(&[1, 0]).unwrap().ends_with("expected 0"));
         // Each sender counts for itself.

@@ -86,7 +86,9 @@ const GARBLED_FOR: Duration = Duration::from_millis(300);
 fn run_once(job: &Job, dir: &Path, plan: &Plan, tally: &mut Tally) -> Result<bool, String> {
     let addresses = free_addresses(plan.processes);
     let relays: Vec<Relay> = match plan.disturbance {
-        Some(Disturbance::Cut | Disturbance::Garble(_)) => addresses.iter().map(|address| Relay::to(address)).collect(),
+        Some(Disturbance::Cut | Disturbance::Garble(_)) => {
+            addresses.iter().map(|address| Relay::to(address)).collect()
+        }
         _ => Vec::new(),
     };
     let n = usize::from(plan.processes);

@@ -1,16 +1,33 @@
 //! Writing the parts of a process.
 
-use crate::checkpoint::keeper::{Keeper, Section};
+use crate::checkpoint::keeper::{Keeper, Section, Unwritten};
 use crate::checkpoint::store::{PartInfo, PartWriter, SectionKey};
 use crate::clock::Epoch;
 use crate::error::{Error, Result};
 
 impl Keeper {
-    pub(super) fn write(&mut self, section: &Section) {
-        let Section { epoch, worker, key, key_group, bytes } = section;
-        self.put(*epoch, *worker, key, *key_group, bytes);
-        self.state().note(|counts| counts.bytes += bytes.len() as u64);
-        self.checkpoints.note_taken(bytes.len());
+    pub(super) fn write(&mut self, unwritten: &Unwritten) {
+        match unwritten {
+            Unwritten::Section(Section { epoch, worker, key, key_group, bytes }) => {
+                self.put(*epoch, *worker, key, *key_group, bytes);
+                self.state().note(|counts| counts.bytes += bytes.len() as u64);
+                self.checkpoints.note_taken(bytes.len());
+            }
+            Unwritten::Earlier { epoch, worker, key } => self.take_over(*epoch, *worker, key),
+        }
+    }
+
+    /// Adds all sections that the checkpoint before has of a key, where they are.
+    fn take_over(&mut self, epoch: Epoch, worker: usize, key: &SectionKey) {
+        let newest = std::mem::take(&mut self.newest_tables);
+        let taken = match newest.get(&worker) {
+            Some(base) => self.part(epoch, worker).and_then(|part| part.carry_all(base, key)),
+            None => Err(Error::internal(format!("{key} is added to a checkpoint that is not there"))),
+        };
+        self.newest_tables = newest;
+        if let Err(error) = taken {
+            self.failure.get_or_insert(error.full_message());
+        }
     }
 
     /// Adds a section to the part of a worker. A failure loses the parts of this epoch and nothing else.
@@ -45,6 +62,12 @@ impl Keeper {
         if let Some(reason) = self.failure.take() {
             return Err(Error::storage(reason));
         }
-        parts.into_values().map(|part| part.finish().map(|(info, _table)| info)).collect()
+        let mut infos = Vec::with_capacity(parts.len());
+        for (worker, part) in parts {
+            let (info, table) = part.finish()?;
+            infos.push(info);
+            self.finished_tables.insert(worker, table);
+        }
+        Ok(infos)
     }
 }
