@@ -4,6 +4,7 @@ mod saved;
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -14,6 +15,7 @@ use crate::checkpoint::state::StateWriter;
 use crate::checkpoint::store::SectionKey;
 use crate::clock::{AnyClock, Epoch};
 use crate::error::{Error, Result};
+use crate::machine;
 use crate::operator::{Activation, Frontiers};
 use crate::origin::Origin;
 pub use saved::Saved;
@@ -29,6 +31,9 @@ const COUNTED: &str = "counted";
 
 /// Bytes of a key group from which they are handed over before all of it is written.
 const SECTION_BYTES: usize = 64 << 10;
+
+/// How long an operator writes, in one activation, of what it has marked.
+const SWEEP_TIME: Duration = Duration::from_millis(2);
 
 /// An operator's part in checkpoints, if the run makes any; see [`OperatorBuilder::part`](crate::operator::OperatorBuilder::part).
 pub struct Part(Option<Box<Participant>>);
@@ -312,14 +317,19 @@ impl Participant {
         Ok(())
     }
 
+    /// Writes for a while, unless much waits to be written already.
     fn sweep(&mut self, state: &mut impl Snapshot) -> Result<()> {
-        if self.checkpoints.is_congested() {
-            self.activation.wake_after(std::time::Duration::from_millis(1));
-            return Ok(());
+        let since = machine::now();
+        while !self.checkpoints.is_congested() {
+            if !self.sweep_some(state)? {
+                return Ok(());
+            }
+            if since.elapsed() >= SWEEP_TIME {
+                self.activation.wake();
+                return Ok(());
+            }
         }
-        if self.sweep_some(state)? {
-            self.activation.wake();
-        }
+        self.activation.wake_after(Duration::from_millis(1));
         Ok(())
     }
 

@@ -133,6 +133,7 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> Panes<K, D, F> {
     ) {
         let Panes { key: selector, function, .. } = self;
         let Some(Pane { cells, .. }) = open.pane_of(window) else { return };
+        cells.cut_if_large();
         for record in records {
             let key = made.next().unwrap_or_else(|| selector.key(&record));
             let (_key, cell, _is_new) = cells.state_or(&key, || Cell { acc: function.create(), count: 0 });

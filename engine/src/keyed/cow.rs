@@ -1,9 +1,13 @@
 //! States of which a copy is being written while they change.
 
+use std::ops::Range;
+
+use hashbrown::HashTable;
+
 use crate::checkpoint::Entries;
 use crate::error::Result;
 use crate::hash::Key;
-use crate::keyed::table::{KeyTable, Spot};
+use crate::keyed::table::{KeyTable, Seer};
 
 /// Buckets of the table that are looked at in one slice.
 const SLICE: usize = 1024;
@@ -27,9 +31,10 @@ pub(crate) struct CowTable<K, S> {
 struct Copy<K, S> {
     /// A bit per bucket of each piece that is not done: whether the entry there is written, or is none of the copy.
     written: Vec<Option<Box<[u64]>>>,
-    next: Spot,
+    /// The piece and the bucket that the next slice begins with.
+    next: (usize, usize),
     encode: Encode<K, S>,
-    entries: Entries,
+    out: Entries,
     /// The first entry that could not be written.
     failure: Result<()>,
 }
@@ -41,26 +46,20 @@ impl<K, S> Default for CowTable<K, S> {
 }
 
 impl<K: Key, S> CowTable<K, S> {
-    /// The table itself, where no copy of it is being written: look-ups in it cost nothing extra. To be asked for once a
-    /// batch.
-    #[inline]
-    pub(crate) fn settled(&mut self) -> Option<&mut KeyTable<K, S>> {
-        if self.copy.is_some() {
-            return None;
-        }
-        self.table.cut_if_large();
-        Some(&mut self.table)
-    }
-
     /// As [`KeyTable::state_or`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn state_or(&mut self, key: &K, make: impl FnOnce() -> S) -> (&K, &mut S, bool) {
         match &mut self.copy {
-            Some(copy) => copy.state_or(&mut self.table, key, make),
-            None => {
-                self.table.cut_if_large();
-                self.table.state_or(key, make)
-            }
+            None => self.table.state_or(key, make),
+            Some(copy) => self.table.seen_state_or(key, make, &mut **copy),
+        }
+    }
+
+    /// To be called now and then, where keys are added: cuts a table that has got many.
+    #[inline]
+    pub(crate) fn cut_if_large(&mut self) {
+        if self.copy.is_none() {
+            self.table.cut_if_large();
         }
     }
 
@@ -80,15 +79,17 @@ impl<K: Key, S> CowTable<K, S> {
     #[inline]
     fn write_before_use(&mut self, key: &K) {
         if let Some(copy) = &mut self.copy
-            && let (_piece, Some(spot)) = self.table.find(key)
+            && let Some((piece, bucket)) = self.table.find(key)
+            && let Some(entry) = self.table.entries(piece).and_then(|entries| entries.get_bucket(bucket))
         {
-            copy.write_at(&self.table, spot);
+            copy.lent(piece, bucket, entry);
         }
     }
 
     /// Takes a copy, to be written by `encode`. What is not written yet of an earlier one is given up.
     pub(crate) fn mark(&mut self, encode: Encode<K, S>) {
-        let bits = |piece| vec![0; self.table.n_buckets(piece).div_ceil(64)].into_boxed_slice();
+        let n_buckets = |piece| self.table.entries(piece).map_or(0, HashTable::num_buckets);
+        let bits = |piece| vec![0; n_buckets(piece).div_ceil(64)].into_boxed_slice();
         let written = (0..self.table.n_pieces()).map(|piece| Some(bits(piece))).collect();
         self.begin(written, encode);
     }
@@ -110,8 +111,8 @@ impl<K: Key, S> CowTable<K, S> {
     }
 
     fn begin(&mut self, written: Vec<Option<Box<[u64]>>>, encode: Encode<K, S>) {
-        let (next, entries) = (Spot { piece: 0, bucket: 0 }, Entries::default());
-        self.copy = Some(Box::new(Copy { written, next, encode, entries, failure: Ok(()) }));
+        let (next, out) = ((0, 0), Entries::default());
+        self.copy = Some(Box::new(Copy { written, next, encode, out, failure: Ok(()) }));
     }
 
     /// Writes a slice of the copy; whether there is more.
@@ -121,7 +122,7 @@ impl<K: Key, S> CowTable<K, S> {
     pub(crate) fn sweep(&mut self, to: &mut Entries) -> Result<bool> {
         let Some(copy) = &mut self.copy else { return Ok(false) };
         let more = copy.write_slice(&self.table);
-        to.append(&mut copy.entries);
+        to.append(&mut copy.out);
         std::mem::replace(&mut copy.failure, Ok(()))?;
         if !more {
             self.copy = None;
@@ -166,37 +167,37 @@ impl<K: Key, S> CowTable<K, S> {
 
     fn write_all(&mut self) {
         if let Some(copy) = &mut self.copy {
-            (copy.next.piece..copy.written.len()).for_each(|piece| copy.write_piece(&self.table, piece));
+            (copy.next.0..copy.written.len())
+                .for_each(|piece| copy.write_piece(piece, self.table.entries(piece)));
         }
     }
 }
 
-impl<K: Key, S> Copy<K, S> {
-    fn state_or<'t>(
-        &mut self,
-        table: &'t mut KeyTable<K, S>,
-        key: &K,
-        make: impl FnOnce() -> S,
-    ) -> (&'t K, &'t mut S, bool) {
-        match table.find(key) {
-            (_piece, Some(spot)) => {
-                self.write_at(table, spot);
-                table.state_or(key, make)
-            }
-            (piece, None) => {
-                if table.is_full(piece) {
-                    self.write_piece(table, piece);
-                }
-                let (spot, key, state) = table.insert_new(key.clone(), make());
-                self.take(spot);
-                (key, state, true)
+/// An entry is written before it changes or moves.
+impl<K: Key, S> Seer<K, S> for Copy<K, S> {
+    #[inline]
+    fn lent(&mut self, piece: usize, bucket: usize, (key, state): &(K, S)) {
+        if self.take(piece, bucket) {
+            let outcome = (self.encode)(key, state, &mut self.out);
+            if self.failure.is_ok() {
+                self.failure = outcome;
             }
         }
     }
 
-    /// Notes that nothing has to be written of a place any more; whether something had to be.
+    fn about_to_move(&mut self, piece: usize, entries: &HashTable<(K, S)>) {
+        self.write_piece(piece, Some(entries));
+    }
+
+    fn added(&mut self, piece: usize, bucket: usize) {
+        self.take(piece, bucket);
+    }
+}
+
+impl<K: Key, S> Copy<K, S> {
+    /// Notes that nothing has to be written of a bucket any more; whether something had to be.
     #[inline]
-    fn take(&mut self, Spot { piece, bucket }: Spot) -> bool {
+    fn take(&mut self, piece: usize, bucket: usize) -> bool {
         let Some(Some(bits)) = self.written.get_mut(piece) else { return false };
         let Some(word) = bits.get_mut(bucket / 64) else { return false };
         let was_due = *word & 1 << (bucket % 64) == 0;
@@ -204,23 +205,19 @@ impl<K: Key, S> Copy<K, S> {
         was_due
     }
 
-    /// Writes the entry at a place, if that is still to be done.
-    #[inline]
-    fn write_at(&mut self, table: &KeyTable<K, S>, spot: Spot) {
-        if self.take(spot)
-            && let Some((key, state)) = table.at(spot)
-        {
-            let outcome = (self.encode)(key, state, &mut self.entries);
-            if self.failure.is_ok() {
-                self.failure = outcome;
+    /// Writes the entries in some buckets, as far as that is still to be done.
+    fn write_buckets(&mut self, piece: usize, buckets: Range<usize>, entries: &HashTable<(K, S)>) {
+        for bucket in buckets {
+            if let Some(entry) = entries.get_bucket(bucket) {
+                self.lent(piece, bucket, entry);
             }
         }
     }
 
     /// Writes what is left of a piece.
-    fn write_piece(&mut self, table: &KeyTable<K, S>, piece: usize) {
-        if self.written.get(piece).is_some_and(Option::is_some) {
-            (0..table.n_buckets(piece)).for_each(|bucket| self.write_at(table, Spot { piece, bucket }));
+    fn write_piece(&mut self, piece: usize, entries: Option<&HashTable<(K, S)>>) {
+        if let Some(entries) = entries.filter(|_| self.written.get(piece).is_some_and(Option::is_some)) {
+            self.write_buckets(piece, 0..entries.num_buckets(), entries);
             self.written[piece] = None;
         }
     }
@@ -228,24 +225,24 @@ impl<K: Key, S> Copy<K, S> {
     /// Writes a slice; whether there is more.
     fn write_slice(&mut self, table: &KeyTable<K, S>) -> bool {
         let mut left = SLICE;
-        while let Some(bits) = self.written.get(self.next.piece) {
-            let (Spot { piece, bucket }, n_buckets) = (self.next, table.n_buckets(self.next.piece));
-            if bits.is_none() || bucket >= n_buckets {
+        while let Some(bits) = self.written.get(self.next.0) {
+            let (piece, bucket) = self.next;
+            let entries = table.entries(piece).filter(|entries| bucket < entries.num_buckets());
+            let (Some(bits), Some(entries)) = (bits, entries) else {
                 self.written[piece] = None;
-                self.next = Spot { piece: piece + 1, bucket: 0 };
+                self.next = (piece + 1, 0);
                 continue;
-            }
+            };
             if left == 0 {
                 return true;
             }
-            if bits.as_ref().and_then(|bits| bits.get(bucket / 64)) == Some(&u64::MAX) {
-                // Nothing has changed there, or all is written.
-                (self.next.bucket, left) = (bucket - bucket % 64 + 64, left - 1);
-                continue;
+            // A page of 64 of which nothing has changed, or all is written, is passed over at once.
+            let is_done = bits.get(bucket / 64) == Some(&u64::MAX);
+            let end = entries.num_buckets().min(bucket - bucket % 64 + 64);
+            if !is_done {
+                self.write_buckets(piece, bucket..end, entries);
             }
-            let end = n_buckets.min(bucket - bucket % 64 + 64).min(bucket + left);
-            (bucket..end).for_each(|bucket| self.write_at(table, Spot { piece, bucket }));
-            (self.next.bucket, left) = (end, left - (end - bucket));
+            (self.next.1, left) = (end, left.saturating_sub(if is_done { 1 } else { end - bucket }));
         }
         false
     }
@@ -288,6 +285,7 @@ mod tests {
                 model.insert(key, u64::from(key));
             }
             for (step, key) in steps {
+                table.cut_if_large();
                 match (step, &mut copy) {
                     (0, None) => {
                         table.mark(encode());
@@ -323,6 +321,64 @@ mod tests {
         }
     }
 
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// A copy of all, and what has changed since in each copy behind it, is the state at the last of them.
+        #[test]
+        fn copies_of_changes_add_up_to_the_state(
+            steps in prop::collection::vec((0u8..40, 0u32..80_000), 0..3000),
+            n_keys in prop::sample::select(vec![0u32, 2000, 70_000]),
+        ) {
+            let (mut table, mut model) = (CowTable::default(), BTreeMap::new());
+            let (mut durable, mut copy) = (None, None);
+            for key in 0..n_keys {
+                *table.state_or(&key, || 0u64).1 = u64::from(key);
+                model.insert(key, u64::from(key));
+            }
+            for (step, key) in steps {
+                table.cut_if_large();
+                match (step, &mut copy) {
+                    (0 | 1, None) => {
+                        // One in four has not become durable.
+                        durable = durable.filter(|_| key % 4 > 0);
+                        let are_changes = table.mark_changes(durable.is_some(), encode());
+                        copy = Some((Entries::default(), are_changes, model.clone()));
+                    }
+                    (2..10, Some((written, are_changes, expected))) => {
+                        if !table.sweep(written).unwrap() {
+                            let mut all = durable.take().filter(|_| *are_changes).unwrap_or_default();
+                            let written = decoded(std::mem::take(written));
+                            BTreeMap::extend(&mut all, written);
+                            prop_assert_eq!(&all, expected);
+                            (durable, copy) = (Some(all), None);
+                        }
+                    }
+                    (10, _) if key < 100 => {
+                        table.remove(&key);
+                        model.remove(&key);
+                    }
+                    (11, _) if key < 200 => {
+                        table.clear();
+                        model.clear();
+                    }
+                    (12, _) if key < 2000 => {
+                        table.iter_mut().for_each(|(_, state)| *state += 1);
+                        model.values_mut().for_each(|state| *state += 1);
+                    }
+                    (13..20, _) if model.contains_key(&key) => {
+                        *table.get_mut(&key).unwrap() += 2;
+                        *model.entry(key).or_insert(0) += 2;
+                    }
+                    _ => {
+                        *table.state_or(&key, || 0).1 += 1;
+                        *model.entry(key).or_insert(0) += 1;
+                    }
+                }
+            }
+        }
+    }
+
     /// Pieces that grow while the copy is written are written before.
     #[test]
     fn copy_of_a_table_that_grows_to_many_times_its_size_is_that_of_before() {
@@ -330,6 +386,7 @@ mod tests {
         for n in [100u32, 70_000] {
             table.clear();
             (0..n).for_each(|key| *table.state_or(&key, || 0u64).1 = u64::from(key));
+            table.cut_if_large();
             table.mark(encode());
             assert!(table.sweep(&mut written).unwrap() || n == 100);
             (0..5 * n).for_each(|key| *table.state_or(&key, || 0).1 += 1);

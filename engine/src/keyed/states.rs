@@ -99,6 +99,7 @@ impl<K: Key, S: State> KeyStates<K, S> {
     pub(crate) fn with<R>(&mut self, key: &K, f: impl FnOnce(&mut S, bool) -> R) -> R {
         match self {
             KeyStates::Lasting(states) => {
+                states.cut_if_large();
                 let (_key, state, is_new) = states.state_or(key, S::default);
                 f(state, is_new)
             }
@@ -163,7 +164,10 @@ impl<K: Key, S: State> KeyStates<K, S> {
         from.entries(STATES, |mut entries| {
             while let Some((key, age, state)) = entries.next_item::<(K, Duration, S)>()? {
                 match self {
-                    KeyStates::Lasting(states) => *states.state_or(&key, S::default).1 = state,
+                    KeyStates::Lasting(states) => {
+                        states.cut_if_large();
+                        *states.state_or(&key, S::default).1 = state;
+                    }
                     KeyStates::Expiring(states) => states.take_over(key, age, state),
                 }
             }
@@ -210,6 +214,7 @@ impl<K: Key, S: State> Expiring<K, S> {
             return f(&mut entry.state, is_new);
         }
         self.queue.push_back((now, key.clone()));
+        self.entries.cut_if_large();
         let (_key, entry, _is_new) = self.entries.state_or(key, || Touched { state: S::default(), at: now });
         f(&mut entry.state, true)
     }

@@ -26,18 +26,35 @@ struct Piece<K, S> {
     touched: Touched,
 }
 
+/// Who sees what becomes of the entries of a table.
+pub(super) trait Seer<K, S> {
+    /// The entry in a bucket of a piece is lent.
+    fn lent(&mut self, piece: usize, bucket: usize, entry: &(K, S));
+
+    /// The entries of a piece are about to move to other buckets.
+    fn about_to_move(&mut self, piece: usize, entries: &HashTable<(K, S)>);
+
+    /// An entry was added in a bucket of a piece.
+    fn added(&mut self, piece: usize, bucket: usize);
+}
+
+/// Nobody.
+impl<K, S> Seer<K, S> for () {
+    #[inline(always)]
+    fn lent(&mut self, _piece: usize, _bucket: usize, _entry: &(K, S)) {}
+
+    #[inline(always)]
+    fn about_to_move(&mut self, _piece: usize, _entries: &HashTable<(K, S)>) {}
+
+    #[inline(always)]
+    fn added(&mut self, _piece: usize, _bucket: usize) {}
+}
+
 /// Keys from which on a table is cut.
 const CUT: usize = 1 << 16;
 /// Pieces of a table that is cut, as a power of two.
 const PIECES_LOG: u32 = 10;
 const PIECES: usize = 1 << PIECES_LOG;
-
-/// A place in a table, until entries are added or the table is cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Spot {
-    pub(super) piece: usize,
-    pub(super) bucket: usize,
-}
 
 impl<K, S> Piece<K, S> {
     fn with_capacity(n: usize) -> Self {
@@ -71,11 +88,31 @@ impl<K: Key, S> KeyTable<K, S> {
     /// The state of `key`, the key itself, and whether the state was made for this call.
     #[inline(always)]
     pub(crate) fn state_or(&mut self, key: &K, make: impl FnOnce() -> S) -> (&K, &mut S, bool) {
+        self.seen_state_or(key, make, &mut ())
+    }
+
+    /// As [`state_or`](Self::state_or); `seer` sees what becomes of entries.
+    #[inline(always)]
+    pub(super) fn seen_state_or(
+        &mut self,
+        key: &K,
+        make: impl FnOnce() -> S,
+        seer: &mut impl Seer<K, S>,
+    ) -> (&K, &mut S, bool) {
         let hash = FxBuildHasher.hash_one(key);
-        let Piece { entries, touched } = self.with_hash(hash);
+        let index = if self.pieces.is_empty() { 0 } else { piece_of(hash) };
+        let piece = if self.pieces.is_empty() { &mut self.whole } else { &mut self.pieces[index] };
+        let Piece { entries, touched } = piece;
         let (entry, is_new) = match entries.find_entry(hash, |(known, _)| known == key) {
-            Ok(entry) => (entry, false),
-            Err(absent) => (insert(absent, touched, hash, key, make), true),
+            Ok(entry) => {
+                seer.lent(index, entry.bucket_index(), entry.get());
+                (entry, false)
+            }
+            Err(absent) => {
+                let entry = insert(absent, (index, touched), hash, (key, make), seer);
+                seer.added(index, entry.bucket_index());
+                (entry, true)
+            }
         };
         if touched.is_on() {
             touched.note(entry.bucket_index());
@@ -85,7 +122,7 @@ impl<K: Key, S> KeyTable<K, S> {
     }
 
     /// As [`state_or`](Self::state_or), with states that begin as their default.
-    #[inline(always)]
+    #[cfg(test)]
     pub(crate) fn state_of(&mut self, key: &K) -> (&K, &mut S, bool)
     where
         S: Default,
@@ -173,41 +210,17 @@ impl<K: Key, S> KeyTable<K, S> {
         if self.pieces.is_empty() { Some(&self.whole) } else { self.pieces.get(piece) }
     }
 
-    /// Number of buckets of a piece; some are empty.
-    pub(super) fn n_buckets(&self, piece: usize) -> usize {
-        self.piece(piece).map_or(0, |piece| piece.entries.num_buckets())
+    /// The entries of a piece.
+    pub(super) fn entries(&self, piece: usize) -> Option<&HashTable<(K, S)>> {
+        self.piece(piece).map(|piece| &piece.entries)
     }
 
-    /// The piece of `key`, and where it is there.
-    pub(super) fn find(&self, key: &K) -> (usize, Option<Spot>) {
+    /// Where the entry of `key` is: its piece and bucket.
+    pub(super) fn find(&self, key: &K) -> Option<(usize, usize)> {
         let hash = FxBuildHasher.hash_one(key);
         let piece = if self.pieces.is_empty() { 0 } else { piece_of(hash) };
-        let entries = self.piece(piece).map(|piece| &piece.entries);
-        let bucket = entries.and_then(|entries| entries.find_bucket_index(hash, |(known, _)| known == key));
-        (piece, bucket.map(|bucket| Spot { piece, bucket }))
-    }
-
-    /// The entry at a place, if there is one.
-    #[inline]
-    pub(super) fn at(&self, spot: Spot) -> Option<&(K, S)> {
-        self.piece(spot.piece).and_then(|piece| piece.entries.get_bucket(spot.bucket))
-    }
-
-    /// Whether entries of a piece move when one is added to it.
-    pub(super) fn is_full(&self, piece: usize) -> bool {
-        self.piece(piece).is_none_or(|piece| piece.entries.len() == piece.entries.capacity())
-    }
-
-    /// Adds a key that is not there. Where it is now, with its state.
-    pub(super) fn insert_new(&mut self, key: K, state: S) -> (Spot, &K, &mut S) {
-        let hash = FxBuildHasher.hash_one(&key);
-        let piece = if self.pieces.is_empty() { 0 } else { piece_of(hash) };
-        let Piece { entries, touched } = self.with_hash(hash);
-        let entry = insert_into(entries, touched, hash, (key, state));
-        touched.note(entry.bucket_index());
-        let spot = Spot { piece, bucket: entry.bucket_index() };
-        let (key, state) = entry.into_mut();
-        (spot, key, state)
+        let bucket = self.entries(piece)?.find_bucket_index(hash, |(known, _)| known == key)?;
+        Some((piece, bucket))
     }
 
     /// Begins to note which entries are lent, from none on.
@@ -232,25 +245,18 @@ impl<K: Key, S> KeyTable<K, S> {
 #[inline(never)]
 fn insert<'t, K: Key, S>(
     absent: AbsentEntry<'t, (K, S)>,
-    touched: &mut Touched,
+    (piece, touched): (usize, &mut Touched),
     hash: u64,
-    key: &K,
-    make: impl FnOnce() -> S,
+    (key, make): (&K, impl FnOnce() -> S),
+    seer: &mut impl Seer<K, S>,
 ) -> OccupiedEntry<'t, (K, S)> {
-    insert_into(absent.into_table(), touched, hash, (key.clone(), make()))
-}
-
-fn insert_into<'t, K: Key, S>(
-    entries: &'t mut HashTable<(K, S)>,
-    touched: &mut Touched,
-    hash: u64,
-    entry: (K, S),
-) -> OccupiedEntry<'t, (K, S)> {
+    let entries = absent.into_table();
     if entries.len() == entries.capacity() {
+        seer.about_to_move(piece, entries);
         entries.reserve(1, hash_of);
         touched.note_all(entries.num_buckets());
     }
-    entries.insert_unique(hash, entry, hash_of)
+    entries.insert_unique(hash, (key.clone(), make()), hash_of)
 }
 
 #[cfg(test)]
@@ -289,9 +295,10 @@ mod tests {
             assert!(largest < Some(2 * 3 * CUT / PIECES), "{largest:?}");
             for n in (0..3 * CUT as u64).step_by(7) {
                 assert_eq!(table.get_mut(&key_of(n)).copied(), Some(n));
-                assert!(table.find(&key_of(n)).1.and_then(|spot| table.at(spot)) == Some(&(key_of(n), n)));
+                let (piece, bucket) = table.find(&key_of(n)).unwrap();
+                assert!(table.entries(piece).unwrap().get_bucket(bucket) == Some(&(key_of(n), n)));
                 table.remove(&key_of(n));
-                assert_eq!(table.find(&key_of(n)).1, None);
+                assert_eq!(table.find(&key_of(n)), None);
             }
             assert_eq!(table.len(), table.iter_mut().count());
             table.clear();
