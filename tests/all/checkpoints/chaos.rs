@@ -79,7 +79,7 @@ fn wait(time: Duration) {
     }
 }
 
-/// How long messages get lost before a connection breaks.
+/// How long frames get lost before a connection breaks.
 const GARBLED_FOR: Duration = Duration::from_millis(300);
 
 /// Runs the job once as planned; whether it has ended well.
@@ -106,7 +106,7 @@ fn run_once(job: &Job, dir: &Path, plan: &Plan, tally: &mut Tally) -> Result<boo
             Disturbance::Cut => relays.iter().for_each(Relay::cut),
             Disturbance::Garble(seed) => {
                 relays.iter().for_each(|relay| relay.garble(seed));
-                // What is lost last is followed by nothing that would show it.
+                // A connection that is so bad breaks in the end, which is sooner than signs of life tell of a lost last frame.
                 wait(GARBLED_FOR);
                 relays.iter().for_each(Relay::cut);
                 tally.garbled += relays.iter().map(Relay::garbled).sum::<u64>();
@@ -195,9 +195,9 @@ fn online_learner_survives_kills_with_the_same_models() {
     chaos("learner", 3, Plan::kill);
 }
 
-/// T-NEW-09: a tenth of the messages between workers is lost, a tenth comes twice, a tenth out of turn.
+/// T-NEW-09: a tenth of the frames of data between processes is lost, a tenth comes twice, a tenth out of turn.
 #[test]
-fn t_new_09_sums_are_exact_whatever_becomes_of_messages_between_processes() {
+fn t_new_09_sums_are_exact_whatever_becomes_of_frames_between_processes() {
     let tally = chaos("ps", 4, Plan::garble);
     assert!(tally.garbled > 0, "{tally}");
 }

@@ -34,7 +34,7 @@ pub(super) enum Disturbance {
     Pause(Duration),
     /// Breaks the connections between processes.
     Cut,
-    /// Messages between processes get lost, come twice or out of turn, by this seed, and then the connections break.
+    /// Frames between processes get lost, come twice or out of turn, by this seed, and then the connections break.
     Garble(u64),
 }
 
@@ -107,7 +107,7 @@ impl Plan {
         Plan { disturbance: Some(disturbance), disk, damage: Damage::draw(sm(seed, 7)), ..plan }
     }
 
-    /// Messages between two or three processes do not come as they were sent.
+    /// Frames between two or three processes do not come as they were sent.
     pub(super) fn garble(seed: u64) -> Self {
         let plan = Self::kill(seed);
         let (processes, threads) = [(2, 1), (2, 2), (3, 1)][(sm(seed, 0) % 3) as usize];
@@ -132,7 +132,7 @@ pub(super) struct Tally {
     kills: u64,
     pauses: u64,
     cuts: u64,
-    /// Messages that were lost, doubled or moved.
+    /// Frames that were lost, doubled or moved.
     pub(super) garbled: u64,
     disks: [u64; DISKS.len()],
     corrupt: u64,
@@ -169,7 +169,7 @@ impl fmt::Display for Tally {
         write!(
             f,
             "{runs} runs, {attempts} attempts, {kills} kills, {pauses} pauses, {cuts} lost connections, \
-             {garbled} messages lost, doubled or moved"
+             {garbled} frames lost, doubled or moved"
         )?;
         for ((kind, _), n) in DISKS.iter().zip(disks).skip(1) {
             write!(f, ", {n} {kind} disks")?;

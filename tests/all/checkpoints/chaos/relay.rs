@@ -18,9 +18,9 @@ pub(super) struct Relay {
 struct Line {
     /// Both ends of each connection; `None` once it is cut.
     open: Mutex<Option<Vec<TcpStream>>>,
-    /// By what seed messages get lost; 0 while none do.
+    /// By what seed frames get lost; 0 while none do.
     garbles: AtomicU64,
-    /// Messages that were lost, doubled or moved.
+    /// Frames that were lost, doubled or moved.
     garbled: AtomicU64,
 }
 
@@ -51,12 +51,12 @@ impl Relay {
         self.address
     }
 
-    /// From now on a tenth of the messages between workers is lost, a tenth comes twice, and a tenth after the next one.
+    /// From now on a tenth of the frames of data is lost, a tenth comes twice, and a tenth after the next one.
     pub(super) fn garble(&self, seed: u64) {
         self.line.garbles.store(seed | 1, Ordering::Relaxed);
     }
 
-    /// How many messages were lost, doubled or moved.
+    /// How many frames were lost, doubled or moved.
     pub(super) fn garbled(&self) -> u64 {
         self.line.garbled.load(Ordering::Relaxed)
     }
@@ -101,7 +101,7 @@ fn pass_on(mut near: TcpStream, target: &str, line: &Arc<Line>) -> io::Result<()
         let is_data = hello[CHANNEL] == DATA;
         spawn(move || {
             let _ = match is_data {
-                true => pump_messages(from, &to, handshake, &line),
+                true => pump_frames(from, &to, handshake, &line),
                 false => pump(from, &to),
             };
             let _ = to.shutdown(Shutdown::Write);
@@ -119,32 +119,32 @@ fn pump(mut from: TcpStream, mut to: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Bytes of the header of a message between workers, and where it has the length of the rest.
-const HEADER: usize = 48;
-const LENGTH: std::ops::Range<usize> = 32..40;
+/// Bytes of the header of a frame (docs/formats/frames.md), and where it has the length of the rest.
+const HEADER: usize = 24;
+const LENGTH: std::ops::Range<usize> = 8..12;
 
-fn pump_messages(mut from: TcpStream, mut to: &TcpStream, handshake: usize, line: &Line) -> io::Result<()> {
+fn pump_frames(mut from: TcpStream, mut to: &TcpStream, handshake: usize, line: &Line) -> io::Result<()> {
     let mut bytes = vec![0; handshake];
     from.read_exact(&mut bytes)?;
     to.write_all(&bytes)?;
     let mut held: Option<Vec<u8>> = None;
     for n in 0.. {
-        let mut message = vec![0; HEADER];
-        from.read_exact(&mut message)?;
-        let length = u64::from_be_bytes(message[LENGTH].try_into().unwrap());
-        message.resize(HEADER + usize::try_from(length).unwrap(), 0);
-        from.read_exact(&mut message[HEADER..])?;
+        let mut frame = vec![0; HEADER];
+        from.read_exact(&mut frame)?;
+        let length = u32::from_le_bytes(frame[LENGTH].try_into().unwrap());
+        frame.resize(HEADER + length as usize, 0);
+        from.read_exact(&mut frame[HEADER..])?;
         let seed = line.garbles.load(Ordering::Relaxed);
         let what = if seed == 0 { 9 } else { sm(seed, n) % 10 };
         line.garbled.fetch_add(u64::from(what < 3), Ordering::Relaxed);
         match what {
             0 => {}
-            1 => to.write_all(&message).and_then(|()| to.write_all(&message))?,
+            1 => to.write_all(&frame).and_then(|()| to.write_all(&frame))?,
             2 if held.is_none() => {
-                held = Some(message);
+                held = Some(frame);
                 continue;
             }
-            _ => to.write_all(&message)?,
+            _ => to.write_all(&frame)?,
         }
         held.take().map_or(Ok(()), |held| to.write_all(&held))?;
     }
