@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use waterwheel::engine::checkpoint::CheckpointStore;
+use waterwheel::engine::checkpoint::{Checkpoint, CheckpointStore};
 use waterwheel::prelude::*;
 
 use super::fixture::BURNT;
@@ -84,7 +84,7 @@ fn count(dir: &Path, workers: usize, end: u64, fails_after: Option<u64>) -> Resu
 fn sizes(dir: &Path) -> Vec<(u64, usize)> {
     let store = CheckpointStore::open(&dir.display().to_string(), "job").unwrap();
     let checkpoints = store.epochs().unwrap().into_iter().map(|epoch| store.verify(epoch).unwrap());
-    let size = |checkpoint: waterwheel::engine::checkpoint::Checkpoint| {
+    let size = |checkpoint: Checkpoint| {
         (checkpoint.parts().iter().map(|part| part.length).sum(), checkpoint.refers_to().len())
     };
     checkpoints.map(size).collect()
