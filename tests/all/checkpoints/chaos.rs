@@ -8,11 +8,13 @@ mod damage;
 mod jobs;
 mod plan;
 mod relay;
+mod train;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use waterwheel::engine::checkpoint::{CheckpointStore, Newest, SectionKey};
 use waterwheel::engine::machine;
 use waterwheel::ml::generate::sm;
 use waterwheel::prelude::*;
@@ -86,9 +88,8 @@ const GARBLED_FOR: Duration = Duration::from_millis(300);
 fn run_once(job: &Job, dir: &Path, plan: &Plan, tally: &mut Tally) -> Result<bool, String> {
     let addresses = free_addresses(plan.processes);
     let relays: Vec<Relay> = match plan.disturbance {
-        Some(Disturbance::Cut) => addresses.iter().map(|address| Relay::to(address)).collect(),
-        Some(Disturbance::Garble { after, seed }) => {
-            addresses.iter().map(|address| Relay::garbling(address, after, seed)).collect()
+        Some(Disturbance::Cut | Disturbance::Garble(_)) => {
+            addresses.iter().map(|address| Relay::to(address)).collect()
         }
         _ => Vec::new(),
     };
@@ -96,9 +97,7 @@ fn run_once(job: &Job, dir: &Path, plan: &Plan, tally: &mut Tally) -> Result<boo
     let running: Vec<Running> =
         (0..n).map(|index| start(job, dir, plan, &addresses, &relays, index)).collect();
     if let Some(disturbance) = plan.disturbance {
-        if !matches!(disturbance, Disturbance::Garble { .. }) {
-            wait(plan.after);
-        }
+        wait(plan.after);
         match disturbance {
             Disturbance::Kill => running[plan.victim].signal("KILL"),
             Disturbance::Pause(time) => {
@@ -107,15 +106,12 @@ fn run_once(job: &Job, dir: &Path, plan: &Plan, tally: &mut Tally) -> Result<boo
                 running[plan.victim].signal("CONT");
             }
             Disturbance::Cut => relays.iter().for_each(Relay::cut),
-            Disturbance::Garble { .. } => {
-                let garbled = || relays.iter().map(Relay::garbled).sum::<u64>();
-                wait_until("frames that get lost, or the end", || {
-                    (garbled() > 0 || running.iter().all(Running::has_ended)).then_some(())
-                });
+            Disturbance::Garble(seed) => {
+                relays.iter().for_each(|relay| relay.garble(seed));
                 // A connection that is so bad breaks in the end, which is sooner than signs of life tell of a lost last frame.
                 wait(GARBLED_FOR);
                 relays.iter().for_each(Relay::cut);
-                tally.garbled += garbled();
+                tally.garbled += relays.iter().map(Relay::garbled).sum::<u64>();
             }
         }
     }
@@ -211,4 +207,61 @@ fn t_new_09_sums_are_exact_whatever_becomes_of_frames_between_processes() {
 #[test]
 fn windowed_keyed_count_to_files_survives_whatever_happens() {
     chaos("windows", 8, Plan::any);
+}
+
+#[test]
+fn bounded_training_to_files_survives_kills() {
+    chaos("train", 3, Plan::kill);
+}
+
+/// The round that the newest checkpoint was made before; `None` where there is none of any round yet.
+fn newest_round(checkpoints: &Path) -> Option<Round> {
+    let store = CheckpointStore::open(&checkpoints.display().to_string(), "chaos").unwrap();
+    let Ok(Newest::Found { checkpoint, .. }) = store.newest() else { return None };
+    let mut told = checkpoint.read_ungrouped(&SectionKey::new("descent", "pooled"));
+    let told = told.next()?.unwrap();
+    let (next, _waiting): (Round, Vec<Round>) = StateReader::new(told.bytes).next_item().unwrap()?;
+    Some(next)
+}
+
+/// Kills a process of the training behind a round that the seed names; where it goes on, on other workers perhaps.
+fn kill_and_go_on(seed: u64, before: (u16, usize), after: (u16, usize)) {
+    let (job, dir) = (job_of("train"), tempfile::tempdir().unwrap());
+    let plan = |(processes, threads)| Plan { processes, threads, ..Plan::kill(seed).calm() };
+    let begin = |plan: &Plan| {
+        let addresses = free_addresses(plan.processes);
+        let n = usize::from(plan.processes);
+        Vec::from_iter((0..n).map(|index| start(&job, dir.path(), plan, &addresses, &[], index)))
+    };
+    let checkpoints = dir.path().join("checkpoints");
+    let first = begin(&plan(before));
+    let round = 10 + sm(seed, 0) % (train::ROUNDS / 3);
+    wait_until("a checkpoint of the training", || newest_round(&checkpoints).filter(|at| *at >= round));
+    first[sm(seed, 1) as usize % first.len()].signal("KILL");
+    let finished: Vec<Finished> = first.into_iter().map(Running::finish).collect();
+    assert!(
+        finished.iter().any(|process| process.signal() == Some(9)),
+        "seed {seed}: it had ended: {finished:#?}"
+    );
+    let newest = newest_round(&checkpoints).unwrap();
+
+    let second: Vec<Finished> = begin(&plan(after)).into_iter().map(Running::finish).collect();
+    assert!(second.iter().all(|process| process.code() == Some(0)), "seed {seed}: {second:#?}");
+    let begins = format!("begins with round {newest}.");
+    assert!(second[0].out.contains(&begins), "seed {seed}: expected \"{begins}\": {second:#?}");
+    assert!(contents(&dir.path().join("files")) == (job.expected)(), "seed {seed}: other models");
+}
+
+#[test]
+fn killed_training_begins_with_the_round_of_its_newest_checkpoint() {
+    for (seed, layout) in [(1, (1, 1)), (2, (1, 2)), (3, (1, 4)), (4, (2, 1))] {
+        kill_and_go_on(seed, layout, layout);
+    }
+}
+
+#[test]
+fn killed_training_goes_on_with_its_round_on_another_number_of_workers() {
+    for (seed, before, after) in [(5, (1, 2), (1, 3)), (6, (2, 1), (1, 1)), (7, (1, 3), (2, 1))] {
+        kill_and_go_on(seed, before, after);
+    }
 }
