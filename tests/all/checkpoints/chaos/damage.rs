@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
+use waterwheel::engine::checkpoint::CheckpointStore;
 use waterwheel::engine::machine;
 use waterwheel::ml::generate::sm;
 
@@ -36,6 +37,15 @@ impl Damage {
     }
 }
 
+/// The epochs of the checkpoints of a job that are there and whole.
+pub(super) fn sound(job: &Path) -> Vec<u64> {
+    let (location, name) =
+        (job.parent().unwrap().display().to_string(), job.file_name().unwrap().to_str().unwrap());
+    let store = CheckpointStore::open(&location, name).unwrap();
+    let epochs = store.epochs().unwrap_or_default();
+    epochs.into_iter().filter(|epoch| store.verify(*epoch).is_ok()).collect()
+}
+
 fn files(dir: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<_> = dir.read_dir().into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
@@ -47,6 +57,11 @@ fn corrupt(job: &Path, seed: u64) -> bool {
     let manifests = files(&job.join("manifests"));
     let [.., _older, newest] = &manifests[..] else { return false };
     let epoch = newest.file_stem().unwrap().to_str().unwrap();
+    let number: u64 = epoch.parse().unwrap();
+    if sound(job).iter().all(|sound| *sound >= number) {
+        // What is older was torn by a disk.
+        return false;
+    }
     let parts = files(&job.join("parts")).into_iter().flat_map(|attempt| files(&attempt));
     let of_epoch = parts.filter(|part| part.file_name().unwrap().to_str().unwrap().starts_with(epoch));
     let candidates: Vec<PathBuf> = of_epoch.chain([newest.clone()]).collect();

@@ -54,7 +54,7 @@ const DISKS: [(&str, &[(StorageFault, u64)]); 6] = [
 ];
 
 impl Disk {
-    const WHOLE: Disk = Disk { kind: 0, seed: 0 };
+    pub(super) const WHOLE: Disk = Disk { kind: 0, seed: 0 };
 
     pub(super) fn text(self) -> String {
         format!("{}:{}", self.kind, self.seed)
