@@ -61,7 +61,7 @@ pub use config::{CheckpointConfig, OnMissingCheckpoint};
 pub(crate) use keeper::{Inbox, JobNames, KeeperThread, Membership, Message};
 pub use participant::{Part, Saved, Snapshot, Written};
 pub use progress::{CheckpointCounts, CheckpointState};
-pub use shared::CheckpointHold;
+pub use shared::{CheckpointHold, CheckpointWatch};
 pub(crate) use shared::Checkpoints;
 pub use state::{Entries, State, StateReader, StateWriter};
 pub use store::{

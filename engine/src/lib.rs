@@ -77,7 +77,7 @@ pub use parcel::{Packet, Parcel};
 pub use process::{Collector, ForRound, ProcessFunction};
 pub use record::Record;
 pub use record_count::RecordCount;
-pub use rounds::LoopHead;
+pub use rounds::{LEAVES, LoopHead, STAYS};
 pub use runtime::{
     ByteSize, Meeting, Restarts, RunHandles, RuntimeConfig, StopHandle, execute, started_as, supervise,
 };

@@ -25,7 +25,7 @@ use timely::progress::operate::FrontierInterest;
 use timely::scheduling::activate::SyncActivator;
 
 use crate::cache::CacheShare;
-use crate::checkpoint::{CheckpointHold, Part, Snapshot};
+use crate::checkpoint::{CheckpointHold, CheckpointWatch, Part, Snapshot};
 use crate::clock::{AnyClock, Clock, Epoch, EventClock, WatermarkPath};
 use crate::edge::{Edge, Place};
 use crate::error::{Error, Result, Site};
@@ -342,8 +342,8 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         let part = Part::new(&self.origin, self.activation(), self.inputs, self.place.workers());
         if part.is_taken() {
             self.says_what_it_keeps = true;
-            // A bounded iteration is in one checkpoint epoch: its operators have ended when their state would be marked.
-            if !self.is_in_bounded_iteration() {
+            // Where a bounded iteration is in one checkpoint epoch its operators have ended when they would be marked.
+            if !self.is_in_whole_iteration() {
                 self.refuse_unless(check());
             }
             for input in 0..self.inputs {
@@ -365,20 +365,26 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         self.part_unless(check)
     }
 
-    /// The part of an operator that is told of rounds, and keeps nothing when its iteration is over. A bounded iteration is
-    /// in one checkpoint epoch, and where its [end](Part::had_ended) was answered in an earlier run, nothing is due. The
-    /// rounds of an unbounded one go on over checkpoints, so there the operator is refused.
-    pub fn rounds_part(&mut self) -> Part {
-        self.part_unless(|| {
-            Err(Error::config(
+    /// As [`part_unless`](Self::part_unless), for an operator that is told of rounds: those of an unbounded iteration go on
+    /// over checkpoints in a way that it can not follow, so there it is refused.
+    pub fn rounds_part_unless(&mut self, check: impl FnOnce() -> Result<()>) -> Part {
+        let in_order = self.place.head().is_none_or(|head| head.in_order());
+        self.part_unless(|| match in_order {
+            true => check(),
+            false => Err(Error::config(
                 "an operator that is told of rounds can take part in checkpoints in a bounded iteration alone: the rounds \
                  of an unbounded one go on over checkpoints",
-            ))
+            )),
         })
     }
 
-    fn is_in_bounded_iteration(&self) -> bool {
-        self.place.head().is_some_and(|head| head.in_order())
+    fn is_in_whole_iteration(&self) -> bool {
+        self.place.head().is_some_and(|head| head.in_order() && !head.crosses_epochs())
+    }
+
+    /// What decides when a loop leaves its checkpoint epoch needs to know of checkpoints.
+    pub fn checkpoint_watch(&self) -> CheckpointWatch {
+        CheckpointWatch::new(self.place.run().checkpoints())
     }
 
     /// Lets no checkpoint of this job be begun until it is dropped.
@@ -551,7 +557,11 @@ impl<T: Clock> Frontiers<'_, T> {
     }
 }
 
-impl<T: AnyClock> Frontiers<'_, T> {
+impl<'a, T: AnyClock> Frontiers<'a, T> {
+    pub(crate) fn new(inputs: &'a [MutableAntichain<T>]) -> Self {
+        Frontiers(inputs)
+    }
+
     /// The first checkpoint epoch of which something may still arrive on any input; `None` when nothing will.
     pub(crate) fn epoch(&self) -> Option<Epoch> {
         self.0.iter().filter_map(|input| input.frontier().iter().map(AnyClock::epoch).min()).min()

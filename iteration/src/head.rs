@@ -1,13 +1,17 @@
-//! The head of a loop: how its operators learn of rounds.
+//! The head of a loop: how its operators learn of rounds, and with which one the loop leaves its checkpoint epoch.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::panic::Location;
 use std::rc::Rc;
 
+use waterwheel_engine::checkpoint::CheckpointWatch;
 use waterwheel_engine::operator::{OperatorBuilder, WakeOn};
-use waterwheel_engine::{BegunRounds, Clock, Edge, FeedbackEdge, LoopHead, Mark, Place, Round};
+use waterwheel_engine::{
+    BegunRounds, Clock, Edge, FeedbackEdge, LEAVES, LoopHead, Mark, Place, Round, STAYS,
+};
 
+use crate::config::IterationConfig;
 use crate::frontier::least;
 
 /// A feedback edge that is shared between the loop that closes it and the head that asks it for marks.
@@ -25,6 +29,10 @@ pub(crate) struct Head<'i, U: Clock> {
     outer_ticks: Option<Edge<'i, Vec<Mark>, (U, Round)>>,
     ticks: RefCell<Option<Edge<'i, Vec<Mark>, (U, Round)>>>,
     in_order: bool,
+    /// Whether checkpoints are made between the rounds of this very loop.
+    is_cut: bool,
+    /// Whether they are made between those of a loop around it.
+    outer_crosses: bool,
     /// Where the loop was made.
     location: &'static Location<'static>,
 }
@@ -46,16 +54,18 @@ impl<'i, U: Clock> Head<'i, U> {
     pub(crate) fn new(
         place: &Place<'i, (U, Round)>,
         outer: &Place<'_, U>,
-        in_order: bool,
+        config: &IterationConfig,
         location: &'static Location<'static>,
     ) -> Rc<Self> {
-        let around = outer.head();
+        let (around, in_order) = (outer.head(), config.in_order);
         Rc::new(Head {
             place: place.clone(),
             feedback: RefCell::default(),
             outer_ticks: around.map(|head| place.enter(head.ticks())),
             ticks: RefCell::default(),
             in_order: in_order && around.is_none_or(|head| head.in_order()),
+            outer_crosses: around.is_some_and(|head| head.crosses_epochs()),
+            is_cut: in_order && !config.is_whole && U::NESTED == 0 && place.makes_checkpoints(),
             location,
         })
     }
@@ -68,6 +78,11 @@ impl<'i, U: Clock> Head<'i, U> {
         (shared, fed_back)
     }
 
+    /// Whether checkpoints are made between the rounds of this very loop.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
     fn build(&self) -> Edge<'i, Vec<Mark>, (U, Round)> {
         let begun = BegunRounds::default();
         let mut op = OperatorBuilder::made_at(&self.place, "rounds", self.location);
@@ -75,8 +90,9 @@ impl<'i, U: Clock> Head<'i, U> {
         let mut inputs: Vec<_> =
             marks.drain(..).map(|edge| op.input_routed(edge, WakeOn::Records, |mark| *mark)).collect();
         inputs.extend(self.outer_ticks.clone().map(|edge| op.input(edge, WakeOn::Records)));
-        // Where rounds go on over checkpoints, those that are told of them are refused.
         op.keep_nothing();
+        let (workers, decides) = (self.place.workers() as Mark, self.place.worker_index() == 0);
+        let mut departure = self.is_cut.then(|| Departure::new(op.checkpoint_watch()));
         let (mut out, edge) = op.output::<Vec<Mark>>();
         op.build(move |_promises, _activation| {
             let mut told = BTreeSet::new();
@@ -84,11 +100,20 @@ impl<'i, U: Clock> Head<'i, U> {
                 for input in &mut inputs {
                     input.for_each(|token, marks| {
                         let time = token.time();
+                        marks.clear();
                         // A run that begins when the loop around has ended is none of its rounds.
-                        if !time.0.is_end() && told.insert(time) {
-                            marks.truncate(1);
-                            out.send(&token, [marks]);
+                        if time.0.is_end() || !told.insert(time.clone()) {
+                            return;
                         }
+                        match &mut departure {
+                            None => marks.push(STAYS),
+                            Some(departure) if decides => {
+                                let says = departure.with(&time);
+                                marks.extend((0..workers).map(|worker| addressed(worker, says)));
+                            }
+                            Some(_) => {}
+                        }
+                        out.send(&token, [marks]);
                     });
                 }
                 match least(frontiers, inputs.len()) {
@@ -98,7 +123,59 @@ impl<'i, U: Clock> Head<'i, U> {
                 Ok(())
             }
         });
+        if self.is_cut { self.delivered(edge) } else { edge }
+    }
+
+    /// The ticks that worker 0 has sent to all.
+    fn delivered(&self, ticks: Edge<'i, Vec<Mark>, (U, Round)>) -> Edge<'i, Vec<Mark>, (U, Round)> {
+        let mut op = OperatorBuilder::made_at(&self.place, "ticks", self.location);
+        let mut input = op.input_routed(ticks, WakeOn::Records, |mark| mark >> 1);
+        op.keep_nothing();
+        let (mut out, edge) = op.output::<Vec<Mark>>();
+        op.build(move |_promises, _activation| {
+            move |_frontiers| {
+                input.for_each(|token, marks| {
+                    marks.iter_mut().for_each(|mark| *mark &= 1);
+                    out.send(&token, [marks]);
+                });
+                Ok(())
+            }
+        });
         edge
+    }
+}
+
+/// What a worker is to be told of a round.
+fn addressed(worker: Mark, says: Mark) -> Mark {
+    worker << 1 | says
+}
+
+/// Decides, for all workers, with which rounds the loop leaves its checkpoint epoch.
+struct Departure {
+    watch: CheckpointWatch,
+    /// The first round in its epoch.
+    since: Round,
+}
+
+impl Departure {
+    fn new(watch: CheckpointWatch) -> Self {
+        Departure { watch, since: 0 }
+    }
+
+    /// What is said of the round that begins at `time`.
+    fn with<U: Clock>(&mut self, (run, round): &(U, Round)) -> Mark {
+        if self.watch.is_due(run.epoch()) {
+            self.since = round + 1;
+            return LEAVES;
+        }
+        // A later run of the job does not count from the beginning.
+        let begun = if self.since == 0 { *round } else { self.since };
+        self.since = begun;
+        let n = round - begun + 1;
+        if self.watch.every_rounds().is_some_and(|every| n.is_multiple_of(every)) {
+            self.watch.ask();
+        }
+        STAYS
     }
 }
 
@@ -114,5 +191,9 @@ impl<'i, U: Clock> LoopHead<'i, (U, Round)> for Head<'i, U> {
 
     fn in_order(&self) -> bool {
         self.in_order
+    }
+
+    fn crosses_epochs(&self) -> bool {
+        self.is_cut || self.outer_crosses
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use waterwheel_engine::operator::{Input, Promise};
-use waterwheel_engine::{Clock, Mark, Result, Round};
+use waterwheel_engine::{Clock, LEAVES, Mark, Result, Round};
 
 use crate::listener::END_EPOCH;
 
@@ -23,6 +23,8 @@ pub(crate) struct Schedule<U: Clock> {
     first: Option<Vec<Promise<(U, Round)>>>,
     due: Due<U>,
     last: Option<(U, Round)>,
+    /// The round with which the loop leaves its checkpoint epoch.
+    leaves: Option<(U, Round)>,
 }
 
 impl<U: Clock> Schedule<U> {
@@ -33,7 +35,7 @@ impl<U: Clock> Schedule<U> {
         promises: Vec<Promise<(U, Round)>>,
     ) -> Self {
         let (n_outputs, first) = (promises.len(), Some(promises));
-        Schedule { ticks, in_order, n_outputs, first, due: BTreeMap::new(), last: None }
+        Schedule { ticks, in_order, n_outputs, first, due: BTreeMap::new(), last: None, leaves: None }
     }
 
     /// Gives up what is due from the beginning: all of it was done in an earlier run.
@@ -41,16 +43,38 @@ impl<U: Clock> Schedule<U> {
         self.first = None;
     }
 
+    /// The round behind the last one whose callback was made.
+    pub(crate) fn next_round(&self) -> Round {
+        self.last.as_ref().map_or(0, |(_run, round)| round + 1)
+    }
+
+    /// Goes on with this round, as an earlier run of the job has made the callbacks before it. In a loop inside another one
+    /// these are of whole runs.
+    pub(crate) fn resume(&mut self, round: Round) -> Result<()> {
+        let Some(promises) = self.first.take().filter(|_| U::NESTED == 0) else { return Ok(()) };
+        insert_end(&mut self.due, U::minimum(), &promises)?;
+        self.last = round.checked_sub(1).map(|last| (U::minimum(), last));
+        Ok(())
+    }
+
     /// Notes the rounds that have begun.
     pub(crate) fn read(&mut self) -> Result<()> {
         if let Some(promises) = self.first.take() {
             begin(&mut self.due, (U::minimum(), 0), promises)?;
         }
-        let Schedule { ticks, due, n_outputs, .. } = self;
+        let Schedule { ticks, due, n_outputs, leaves, .. } = self;
         ticks.try_for_each(|token, marks| {
-            marks.clear();
             let promises = (0..*n_outputs).map(|port| token.promise(port)).collect();
-            begin(due, token.time(), promises)
+            begin(due, token.time(), promises)?;
+            if marks.first() == Some(&LEAVES) {
+                *leaves = Some(token.time());
+                let run = token.time().0;
+                if let Some(promises) = due.remove(&(run.clone(), END_EPOCH)) {
+                    insert_end(due, next_epoch(&run), &promises)?;
+                }
+            }
+            marks.clear();
+            Ok(())
         })
     }
 
@@ -60,8 +84,12 @@ impl<U: Clock> Schedule<U> {
         if frontier.is_some_and(|frontier| frontier <= first.key()) {
             return None;
         }
-        self.last = Some(first.key().clone());
-        Some(first.remove_entry())
+        let (time, promises) = first.remove_entry();
+        self.last = match self.leaves.take_if(|leaves| *leaves == time) {
+            Some((run, round)) => Some((next_epoch(&run), round)),
+            None => Some(time.clone()),
+        };
+        Some((time, promises))
     }
 
     /// Whether nothing of a later round is handled before the callback of an earlier one.
@@ -85,10 +113,21 @@ impl<U: Clock> Schedule<U> {
 /// Notes the callback of a round, and with the first one that of the end of its run.
 fn begin<U: Clock>(due: &mut Due<U>, time: (U, Round), promises: Vec<Promise<(U, Round)>>) -> Result<()> {
     if time.1 == 0 {
-        let end = (time.0.clone(), END_EPOCH);
-        let later: Result<_> = promises.iter().map(|promise| promise.later(&end)).collect();
-        due.insert(end, later?);
+        insert_end(due, time.0.clone(), &promises)?;
     }
     due.insert(time, promises);
     Ok(())
+}
+
+/// Notes the callback of the end of a run, for which there are earlier promises.
+fn insert_end<U: Clock>(due: &mut Due<U>, run: U, promises: &[Promise<(U, Round)>]) -> Result<()> {
+    let end = (run, END_EPOCH);
+    let later: Result<_> = promises.iter().map(|promise| promise.later(&end)).collect();
+    due.insert(end, later?);
+    Ok(())
+}
+
+/// The run in the next checkpoint epoch, of a loop that is in no other one.
+fn next_epoch<U: Clock>(run: &U) -> U {
+    U::first_of(run.epoch() + 1)
 }

@@ -1,18 +1,24 @@
-//! Bounded iterations and checkpoints: none is made between the first record and the end.
+//! Bounded iterations and checkpoints: none is made before the input has ended.
 
 use std::panic::Location;
 
 use waterwheel_engine::operator::{OperatorBuilder, WakeOn};
 use waterwheel_engine::{Clock, DataStream, Round};
 
-/// `stream`, which goes into a loop; in a bounded one it lets no checkpoint be begun before it has ended. So all of the
-/// loop is in one checkpoint epoch: a job that goes on from a checkpoint has either not begun it or is behind it.
+/// `stream`, which goes into a loop; in a bounded one it lets no checkpoint be begun before it has ended. In a loop that is
+/// cut between its rounds that is before the first cut, so that all of its first round is in one checkpoint epoch; in any
+/// other one it is the end of the loop, all of which is in one: a job that goes on from a checkpoint has either not begun
+/// it or is behind it.
 pub(crate) fn whole<'i, D: 'static, U: Clock>(
     stream: DataStream<'i, D, (U, Round)>,
     at: &'static Location<'static>,
 ) -> DataStream<'i, D, (U, Round)> {
     let place = stream.place();
-    if !place.makes_checkpoints() || !place.head().is_some_and(|head| head.in_order()) {
+    let holds = place.head().is_some_and(|head| {
+        let is_in_a_cut_one = head.crosses_epochs() && U::NESTED > 0;
+        head.in_order() && !is_in_a_cut_one
+    });
+    if !holds {
         return stream;
     }
     hold(stream, at)

@@ -14,7 +14,7 @@ use crate::checkpoint::coordinator::{Command, Coordinator, Event};
 use crate::checkpoint::progress::CheckpointState;
 use crate::checkpoint::shared::{Checkpoints, Start};
 use crate::checkpoint::store::{
-    Checkpoint, CheckpointMeta, CheckpointStore, GarbageScope, Newest, PartInfo, PartWriter, SectionKey,
+    Checkpoint, CheckpointMeta, CheckpointStore, GarbageScope, Newest, PartInfo, PartWriter, SectionKey, SectionTable,
 };
 use crate::checkpoint::word::Word;
 use crate::clock::Epoch;
@@ -33,6 +33,8 @@ pub(crate) enum Message {
     Built,
     /// State of an operator at the end of an epoch.
     Section(Section),
+    /// State of an operator at the end of an epoch that is the same as in the checkpoint before, which is durable.
+    Carried { epoch: Epoch, worker: usize, key: SectionKey },
     /// An operator has marked its state at the end of an epoch.
     Marked { participant: usize, epoch: Epoch },
     /// An operator has handed over all that it had marked.
@@ -41,6 +43,8 @@ pub(crate) enum Message {
     Ended { participant: usize, worker: usize, since: Epoch, sections: Vec<(SectionKey, Vec<u8>)> },
     /// To be called when the checkpoint of an epoch is durable.
     Commit { epoch: Epoch, commit: Commit },
+    /// At process 0: a checkpoint is asked for, if none is under way.
+    Asked,
     /// A worker of this process has ended.
     WorkerEnded,
     /// A word of another process's keeper.
@@ -122,6 +126,8 @@ impl Checkpoints {
             is_closing: false,
             unwritten: VecDeque::new(),
             parts: BTreeMap::new(),
+            base: BTreeMap::new(),
+            stored: BTreeMap::new(),
             failure: None,
             commits: Vec::new(),
             has_finished: false,
@@ -170,6 +176,9 @@ struct Keeper {
     unwritten: VecDeque<Section>,
     /// The parts that are being written, by worker.
     parts: BTreeMap<usize, PartWriter>,
+    /// Where sections are in the newest checkpoint of this run, by worker; and in the one that is being committed.
+    base: BTreeMap<usize, Arc<SectionTable>>,
+    stored: BTreeMap<usize, Arc<SectionTable>>,
     /// Why the parts that are being written are lost.
     failure: Option<String>,
     commits: Vec<(Epoch, Commit)>,
@@ -228,12 +237,14 @@ impl Keeper {
         match message {
             Message::Built => self.progress.note_built(self.checkpoints.n_participants()),
             Message::Section(section) => self.unwritten.push_back(section),
+            Message::Carried { epoch, worker, key } => self.carry(epoch, worker, &key),
             Message::Marked { participant, epoch } => self.progress.note_marked(participant, epoch),
             Message::Swept { participant, epoch } => self.progress.note_swept(participant, epoch),
             Message::Ended { participant, worker, since, sections } => {
                 self.progress.note_ended(participant, Standing { worker, since, sections });
             }
             Message::Commit { epoch, commit } => self.commits.push((epoch, commit)),
+            Message::Asked => self.begin_if_idle()?,
             Message::WorkerEnded => {
                 if self.progress.note_worker_ended() {
                     self.tell_coordinator(Word::Ended)?;
@@ -265,6 +276,7 @@ impl Keeper {
                 self.checkpoints.open(epoch);
             }
             Word::Committed { epoch, is_last } => {
+                self.base = std::mem::take(&mut self.stored);
                 self.note_committed(epoch);
                 self.run_commits(epoch)?;
                 self.has_finished = is_last;
@@ -326,6 +338,19 @@ impl Keeper {
         }
     }
 
+    /// Lets the part of a worker refer to the checkpoint before for a section.
+    fn carry(&mut self, epoch: Epoch, worker: usize, key: &SectionKey) {
+        let Some(base) = self.base.get(&worker).cloned() else {
+            self.failure = Some(format!("section {key}: there is no checkpoint before to take it over from"));
+            return;
+        };
+        if self.failure.is_none()
+            && let Err(error) = self.part(epoch, worker).and_then(|part| part.carry(&base, key, None))
+        {
+            self.failure = Some(error.full_message());
+        }
+    }
+
     fn part(&mut self, epoch: Epoch, worker: usize) -> Result<&mut PartWriter> {
         let start =
             self.checkpoints.start().ok_or_else(|| Error::internal("state before the job has begun"))?;
@@ -349,7 +374,14 @@ impl Keeper {
         if let Some(reason) = self.failure.take() {
             return Err(Error::storage(reason));
         }
-        parts.into_values().map(|part| part.finish().map(|(info, _table)| info)).collect()
+        self.stored.clear();
+        let mut infos = Vec::new();
+        for (worker, part) in parts {
+            let (info, table) = part.finish()?;
+            infos.push(info);
+            self.stored.insert(worker, Arc::new(table));
+        }
+        Ok(infos)
     }
 
     fn run_commits(&mut self, epoch: Epoch) -> Result<()> {
@@ -432,6 +464,15 @@ impl Keeper {
     /// Lets the time to the next checkpoint begin now.
     fn put_off(&mut self) {
         self.due = machine::now() + self.checkpoints.config().interval;
+    }
+
+    /// Begins a checkpoint, if none is under way and nothing holds it up.
+    fn begin_if_idle(&mut self) -> Result<()> {
+        let is_idle = self.coordinator.as_ref().is_some_and(|one| !one.is_busy());
+        if is_idle && self.progress.is_built() && !self.checkpoints.is_held() {
+            self.coordinate(Event::Due)?;
+        }
+        Ok(())
     }
 
     /// Begins a checkpoint if a savepoint is asked for.

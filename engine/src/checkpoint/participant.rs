@@ -71,6 +71,9 @@ pub struct Written {
     items: StateWriter,
     copied: StateWriter,
     pooled: StateWriter,
+    fixed: StateWriter,
+    /// Whether the fixed state is in a durable checkpoint.
+    has_fixed: bool,
     /// By kind.
     entries: Vec<(&'static str, Entries)>,
     /// What is to be done when the checkpoint is durable.
@@ -92,6 +95,12 @@ impl Written {
     /// State of this worker that all need to know: each worker of a later run reads that of all.
     pub fn pooled(&mut self) -> &mut StateWriter {
         &mut self.pooled
+    }
+
+    /// State of this worker that belongs to no key and will never change: `None` where it is durable already, so that
+    /// checkpoints refer to it. Each worker of a later run reads the share of [`Saved::fixed`].
+    pub fn fixed(&mut self) -> Option<&mut StateWriter> {
+        (!self.has_fixed).then_some(&mut self.fixed)
     }
 
     /// State by key group, of which an operator may have several kinds: a later run reads what belongs to the worker that
@@ -117,6 +126,7 @@ impl std::fmt::Debug for Written {
 pub(super) const ITEMS: &str = "items";
 const COPIED: &str = "copied";
 const POOLED: &str = "pooled";
+const FIXED: &str = "fixed";
 /// Which of its inputs had ended.
 const ENDED: &str = "ended";
 
@@ -148,6 +158,8 @@ struct Participant {
     epoch: Epoch,
     /// The epoch whose state is being written.
     sweeping: Option<Epoch>,
+    /// The epoch in whose checkpoint the fixed state is written out, once it is.
+    fixed_in: Option<Epoch>,
     has_ended: bool,
     written: Written,
 }
@@ -174,6 +186,7 @@ impl Part {
             answered: vec![false; n_inputs],
             epoch: 0,
             sweeping: None,
+            fixed_in: None,
             has_ended: false,
             written: Written::default(),
         })))
@@ -277,11 +290,24 @@ impl Part {
     /// As [`step`](Self::step).
     #[inline]
     pub fn be_waited_for<T: AnyClock>(&mut self, frontiers: &Frontiers<'_, T>) -> Result<()> {
+        self.follow(frontiers, &mut ())
+    }
+
+    /// For an operator that answers the end of its inputs before: all its part.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
+    #[inline]
+    pub fn follow<T: AnyClock>(
+        &mut self,
+        frontiers: &Frontiers<'_, T>,
+        state: &mut impl Snapshot,
+    ) -> Result<()> {
         if self.is_taken() {
-            self.begin(&mut ())?;
-            self.step(frontiers, &mut ())?;
+            self.begin(state)?;
+            self.step(frontiers, state)?;
             if frontiers.epoch().is_none() {
-                self.end(&mut ())?;
+                self.end(state)?;
             }
         }
         Ok(())
@@ -340,6 +366,8 @@ impl Participant {
                 "epoch {next} has begun before the checkpoint of {epoch} was made"
             )));
         }
+        // Only what is in a durable checkpoint can be referred to, by the next one.
+        self.written.has_fixed = self.fixed_in.is_some() && self.checkpoints.committed() >= self.fixed_in;
         state.mark(&mut self.written)?;
         if self.answered.contains(&true) {
             self.send(epoch, ENDED, None, ended_item(&self.answered)?);
@@ -377,6 +405,7 @@ impl Participant {
             }
         }
         self.written.entries = written;
+        self.send_fixed(epoch, more);
         if !more {
             for (kind, items) in self.take_items() {
                 self.send(epoch, kind, None, items);
@@ -385,6 +414,19 @@ impl Participant {
             self.checkpoints.tell(Message::Swept { participant: self.index, epoch });
         }
         Ok(more)
+    }
+
+    /// Hands over fixed state that has been written, or says that it is the same as in the checkpoint before.
+    fn send_fixed(&mut self, epoch: Epoch, more: bool) {
+        if self.written.has_fixed && !more {
+            let (worker, key) = (self.origin.worker(), self.key(FIXED));
+            self.checkpoints.tell(Message::Carried { epoch, worker, key });
+        }
+        if self.written.fixed.len_bytes() >= if more { SECTION_BYTES } else { 1 } {
+            let bytes = std::mem::take(&mut self.written.fixed).into_bytes();
+            self.send(epoch, FIXED, None, bytes);
+            self.fixed_in = Some(epoch);
+        }
     }
 
     fn end(&mut self, state: &mut impl Snapshot) -> Result<()> {
@@ -461,6 +503,18 @@ impl Saved<'_> {
     pub fn items_of(&self, index: usize, n: usize) -> Result<StateReader> {
         let items = self.read_items(ITEMS, |writer, _writers| writer % n.max(1) == index)?;
         if items.is_empty() { Ok(items) } else { self.migrated(ITEMS, items) }
+    }
+
+    /// Hands this worker's share of the [fixed state](Written::fixed), as that of [`items`](Self::items), to `take`, in pieces
+    /// that each end with a whole item.
+    ///
+    /// # Errors
+    /// The checkpoint can not be read; or those of `take`.
+    pub fn fixed(&self, mut take: impl FnMut(StateReader) -> Result<()>) -> Result<()> {
+        let (index, n) = (self.participant.origin.worker(), self.workers().max(1));
+        let key = self.participant.key(FIXED);
+        let mut sections = self.checkpoint.read_ungrouped_of(&key, |writer| writer % n == index);
+        sections.try_for_each(|section| take(StateReader::new(section?.bytes)))
     }
 
     /// What all workers had [alike](Written::copied), from one of them.

@@ -44,6 +44,17 @@ impl IterationListener for Reduce {
         context.output(&SUMS, None);
         Ok(())
     }
+
+    fn snapshot(&self, state: &mut StateWriter) -> Result<()> {
+        state.put(&(&self.cache, &self.sums))
+    }
+
+    fn restore(&mut self, state: &mut StateReader) -> Result<()> {
+        if let Some(kept) = state.next_item()? {
+            (self.cache, self.sums) = kept;
+        }
+        Ok(())
+    }
 }
 
 impl EpochProcessFunction<u64> for Reduce {
