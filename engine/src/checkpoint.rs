@@ -61,8 +61,8 @@ pub use config::{CheckpointConfig, OnMissingCheckpoint};
 pub(crate) use keeper::{Inbox, JobNames, KeeperThread, Membership, Message};
 pub use participant::{Part, Saved, Snapshot, Written};
 pub use progress::{CheckpointCounts, CheckpointState};
-pub use shared::{CheckpointHold, CheckpointWatch};
 pub(crate) use shared::Checkpoints;
+pub use shared::{CheckpointHold, CheckpointWatch};
 pub use state::{Entries, State, StateReader, StateWriter};
 pub use store::{
     CHUNK, Checkpoint, CheckpointMeta, CheckpointStore, FaultyStorage, Garbage, GarbageScope, Listing,

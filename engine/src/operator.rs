@@ -369,7 +369,7 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
     /// over checkpoints in a way that it can not follow, so there it is refused.
     pub fn rounds_part_unless(&mut self, check: impl FnOnce() -> Result<()>) -> Part {
         let in_order = self.place.head().is_none_or(|head| head.in_order());
-        self.part_unless(|| match in_order {
+        self.source_part_unless(|| match in_order {
             true => check(),
             false => Err(Error::config(
                 "an operator that is told of rounds can take part in checkpoints in a bounded iteration alone: the rounds \

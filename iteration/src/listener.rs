@@ -3,7 +3,9 @@
 mod broadcast;
 mod keyed;
 
-use waterwheel_engine::{Collector, ForRound, OutputTag, Result, Round, SideOutputs, StateReader, StateWriter};
+use waterwheel_engine::{
+    Collector, ForRound, OutputTag, Result, Round, SideOutputs, StateReader, StateWriter,
+};
 
 pub use broadcast::{EpochBroadcastProcessFunction, KeyedEpochBroadcastProcessFunction};
 pub use keyed::{KeyedEpochCoProcessFunction, KeyedEpochProcessFunction, KeyedIterationListener};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use waterwheel_engine::operator::{Input, Promise};
-use waterwheel_engine::{Clock, LEAVES, Mark, Result, Round};
+use waterwheel_engine::{Clock, Epoch, LEAVES, Mark, Result, Round};
 
 use crate::listener::END_EPOCH;
 
@@ -78,10 +78,15 @@ impl<U: Clock> Schedule<U> {
         })
     }
 
-    /// Takes the next callback if it is due: when nothing before `frontier` can arrive any more.
-    pub(crate) fn next(&mut self, frontier: Option<&(U, Round)>) -> Option<Call<U>> {
+    /// Takes the next callback if it is due: when nothing before `frontier` can arrive any more, and the checkpoint epoch of
+    /// the callback `is_open`.
+    pub(crate) fn next(
+        &mut self,
+        frontier: Option<&(U, Round)>,
+        is_open: impl Fn(Epoch) -> bool,
+    ) -> Option<Call<U>> {
         let first = self.due.first_entry()?;
-        if frontier.is_some_and(|frontier| frontier <= first.key()) {
+        if frontier.is_some_and(|frontier| frontier <= first.key()) || !is_open(first.key().0.epoch()) {
             return None;
         }
         let (time, promises) = first.remove_entry();

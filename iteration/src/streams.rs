@@ -90,8 +90,11 @@ fn open<'i, D: 'static, U: Clock>(
     let (edge, fed_back) = the_loop.head.open();
     let init = DataStream::from_edge(the_loop.place.enter(init.into_edge()));
     let (fed_back, at) = (DataStream::from_edge(fed_back), Location::caller());
-    let variable =
-        if the_loop.head.is_cut() { whole(init, at).union(fed_back) } else { whole(init.union(fed_back), at) };
+    let variable = if the_loop.head.is_cut() {
+        whole(init, at).union(fed_back)
+    } else {
+        whole(init.union(fed_back), at)
+    };
     (variable, edge)
 }
 

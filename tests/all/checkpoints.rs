@@ -1,17 +1,17 @@
 //! Jobs that fail, and go on from their checkpoints as if nothing had happened.
 
-// mod chaos;
-// mod event_time;
+mod chaos;
+mod event_time;
 mod failover;
 mod files;
 mod fixture;
 mod learning;
-// mod migration;
-// mod operators;
-// mod parameter_server;
+mod migration;
+mod operators;
+mod parameter_server;
 mod refusals;
 mod rounds;
-// mod savepoints;
-// mod sources;
-// mod storage;
-// mod timers;
+mod savepoints;
+mod sources;
+mod storage;
+mod timers;

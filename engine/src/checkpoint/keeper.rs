@@ -14,7 +14,8 @@ use crate::checkpoint::coordinator::{Command, Coordinator, Event};
 use crate::checkpoint::progress::CheckpointState;
 use crate::checkpoint::shared::{Checkpoints, Start};
 use crate::checkpoint::store::{
-    Checkpoint, CheckpointMeta, CheckpointStore, GarbageScope, Newest, PartInfo, PartWriter, SectionKey, SectionTable,
+    Checkpoint, CheckpointMeta, CheckpointStore, GarbageScope, Newest, PartInfo, PartWriter, SectionKey,
+    SectionTable,
 };
 use crate::checkpoint::word::Word;
 use crate::clock::Epoch;

@@ -94,7 +94,9 @@ impl<'i, U: Clock, F: Callbacks, R: Read<F, U>> EpochOperator<'i, U, F, R> {
                 schedule.read()?;
                 emitter.handles_up_to = schedule.handles_up_to();
                 read(&mut f, &mut emitter)?;
-                while let Some((time, promises)) = schedule.next(frontier.as_ref()) {
+                while let Some((time, promises)) =
+                    schedule.next(frontier.as_ref(), |epoch| part.is_open(epoch))
+                {
                     if schedule.in_order() {
                         emitter.handles_up_to = Some(time.clone());
                         read(&mut f, &mut emitter)?;

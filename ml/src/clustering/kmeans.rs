@@ -126,7 +126,8 @@ impl KMeans {
         let config = IterationConfig::new().name("k-means");
         let (models,) =
             Iterations::iterate_bounded((start,), (points,), config, |_it, (steps,), (points,)| {
-                let parts = steps.broadcast().connect(points).process_epochs(assign).partition_custom(|_, _| 0);
+                let parts =
+                    steps.broadcast().connect(points).process_epochs(assign).partition_custom(|_, _| 0);
                 let steps = parts.process_epochs(means);
                 let last = steps.clone().filter(|step| step.is_last).map(|step| step.model);
                 let next = steps.filter(|step| !step.is_last);

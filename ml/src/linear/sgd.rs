@@ -39,7 +39,8 @@ pub(crate) fn train<'s, L: Loss>(
                 next: (0, 0),
                 slopes: Vec::new(),
             };
-            let parts = steps.broadcast().connect(examples).process_epochs(gradients).partition_custom(|_, _| 0);
+            let parts =
+                steps.broadcast().connect(examples).process_epochs(gradients).partition_custom(|_, _| 0);
             let descent = Descent { params, coefficients: Vec::new(), parts: Vec::new() };
             let steps = parts.process_epochs(descent);
             let last = steps.clone().filter(|step| step.is_last).map(|step| step.model);

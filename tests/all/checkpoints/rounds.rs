@@ -93,7 +93,7 @@ fn iterate(config: RuntimeConfig, seen: &Seen, fuse: &Fuse) -> Result<Vec<(u64, 
         let add = Add { sum: 0, n_rounds: 0, seen: seen.clone(), fuse: fuse.clone() };
         let (sums,) =
             Iterations::iterate_bounded((start,), (data.replay(),), settings, |_it, (x,), (data,)| {
-                let sums = x.rebalance().connect(data).process_epochs(add);
+                let sums = x.partition_custom(|x, n| *x as usize % n).connect(data).process_epochs(add);
                 let laps = sums.clone().key_by(|(_, sum)| sum % 5).process(|key, n: &mut u64, _, out| {
                     *n += 1;
                     out.emit((*key, *n));
@@ -118,7 +118,7 @@ fn config(dir: &Path, workers: usize) -> RuntimeConfig {
 fn iteration_goes_on_with_its_round_and_ends_as_without_failures() {
     for workers in [1, 2, 4] {
         let expected = iterate(RuntimeConfig::threads(workers), &Seen::default(), &Fuse::none()).unwrap();
-        let mut resumed = BTreeSet::new();
+        let mut resumed: BTreeSet<Round> = BTreeSet::new();
         for seed in 0..3 {
             let (dir, seen) = (tempfile::tempdir().unwrap(), Seen::default());
             let mut failures = 0;
@@ -135,7 +135,10 @@ fn iteration_goes_on_with_its_round_and_ends_as_without_failures() {
                 }
                 assert!(failures < 1000, "seed {seed}: the job does not end");
             };
-            assert!(found == expected, "{workers} workers, seed {seed}: other results after {failures} failures");
+            assert!(
+                found == expected,
+                "{workers} workers, seed {seed}: other results after {failures} failures"
+            );
         }
         assert!(resumed.len() > 3, "{workers} workers: went on with rounds {resumed:?}");
     }
