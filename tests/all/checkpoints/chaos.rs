@@ -8,18 +8,20 @@ mod damage;
 mod jobs;
 mod plan;
 mod relay;
+mod train;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use waterwheel::engine::checkpoint::{CheckpointStore, Newest, SectionKey};
 use waterwheel::engine::machine;
 use waterwheel::ml::generate::sm;
 use waterwheel::prelude::*;
 
 use super::files::contents;
 use crate::cluster::test_path;
-use crate::failures::process::{Finished, Running, free_addresses};
+use crate::failures::process::{Finished, Running, free_addresses, wait_until};
 use jobs::{Job, job_of};
 use plan::{Disk, Disturbance, Plan, Tally};
 use relay::Relay;
@@ -180,4 +182,57 @@ fn asynchronous_sums_at_the_parameter_server_survive_kills() {
 #[test]
 fn windowed_keyed_count_to_files_survives_whatever_happens() {
     chaos("windows", 8, Plan::any);
+}
+
+#[test]
+fn bounded_training_to_files_survives_kills() {
+    chaos("train", 3, Plan::kill);
+}
+
+/// The round that the newest checkpoint was made before; `None` where there is none of any round yet.
+fn newest_round(checkpoints: &Path) -> Option<Round> {
+    let store = CheckpointStore::open(&checkpoints.display().to_string(), "chaos").unwrap();
+    let Ok(Newest::Found { checkpoint, .. }) = store.newest() else { return None };
+    let mut told = checkpoint.read_ungrouped(&SectionKey::new("descent", "pooled"));
+    let told = told.next()?.unwrap();
+    StateReader::new(told.bytes).next_item().unwrap()
+}
+
+/// Kills a process of the training behind a round that the seed names; where it goes on, on other workers perhaps.
+fn kill_and_go_on(seed: u64, before: (u16, usize), after: (u16, usize)) {
+    let (job, dir) = (job_of("train"), tempfile::tempdir().unwrap());
+    let plan = |(processes, threads)| Plan { processes, threads, ..Plan::kill(seed).calm() };
+    let begin = |plan: &Plan| {
+        let addresses = free_addresses(plan.processes);
+        let n = usize::from(plan.processes);
+        Vec::from_iter((0..n).map(|index| start(&job, dir.path(), plan, &addresses, &[], index)))
+    };
+    let checkpoints = dir.path().join("checkpoints");
+    let first = begin(&plan(before));
+    let round = 10 + sm(seed, 0) % (train::ROUNDS / 3);
+    wait_until("a checkpoint of the training", || newest_round(&checkpoints).filter(|at| *at >= round));
+    first[sm(seed, 1) as usize % first.len()].signal("KILL");
+    let finished: Vec<Finished> = first.into_iter().map(Running::finish).collect();
+    assert!(finished.iter().any(|process| process.signal() == Some(9)), "seed {seed}: it had ended: {finished:#?}");
+    let newest = newest_round(&checkpoints).unwrap();
+
+    let second: Vec<Finished> = begin(&plan(after)).into_iter().map(Running::finish).collect();
+    assert!(second.iter().all(|process| process.code() == Some(0)), "seed {seed}: {second:#?}");
+    let begins = format!("begins with round {newest}.");
+    assert!(second[0].out.contains(&begins), "seed {seed}: expected \"{begins}\": {second:#?}");
+    assert!(contents(&dir.path().join("files")) == (job.expected)(), "seed {seed}: other models");
+}
+
+#[test]
+fn killed_training_begins_with_the_round_of_its_newest_checkpoint() {
+    for (seed, layout) in [(1, (1, 1)), (2, (1, 2)), (3, (1, 4)), (4, (2, 1))] {
+        kill_and_go_on(seed, layout, layout);
+    }
+}
+
+#[test]
+fn killed_training_goes_on_with_its_round_on_another_number_of_workers() {
+    for (seed, before, after) in [(5, (1, 2), (1, 3)), (6, (2, 1), (1, 1)), (7, (1, 3), (2, 1))] {
+        kill_and_go_on(seed, before, after);
+    }
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use waterwheel::prelude::*;
 use waterwheel::ps::transform;
 
+use super::train;
+
 /// Records of a job, and how many a split gives before it pauses.
 const RECORDS: u64 = 40_000;
 const CHUNK: u64 = 100;
@@ -24,11 +26,12 @@ pub(super) struct Job {
     pub(super) expected: fn() -> Vec<String>,
 }
 
-const JOBS: [Job; 4] = [
+const JOBS: [Job; 5] = [
     Job { name: "count", run: count, expected: || counted(0..RECORDS) },
     Job { name: "windows", run: windows, expected: expected_windows },
     Job { name: "loop", run: halve, expected: || counted((1..RECORDS).flat_map(laps)) },
     Job { name: "ps", run: add_up, expected: expected_sums },
+    Job { name: "train", run: train::train, expected: train::expected },
 ];
 
 pub(super) fn job_of(name: &str) -> Job {
