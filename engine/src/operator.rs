@@ -365,15 +365,18 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         self.part_unless(check)
     }
 
-    /// As [`part_unless`](Self::part_unless), for an operator that is told of rounds: those of an unbounded iteration go on
-    /// over checkpoints in a way that it can not follow, so there it is refused.
-    pub fn rounds_part_unless(&mut self, check: impl FnOnce() -> Result<()>) -> Part {
-        let in_order = self.place.head().is_none_or(|head| head.in_order());
-        self.source_part_unless(|| match in_order {
+    /// As [`part_unless`](Self::part_unless), for an operator that is told of rounds. Those of an unbounded iteration go on
+    /// over checkpoints: who can not follow, or is in a loop inside of it, is refused.
+    pub fn rounds_part_unless(&mut self, follows: bool, check: impl FnOnce() -> Result<()>) -> Part {
+        let can = self
+            .place
+            .head()
+            .is_none_or(|head| head.in_order() || follows && head.crosses_epochs() && T::NESTED == 1);
+        self.source_part_unless(|| match can {
             true => check(),
             false => Err(Error::config(
-                "an operator that is told of rounds can take part in checkpoints in a bounded iteration alone: the rounds \
-                 of an unbounded one go on over checkpoints",
+                "an operator that begins anew in each round, or is told of the rounds of a loop inside another one, can take \
+                 part in checkpoints in a bounded iteration alone: rounds of an unbounded one go on over checkpoints",
             )),
         })
     }

@@ -195,6 +195,7 @@ where
         let IterationBodyResult { feedback, outputs, go } = body(&it, variables, data);
         let max_rounds = config.max_rounds.unwrap_or(END_EPOCH);
         let ticks = head.is_cut().then(|| head.ticks());
+        head.finish();
         V::close(feedback, open, &Ending { max_rounds, go, ticks });
         O::leave(outputs, outer)
     })

@@ -4,8 +4,8 @@ use std::panic::Location;
 
 use waterwheel_engine::{Clock, DataStream, Edge, Mark, Place, Record, Round};
 
+use crate::entrance::entrance;
 use crate::head::{Head, SharedFeedback};
-use crate::whole::whole;
 
 pub(crate) mod sealed {
     pub trait Sealed {}
@@ -90,10 +90,10 @@ fn open<'i, D: 'static, U: Clock>(
     let (edge, fed_back) = the_loop.head.open();
     let init = DataStream::from_edge(the_loop.place.enter(init.into_edge()));
     let (fed_back, at) = (DataStream::from_edge(fed_back), Location::caller());
-    let variable = if the_loop.head.is_cut() {
-        whole(init, at).union(fed_back)
+    let variable = if the_loop.head.goes_over_epochs() {
+        entrance(init, at).union(fed_back)
     } else {
-        whole(init.union(fed_back), at)
+        entrance(init.union(fed_back), at)
     };
     (variable, edge)
 }

@@ -103,6 +103,11 @@ impl Written {
         (!self.has_fixed).then_some(&mut self.fixed)
     }
 
+    /// Says that the fixed state has changed after all: what is written of it now takes the place of all that was.
+    pub fn renew_fixed(&mut self) {
+        self.has_fixed = false;
+    }
+
     /// State by key group, of which an operator may have several kinds: a later run reads what belongs to the worker that
     /// owns the key group.
     pub fn entries(&mut self, kind: &'static str) -> &mut Entries {

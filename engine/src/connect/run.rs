@@ -120,7 +120,7 @@ where
     F: CoProcessFunction<A, B> + Renewable + 'static,
 {
     let spans = op.input_spans();
-    let mut part = op.rounds_part_unless(|| Ok(()));
+    let mut part = op.rounds_part_unless(false, || Ok(()));
     let (mut out, edge) = op.output::<Vec<F::Out>>();
     let takes_part = op.takes_part();
     op.build(move |promises, _activation| {

@@ -79,7 +79,7 @@ impl<'i, U: Clock, F: Callbacks, R: Read<F, U>> EpochOperator<'i, U, F, R> {
         // One instance at a time: rounds do not mix where each has its own.
         let ticks = op.input_ticks().map(|(ticks, in_order)| (ticks, in_order || ends_span.is_some()));
         let keeps = ends_span.is_none() || !f.is_renewed();
-        let mut part = op.rounds_part_unless(|| if keeps { f.check() } else { Ok(()) });
+        let mut part = op.rounds_part_unless(ends_span.is_none(), || if keeps { f.check() } else { Ok(()) });
         let takes_part = op.takes_part();
         let context = EpochContext::new(op.worker_index(), side.as_ref().map(SidePort::outputs));
         let (out, edge) = op.output::<Vec<F::Out>>();
@@ -121,7 +121,7 @@ impl<'i, U: Clock, F: Callbacks, R: Read<F, U>> EpochOperator<'i, U, F, R> {
     }
 }
 
-/// What such an operator keeps between two rounds: which comes next, and the state of its function, if any.
+/// What such an operator keeps between two rounds: which calls it has made, and the state of its function, if any.
 struct Told<'a, U: Clock, F> {
     schedule: &'a mut Schedule<U>,
     f: Option<&'a mut F>,
@@ -129,7 +129,11 @@ struct Told<'a, U: Clock, F> {
 
 impl<U: Clock, F: Callbacks> Snapshot for Told<'_, U, F> {
     fn mark(&mut self, to: &mut Written) -> Result<()> {
-        to.pooled().put(&self.schedule.next_round())?;
+        to.pooled().put(&self.schedule.standing())?;
+        if !self.schedule.in_order() {
+            // More may have come into the loop.
+            to.renew_fixed();
+        }
         self.f.as_mut().map_or(Ok(()), |f| f.mark(to))
     }
 
@@ -144,8 +148,8 @@ impl<U: Clock, F: Callbacks> Snapshot for Told<'_, U, F> {
             return Ok(());
         }
         // That of any worker: they are the same.
-        if let Some(round) = from.pooled()?.next_item()? {
-            self.schedule.resume(round)?;
+        if let Some(standing) = from.pooled()?.next_item()? {
+            self.schedule.resume(standing)?;
         }
         self.f.as_mut().map_or(Ok(()), |f| f.restore(from))
     }

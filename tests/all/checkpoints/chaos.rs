@@ -195,7 +195,8 @@ fn newest_round(checkpoints: &Path) -> Option<Round> {
     let Ok(Newest::Found { checkpoint, .. }) = store.newest() else { return None };
     let mut told = checkpoint.read_ungrouped(&SectionKey::new("descent", "pooled"));
     let told = told.next()?.unwrap();
-    StateReader::new(told.bytes).next_item().unwrap()
+    let (next, _waiting): (Round, Vec<Round>) = StateReader::new(told.bytes).next_item().unwrap()?;
+    Some(next)
 }
 
 /// Kills a process of the training behind a round that the seed names; where it goes on, on other workers perhaps.
@@ -213,7 +214,10 @@ fn kill_and_go_on(seed: u64, before: (u16, usize), after: (u16, usize)) {
     wait_until("a checkpoint of the training", || newest_round(&checkpoints).filter(|at| *at >= round));
     first[sm(seed, 1) as usize % first.len()].signal("KILL");
     let finished: Vec<Finished> = first.into_iter().map(Running::finish).collect();
-    assert!(finished.iter().any(|process| process.signal() == Some(9)), "seed {seed}: it had ended: {finished:#?}");
+    assert!(
+        finished.iter().any(|process| process.signal() == Some(9)),
+        "seed {seed}: it had ended: {finished:#?}"
+    );
     let newest = newest_round(&checkpoints).unwrap();
 
     let second: Vec<Finished> = begin(&plan(after)).into_iter().map(Running::finish).collect();
