@@ -66,7 +66,11 @@ impl<U: Clock> Schedule<U> {
 
     /// Goes on with what an earlier run of the job has not done. In a loop inside another one that has done all.
     pub(crate) fn resume(&mut self, (next, begun): Standing) -> Result<()> {
-        let Some(promises) = self.first.take().filter(|_| U::NESTED == 0) else { return Ok(()) };
+        let Some(promises) = self.first.take() else { return Ok(()) };
+        if U::NESTED > 0 {
+            self.last = Some((U::minimum(), END_EPOCH));
+            return Ok(());
+        }
         for round in begun.into_iter().chain([END_EPOCH]) {
             insert(&mut self.due, (U::minimum(), round), &promises)?;
         }

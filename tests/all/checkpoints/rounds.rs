@@ -175,11 +175,7 @@ fn cluster(config: RuntimeConfig) -> Result<Vec<Vec<f64>>> {
         let points = env.from_splits(4, |split| [Matrix::new(2, numbers(split as u64, 2 * 2_000)).unwrap()]);
         Ok(KMeans::new().k(60).max_iter(STEPS).fit(points)?.collect())
     })?;
-    Ok(models
-        .into_iter()
-        .flatten()
-        .map(|model| model.centroids().iter().flatten().copied().collect())
-        .collect())
+    Ok(models.into_iter().flatten().map(|model| model.centroids().values().to_vec()).collect())
 }
 
 /// The newest checkpoint in `dir`, and the round before which it was made, as a learner's steps know it.
