@@ -5,7 +5,7 @@ mod replies;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use waterwheel_engine::checkpoint::Part;
+use waterwheel_engine::checkpoint::{CheckpointHold, Part};
 use waterwheel_engine::operator::{Activation, Frontiers, Input, Output, Promise, Token};
 use waterwheel_engine::{Clock, Error, Parcel, Result};
 
@@ -26,13 +26,20 @@ pub(crate) const ANSWERS_PORT: usize = 0;
 /// A parameter of a saved model: key and row.
 pub(crate) type Saved<S> = (<S as ServerLogic>::Key, Vec<<S as ServerLogic>::Pull>);
 
+/// Where a saved model comes from.
+pub(crate) struct ModelInput<S: ServerLogic, T: Clock> {
+    pub(crate) rows: Input<Vec<Saved<S>>, LoopTime<T>>,
+    /// No checkpoint is begun before all of the model is there: a job that goes on from one has it in its state.
+    pub(crate) hold: CheckpointHold,
+}
+
 /// The ports and places of a server operator.
 pub(crate) struct ServerParts<S: ServerLogic, T: Clock> {
     pub(crate) index: usize,
     pub(crate) shard: Rc<RefCell<Shard<S, T>>>,
     pub(crate) requests: Input<Parcel<BlockOf<S>>, LoopTime<T>>,
     /// Absent when no model is loaded.
-    pub(crate) model: Option<Input<Vec<Saved<S>>, LoopTime<T>>>,
+    pub(crate) model: Option<ModelInput<S, T>>,
     pub(crate) answers: Output<Parcel<BlockOf<S>>, LoopTime<T>>,
     pub(crate) out: Output<Vec<S::Out>, LoopTime<T>>,
     /// The right to output; dropped when the server has closed.
@@ -51,7 +58,8 @@ pub(crate) struct ServerParts<S: ServerLogic, T: Clock> {
 /// The server operator's state on one worker.
 pub(crate) struct ServerDriver<S: ServerLogic, T: Clock> {
     requests: Input<Parcel<BlockOf<S>>, LoopTime<T>>,
-    model: Option<Input<Vec<Saved<S>>, LoopTime<T>>>,
+    /// Until all of the model is there.
+    model: Option<ModelInput<S, T>>,
     out: Output<Vec<S::Out>, LoopTime<T>>,
     out_promise: Option<Promise<LoopTime<T>>>,
     activation: Activation,
@@ -161,10 +169,7 @@ impl<S: ServerLogic, T: Clock> ServerDriver<S, T> {
     fn load_model(&mut self, frontiers: &Frontiers<'_, LoopTime<T>>) -> Result<()> {
         let Some(model) = &mut self.model else { return Ok(()) };
         let mut shard = self.serving.shard.borrow_mut();
-        if shard.is_ready() {
-            return Ok(());
-        }
-        model.try_for_each(|_token, batch| {
+        model.rows.try_for_each(|_token, batch| {
             batch.drain(..).try_for_each(|(key, value)| shard.load(&key, &value))
         })?;
         if !frontiers.is_done(MODEL) {
@@ -172,6 +177,7 @@ impl<S: ServerLogic, T: Clock> ServerDriver<S, T> {
         }
         shard.set_ready();
         drop(shard);
+        drop(self.model.take().map(|model| model.hold));
         self.wake_worker.wake();
         let mut parked = std::mem::take(&mut self.parked).into_iter();
         parked.try_for_each(|(promise, block)| {

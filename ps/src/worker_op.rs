@@ -40,6 +40,12 @@ pub(crate) struct WorkerPorts<L: WorkerLogic, S: ServerLogic, T: Clock> {
     pub(crate) out: Output<Vec<L::Out>, LoopTime<T>>,
 }
 
+impl<L: WorkerLogic, S: ServerLogic, T: Clock> WorkerPorts<L, S, T> {
+    pub(crate) fn n_inputs(&self) -> usize {
+        2 + usize::from(self.saved.is_some())
+    }
+}
+
 /// Hands what has come of a saved model to the logic. Returns whether that was all.
 pub(crate) type ReadSaved<L, T> = Box<dyn FnMut(&mut L, &Frontiers<'_, LoopTime<T>>) -> Result<bool>>;
 
@@ -94,7 +100,6 @@ where
     leaves_at: Option<u64>,
     /// The epoch that worker 0 has told all to leave.
     told_to_leave: Option<Epoch>,
-    n_inputs: usize,
     /// Index of this worker, number of workers, and of those that the job has.
     place: (usize, usize, usize),
     /// Whether this worker was opened.
@@ -252,7 +257,6 @@ pub(crate) struct WorkerParts<L: WorkerLogic, S: ServerLogic, T: Clock> {
     pub(crate) activation: Activation,
     pub(crate) servers: usize,
     pub(crate) part: Part,
-    pub(crate) n_inputs: usize,
     pub(crate) peers: usize,
 }
 
@@ -295,7 +299,6 @@ where
             part: self.part,
             leaves_at: None,
             told_to_leave: None,
-            n_inputs: self.n_inputs,
             place,
             is_open: false,
             watch: config

@@ -7,6 +7,7 @@ mod files;
 mod fixture;
 mod learning;
 mod migration;
+mod model_load;
 mod operators;
 mod parameter_server;
 mod refusals;

@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use waterwheel_engine::checkpoint::{Part, Written};
+use waterwheel_engine::checkpoint::{CheckpointHold, Part, Written};
 use waterwheel_engine::hash::Key;
 use waterwheel_engine::operator::{Activation, Input, OnBehalf, OperatorBuilder, WakeOn};
-use waterwheel_engine::{Clock, ClockHop, DataStream, Edge, Error, Parcel, Record, Result, SourceHold};
+use waterwheel_engine::{Clock, ClockHop, DataStream, Edge, Parcel, Record, Result, SourceHold};
 use waterwheel_iteration::{LoopBody, feedback_loop};
 
 use crate::config::PsConfig;
@@ -14,7 +14,7 @@ use crate::consistency::Consistency;
 use crate::core::outbox::{Outbox, OutboxConfig};
 use crate::placement::Placement;
 use crate::server::{Combiner, Replay, ServerContext, ServerLogic};
-use crate::server_op::{Saved, ServerDriver, ServerParts};
+use crate::server_op::{ModelInput, Saved, ServerDriver, ServerParts};
 use crate::shard::{BlockOf, Shard};
 use crate::snapshot::LogicWriter;
 use crate::transform::Transformed;
@@ -110,24 +110,19 @@ where
         let hold = op.source_hold(&data.sources(), &spared);
         let data = self.worker_input(&mut op, it.enter(data));
         let answers = op.input_parcels(answers, WakeOn::Progress);
-        let saved = saved.map(|(edge, take)| saved_reader(self.worker_input(&mut op, it.enter(edge)), take));
+        let saved = saved.map(|(edge, take)| {
+            let hold = op.checkpoint_hold();
+            saved_reader(self.worker_input(&mut op, it.enter(edge)), take, hold)
+        });
         let (requests, requests_edge) = op.output();
         let (out, out_edge) = op.output();
-        let place = it.place().clone();
         let part = op.source_part_unless(|| worker.snapshot(&mut LogicWriter::new(&mut Written::default())));
-        if part.is_taken() && (model.is_some() || saved.is_some()) {
-            place.refuse(Error::config(
-                "a parameter server that loads a saved model can not take part in checkpoints yet: run the job without \
-                 checkpoints",
-            ));
-        }
-        let n_inputs = 2 + usize::from(saved.is_some());
         let ports = WorkerPorts { data, answers, saved, requests, out };
         // Each side wakes the other; the second gets its handle when it is built.
         let wake_worker = op.activation();
         let server_op = it.operator("ps server");
         let server = (server_op.on_behalf(), server_op.activation());
-        self.build_worker(op, ports, worker, hold, server, (part, n_inputs));
+        self.build_worker(op, ports, worker, (hold, part), server);
         let (answers, model_edge) = self.build_server(server_op, it, requests_edge, model, wake_worker);
         (answers, (it.leave(out_edge), it.leave(model_edge)))
     }
@@ -150,9 +145,8 @@ where
         op: OperatorBuilder<'_, LoopTime<T>>,
         ports: WorkerPorts<L, S, T>,
         worker: L,
-        hold: SourceHold,
+        (hold, part): (SourceHold, Part),
         (as_server, wake_server): (OnBehalf, Activation),
-        (part, n_inputs): (Part, usize),
     ) {
         let outbox = Outbox::new(OutboxConfig {
             servers: self.servers,
@@ -190,7 +184,6 @@ where
                 activation,
                 servers,
                 part,
-                n_inputs,
                 peers,
             };
             let mut driver = parts.into_driver(self.config, promises);
@@ -210,9 +203,11 @@ where
         let requests = op.input_parcels(requests, WakeOn::Progress);
         let (placement, servers) = (self.config.placement.clone(), self.servers);
         let model = model.map(|model| {
-            op.input_routed(it.enter(model), WakeOn::Progress, move |(key, _row)| {
-                server_or_panic(&placement, key, servers)
-            })
+            let route = move |(key, _row): &Saved<S>| server_or_panic(&placement, key, servers);
+            ModelInput {
+                hold: op.checkpoint_hold(),
+                rows: op.input_routed(it.enter(model), WakeOn::Progress, route),
+            }
         });
         let part = op.part_unless(|| self.shard.borrow_mut().check_snapshot());
         if part.is_taken() {
@@ -254,8 +249,11 @@ where
 fn saved_reader<L: 'static, M: Record, T: Clock>(
     mut input: Input<Vec<M>, LoopTime<T>>,
     take: TakeSaved<L, M>,
+    hold: CheckpointHold,
 ) -> ReadSaved<L, T> {
     Box::new(move |logic, frontiers| {
+        // Held until all is read and this is dropped.
+        let _hold = &hold;
         input.try_for_each(|_token, batch| batch.drain(..).try_for_each(|saved| take(logic, saved)))?;
         Ok(frontiers.is_done(SAVED))
     })

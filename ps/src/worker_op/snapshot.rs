@@ -122,7 +122,7 @@ where
         }
         let mut stage = self.stage();
         self.with_state(&mut stage, |part, state| part.step(frontiers, state))?;
-        let all_done = (0..self.n_inputs).all(|input| frontiers.is_done(input));
+        let all_done = (0..self.ports.n_inputs()).all(|input| frontiers.is_done(input));
         if all_done && self.promises.is_none() {
             self.with_state(&mut stage, |part, state| part.end(state))?;
         }

@@ -61,7 +61,12 @@ fn copies_are_those_of_their_moment(mut store: RowStore<u64, u32>, steps: &[(u8,
                 let keys: Vec<u64> = (*key..(key + 40).min(KEYS)).collect();
                 if store.evicting.is_none() {
                     let init = |_: &u64, row: &mut Vec<u32>| row.push(0);
-                    store.each_row(&keys, init, |_key, row, _slots| Ok(row[0] += 7)).unwrap();
+                    store
+                        .each_row(&keys, init, |_key, row, _slots| {
+                            row[0] += 7;
+                            Ok(())
+                        })
+                        .unwrap();
                 }
             }
             _ => {
