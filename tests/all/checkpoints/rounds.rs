@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use waterwheel::engine::checkpoint::{Checkpoint, CheckpointStore, Newest, SectionKey};
+use waterwheel::engine::checkpoint::{Checkpoint, CheckpointStore, Newest};
 use waterwheel::ml::clustering::KMeans;
 use waterwheel::ml::generate::sm;
 use waterwheel::ml::linear::LogisticRegression;
@@ -182,7 +182,9 @@ fn cluster(config: RuntimeConfig) -> Result<Vec<Vec<f64>>> {
 fn newest(dir: &Path) -> (Checkpoint, Round) {
     let store = CheckpointStore::open(&dir.display().to_string(), "job").unwrap();
     let Newest::Found { checkpoint, .. } = store.newest().unwrap() else { panic!("there is no checkpoint") };
-    let told = checkpoint.read_ungrouped(&SectionKey::new("process_epochs#0", "pooled")).next();
+    let keys = checkpoint.keys();
+    let steps = keys.iter().find(|key| key.operator.ends_with("/process_epochs#0") && key.kind == "pooled");
+    let told = checkpoint.read_ungrouped(steps.unwrap()).next();
     let (next, _waiting): (Round, Vec<Round>) =
         StateReader::new(told.unwrap().unwrap().bytes).next_item().unwrap().unwrap();
     (checkpoint, next)
