@@ -18,6 +18,7 @@ pages! {
     parameter_server: "../docs/guide/parameter-server.md";
     learning: "../docs/guide/learning.md";
     running: "../docs/guide/running.md";
+    checkpoints: "../docs/guide/checkpoints.md";
     admin: "../docs/admin.md";
     determinism: "../docs/guide/determinism.md";
     from_flink: "../docs/guide/from-flink.md";

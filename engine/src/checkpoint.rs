@@ -54,16 +54,18 @@ mod migration;
 mod participant;
 mod progress;
 mod shared;
+mod snapshot;
 mod state;
 mod store;
 mod word;
 
 pub use config::{CheckpointConfig, OnMissingCheckpoint};
 pub(crate) use keeper::{Inbox, JobNames, KeeperThread, Membership, Message};
-pub use participant::{Part, Saved, Snapshot, Written};
+pub use participant::{Part, Saved};
 pub use progress::{CheckpointCounts, CheckpointState};
 pub(crate) use shared::Checkpoints;
 pub use shared::{CheckpointHold, CheckpointWatch};
+pub use snapshot::{Snapshot, Written};
 pub use state::{Entries, State, StateReader, StateWriter};
 pub use store::{
     CHUNK, Checkpoint, CheckpointMeta, CheckpointStore, FaultyStorage, Garbage, GarbageScope, Listing,

@@ -145,10 +145,12 @@ impl<'s, D: 'static, T: Clock> DataStream<'s, D, T> {
         let mut input = op.input(edge, WakeOn::Records);
         let (mut good_out, good_edge) = op.output();
         let (mut dead_out, dead_edge) = op.output();
-        op.keep_nothing();
+        // What it counts is in checkpoints.
+        let mut part = op.part(&());
         op.build(move |_promises, _activation| {
             let (mut good, mut dead) = (Collector::default(), Vec::new());
-            move |_frontiers| {
+            move |frontiers| {
+                part.begin(&mut ())?;
                 input.try_for_each(|token, batch| {
                     for record in batch.drain(..) {
                         if let Some((record, error)) = f(record, &mut good) {
@@ -161,7 +163,8 @@ impl<'s, D: 'static, T: Clock> DataStream<'s, D, T> {
                     dead_out.send(&token, [&mut dead]);
                     dead.clear();
                     Ok(())
-                })
+                })?;
+                part.be_waited_for(frontiers)
             }
         });
         (DataStream::from_edge(good_edge), DataStream::from_edge(dead_edge))

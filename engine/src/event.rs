@@ -32,6 +32,7 @@ pub(crate) use self::idle::{Board, Part};
 pub use self::interval_join::IntervalJoin;
 pub use self::keyed::KeyedEventStream;
 pub use self::late::LateRecordState;
+pub(crate) use self::panes::WINDOWS;
 pub use self::process::{EventCollector, EventProcessFunction, Timer, TimerContext};
 pub use self::strategy::WatermarkStrategy;
 pub use self::stream::{EventStream, Timed};

@@ -7,6 +7,7 @@ mod selector;
 mod states;
 mod table;
 mod timers;
+mod touched;
 
 use std::panic::Location;
 use std::rc::Rc;
@@ -22,11 +23,11 @@ use crate::record::Record;
 use crate::stream::DataStream;
 
 pub use aggregate::{AggregateFunction, KeyedAtEnd};
+pub(crate) use cow::CowTable;
 pub(crate) use run::Keyed;
 pub(crate) use selector::{KeySelector, Made, Part};
 pub use states::StateTtl;
 pub(crate) use states::{KeyStates, STATES};
-pub(crate) use table::KeyTable;
 pub use timers::{KeyedContext, ProcessingTimer};
 
 /// A stream partitioned by key; see [`DataStream::key_by`].

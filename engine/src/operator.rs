@@ -4,42 +4,42 @@
 //! each with a [`Token`] that allows sending at the batch's time while the batch is handled. To send later it
 //! turns the token into a [`Promise`], which holds the time open until it is dropped.
 
+mod checkpoints;
+mod frontiers;
 mod futures;
 mod input;
 mod keyed;
 mod neighbour;
 pub(crate) mod output;
 mod route;
+mod watch;
 
 use std::panic::Location;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::{DistributorPact, Pipeline};
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder as TimelyBuilder;
 use timely::order::Product;
 use timely::progress::Antichain;
-use timely::progress::frontier::MutableAntichain;
 use timely::progress::operate::FrontierInterest;
 use timely::scheduling::activate::SyncActivator;
 
 use crate::cache::CacheShare;
-use crate::checkpoint::{CheckpointHold, CheckpointWatch, Part, Snapshot};
-use crate::clock::{AnyClock, Clock, Epoch, EventClock, WatermarkPath};
+use crate::clock::{AnyClock, EventClock, WatermarkPath};
 use crate::edge::{Edge, Place};
 use crate::error::{Error, Result, Site};
 use crate::exchange::{Channel, Counted};
 use crate::feedback::Mark;
 use crate::flow::{self, Lineage, SourceHold};
-use crate::machine;
-use crate::metrics::{ConnectionKind, Gauges};
+use crate::metrics::ConnectionKind;
 use crate::origin::Origin;
 use crate::parcel::{ByDestination, Packet, Parcel};
 use crate::process::SpanOf;
 use crate::record::Record;
 use crate::wire::Wired;
 
+pub use frontiers::Frontiers;
 pub use futures::Futures;
 pub use input::{Input, Promise, Token};
 pub use keyed::KeyedStates;
@@ -49,6 +49,7 @@ pub use output::Output;
 use output::RecordOutput;
 use route::ByRoute;
 pub(crate) use route::Route;
+use watch::Watch;
 
 /// When progress on an input wakes the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -324,92 +325,6 @@ impl<'s, T: AnyClock> OperatorBuilder<'s, T> {
         Rc::clone(&self.origin)
     }
 
-    /// Says that this operator keeps nothing between batches, and has no effect that a checkpoint would have to wait
-    /// for: it has no part in checkpoints.
-    pub fn keep_nothing(&mut self) {
-        self.says_what_it_keeps = true;
-    }
-
-    /// This operator's part in checkpoints, with `state` as what it keeps between batches; after its inputs were added.
-    /// An operator without one, that has not said [`keep_nothing`](Self::keep_nothing) either, is refused where there
-    /// are checkpoints.
-    pub fn part(&mut self, state: &impl Snapshot) -> Part {
-        self.part_unless(|| state.check())
-    }
-
-    /// As [`part`](Self::part), for a state that is not there yet; `check` is its [`Snapshot::check`].
-    pub fn part_unless(&mut self, check: impl FnOnce() -> Result<()>) -> Part {
-        let part = Part::new(&self.origin, self.activation(), self.inputs, self.place.workers());
-        if part.is_taken() {
-            self.says_what_it_keeps = true;
-            // Where a bounded iteration is in one checkpoint epoch its operators have ended when they would be marked.
-            if !self.is_in_whole_iteration() {
-                self.refuse_unless(check());
-            }
-            for input in 0..self.inputs {
-                self.builder.set_notify_for(input, FrontierInterest::Always);
-            }
-        }
-        part
-    }
-
-    /// As [`part`](Self::part), for a source: it is woken when it has to leave its epoch, and when it may go on.
-    pub(crate) fn source_part(&mut self, state: &impl Snapshot) -> Part {
-        self.source_part_unless(|| state.check())
-    }
-
-    /// As [`part_unless`](Self::part_unless), for an operator that goes on by itself: it is woken when it has to leave its
-    /// epoch, and when it may go on.
-    pub fn source_part_unless(&mut self, check: impl FnOnce() -> Result<()>) -> Part {
-        self.wake_when_epochs_open();
-        self.part_unless(check)
-    }
-
-    /// As [`part_unless`](Self::part_unless), for an operator that is told of rounds. Those of an unbounded iteration go on
-    /// over checkpoints: who can not follow, or is in a loop inside of it, is refused.
-    pub fn rounds_part_unless(&mut self, follows: bool, check: impl FnOnce() -> Result<()>) -> Part {
-        let can = self
-            .place
-            .head()
-            .is_none_or(|head| head.in_order() || follows && head.crosses_epochs() && T::NESTED == 1);
-        self.source_part_unless(|| match can {
-            true => check(),
-            false => Err(Error::config(
-                "an operator that begins anew in each round, or is told of the rounds of a loop inside another one, can take \
-                 part in checkpoints in a bounded iteration alone: rounds of an unbounded one go on over checkpoints",
-            )),
-        })
-    }
-
-    fn is_in_whole_iteration(&self) -> bool {
-        self.place.head().is_some_and(|head| head.in_order() && !head.crosses_epochs())
-    }
-
-    /// What decides when a loop leaves its checkpoint epoch needs to know of checkpoints.
-    pub fn checkpoint_watch(&self) -> CheckpointWatch {
-        CheckpointWatch::new(self.place.run().checkpoints())
-    }
-
-    /// Lets no checkpoint of this job be begun until it is dropped.
-    pub fn checkpoint_hold(&self) -> CheckpointHold {
-        CheckpointHold::new(self.place.run().checkpoints())
-    }
-
-    /// Lets the operator be woken when sources have to leave their epoch, and when they may go on.
-    pub(crate) fn wake_when_epochs_open(&self) {
-        if let Some(checkpoints) = self.place.run().checkpoints() {
-            checkpoints.register_source(self.sync_activator());
-        }
-    }
-
-    fn refuse_checkpoints_unless_it_says(&self) {
-        if !self.says_what_it_keeps && self.place.run().checkpoints().is_some() {
-            self.origin.refuse(Error::config(
-                "this operator keeps a state that checkpoints can not hold yet: run the job without checkpoints",
-            ));
-        }
-    }
-
     /// Number of this operator, the same on all workers.
     pub(crate) fn id(&self) -> usize {
         self.builder.operator_info().global_id
@@ -478,36 +393,6 @@ impl<T: AnyClock> std::fmt::Debug for OperatorBuilder<'_, T> {
     }
 }
 
-/// Watches an operator run.
-struct Watch {
-    gauges: Arc<Gauges>,
-    is_described: bool,
-}
-
-impl Watch {
-    fn new(gauges: Arc<Gauges>) -> Self {
-        Watch { gauges, is_described: false }
-    }
-
-    /// Runs one activation, and notes how long it took and how far event time is.
-    fn run<T: AnyClock>(
-        &mut self,
-        origin: &Origin,
-        frontiers: &[MutableAntichain<T>],
-        logic: impl FnOnce() -> Result<()>,
-    ) {
-        if !std::mem::replace(&mut self.is_described, true) {
-            origin.describe();
-        }
-        let since = machine::now();
-        origin.guard(logic);
-        self.gauges.note_run(since);
-        let least =
-            |input: &MutableAntichain<T>| input.frontier().iter().filter_map(AnyClock::event_time).min();
-        self.gauges.note_watermark(frontiers.iter().filter_map(least).min());
-    }
-}
-
 /// What an edge can carry: any owned data with a record count.
 pub trait Batch: timely::Accountable + 'static {}
 impl<C: timely::Accountable + 'static> Batch for C {}
@@ -521,73 +406,5 @@ impl SourcesOf {
     #[must_use]
     pub fn and(&self, others: &SourcesOf) -> SourcesOf {
         SourcesOf(flow::both(&self.0, &others.0))
-    }
-}
-
-impl<T: Clock> Frontiers<'_, EventClock<T>> {
-    /// The greatest time that is not after anything that may still arrive on any input, in rounds up to `round`
-    /// where one is given; `None` when nothing will. Its event time is the watermark: the exact minimum over all
-    /// partitions and workers.
-    pub(crate) fn meet(&self, round: Option<&T>) -> Option<EventClock<T>> {
-        self.0.iter().filter_map(|input| meet(input, round)).reduce(|a, b| {
-            let (outer, inner) = (a.outer.min(b.outer), a.inner.min(b.inner));
-            EventClock { outer, inner }
-        })
-    }
-
-    /// The least outer time that may still arrive on input `port`, if any.
-    pub(crate) fn next_outer(&self, port: usize) -> Option<T> {
-        meet(&self.0[port], None).map(|time| time.outer)
-    }
-}
-
-fn meet<T: Clock>(input: &MutableAntichain<EventClock<T>>, round: Option<&T>) -> Option<EventClock<T>> {
-    let times = input.frontier();
-    let times = || times.iter().filter(|time| round.is_none_or(|round| time.outer <= *round));
-    let outer = times().map(|time| &time.outer).min()?;
-    let inner = times().map(|time| time.inner).min()?;
-    Some(EventClock { outer: outer.clone(), inner })
-}
-
-/// The frontiers of an operator's inputs: what may still arrive.
-#[derive(Debug)]
-pub struct Frontiers<'a, T: AnyClock>(&'a [MutableAntichain<T>]);
-
-impl<T: Clock> Frontiers<'_, T> {
-    /// The least time that may still arrive on any input, if any.
-    pub(crate) fn least(&self) -> Option<T> {
-        (0..self.0.len()).filter_map(|port| self.next(port)).min()
-    }
-}
-
-impl<'a, T: AnyClock> Frontiers<'a, T> {
-    pub(crate) fn new(inputs: &'a [MutableAntichain<T>]) -> Self {
-        Frontiers(inputs)
-    }
-
-    /// The first checkpoint epoch of which something may still arrive on any input; `None` when nothing will.
-    pub(crate) fn epoch(&self) -> Option<Epoch> {
-        self.0.iter().filter_map(|input| input.frontier().iter().map(AnyClock::epoch).min()).min()
-    }
-
-    /// Whether a record at `time` or before may still arrive on input `port`.
-    #[inline]
-    pub fn may_arrive(&self, port: usize, time: &T) -> bool {
-        self.0[port].less_equal(time)
-    }
-
-    /// Whether nothing at all will arrive any more on input `port`.
-    #[inline]
-    pub fn is_done(&self, port: usize) -> bool {
-        self.0[port].frontier().is_empty()
-    }
-
-    /// The least time that may still arrive on input `port`, if any.
-    #[inline]
-    pub fn next(&self, port: usize) -> Option<T>
-    where
-        T: Clock,
-    {
-        self.0[port].frontier().iter().next().cloned()
     }
 }

@@ -9,6 +9,7 @@ use crate::clock::AnyClock;
 use crate::edge::Place;
 use crate::error::{Error, Result, Site};
 use crate::metrics::{Connection, ConnectionKind, Gauges};
+use crate::record_count::Tally;
 use crate::runtime::panics;
 use crate::runtime::state::RunState;
 
@@ -31,6 +32,8 @@ pub(crate) struct Origin {
     senders: RefCell<Vec<usize>>,
     /// The numbers of this operator on this worker, if anybody wants to know.
     gauges: OnceCell<Arc<Gauges>>,
+    /// What this operator counts on this worker.
+    tallies: RefCell<Vec<Rc<Tally>>>,
 }
 
 thread_local! {
@@ -80,6 +83,7 @@ impl Origin {
             broken: Cell::new(false),
             senders: RefCell::default(),
             gauges: OnceCell::new(),
+            tallies: RefCell::default(),
         })
     }
 
@@ -94,6 +98,16 @@ impl Origin {
     /// The numbers of this operator on this worker, if anybody wants to know.
     pub(crate) fn gauges(&self) -> Option<Arc<Gauges>> {
         self.gauges.get().cloned()
+    }
+
+    /// Notes that this operator counts something.
+    pub(crate) fn note_tally(&self, tally: &Rc<Tally>) {
+        self.tallies.borrow_mut().push(Rc::clone(tally));
+    }
+
+    /// What this operator counts on this worker, in the order in which it was noted.
+    pub(crate) fn tallies(&self) -> Vec<Rc<Tally>> {
+        self.tallies.borrow().clone()
     }
 
     /// Says that this stands for both edges together.

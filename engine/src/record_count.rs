@@ -1,6 +1,6 @@
 //! Records of each operator that something has happened to, counted while a job runs.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -72,25 +72,46 @@ impl WatchedCounts {
     }
 }
 
-/// Counts records of one operator.
+/// Counts records of one operator. Its count on this worker is in checkpoints, if the operator has a part in them.
 pub(crate) struct Counter {
     origin: Rc<Origin>,
+    tally: Rc<Tally>,
+}
+
+/// What an operator has counted on this worker.
+pub(crate) struct Tally {
     id: usize,
     /// Which counts of the run these are.
     of: fn(&RunState) -> &Arc<RecordCounts>,
-    /// Found with the first record, when the operator has got its last name.
-    cell: OnceCell<Arc<AtomicU64>>,
+    own: Cell<u64>,
+    /// That of all workers of the process: found with the first record, when the operator has got its last name.
+    all: OnceCell<Arc<AtomicU64>>,
+}
+
+impl Tally {
+    /// Counts so many more; `origin` is that of the operator.
+    pub(crate) fn add(&self, records: u64, origin: &Origin) {
+        let find = || (self.of)(origin.run()).cell(self.id, origin);
+        self.all.get_or_init(find).fetch_add(records, Ordering::Relaxed);
+        self.own.set(self.own.get() + records);
+    }
+
+    /// How many there were on this worker.
+    pub(crate) fn records(&self) -> u64 {
+        self.own.get()
+    }
 }
 
 impl Counter {
     /// The counter of `origin`, known by the number of its operator, or of one beside it.
     pub(crate) fn new(of: fn(&RunState) -> &Arc<RecordCounts>, origin: Rc<Origin>, id: usize) -> Self {
-        Counter { origin, id, of, cell: OnceCell::new() }
+        let tally = Rc::new(Tally { id, of, own: Cell::new(0), all: OnceCell::new() });
+        origin.note_tally(&tally);
+        Counter { origin, tally }
     }
 
     /// Counts so many more.
     pub(crate) fn add(&self, records: u64) {
-        let find = || (self.of)(self.origin.run()).cell(self.id, &self.origin);
-        self.cell.get_or_init(find).fetch_add(records, Ordering::Relaxed);
+        self.tally.add(records, &self.origin);
     }
 }

@@ -1,10 +1,13 @@
 //! Jobs that fail, and go on from their checkpoints as if nothing had happened.
 
 mod chaos;
+mod counters;
+mod damage;
 mod event_time;
 mod failover;
 mod files;
 mod fixture;
+mod incremental;
 mod learning;
 mod migration;
 mod model_load;

@@ -11,6 +11,7 @@ use crate::checkpoint::state::{StateReader, StateWriter};
 use crate::checkpoint::store::{CheckpointStore, Storage};
 use crate::clock::Round;
 use crate::error::{Error, Result};
+use crate::event::TimeWindow;
 use crate::hash::Key;
 
 /// What to do where there is no checkpoint to go on from.
@@ -225,6 +226,19 @@ impl CheckpointConfig {
         f: impl Fn(&K, Old) -> Result<New> + Send + Sync + 'static,
     ) -> Self {
         self.migrations.push(Migration::of_keys(uid.into(), version, f));
+        self
+    }
+
+    /// As [`migrate_states`](Self::migrate_states), of what the records of each key and window have come to: the
+    /// accumulator of an aggregate, the sum, the count or the list of records.
+    #[must_use]
+    pub fn migrate_windows<K: Key, Old: DeserializeOwned, New: Serialize>(
+        mut self,
+        uid: impl Into<String>,
+        version: u64,
+        f: impl Fn(&K, TimeWindow, Old) -> Result<New> + Send + Sync + 'static,
+    ) -> Self {
+        self.migrations.push(Migration::of_windows(uid.into(), version, f));
         self
     }
 

@@ -1,6 +1,8 @@
 //! The thread that keeps the checkpoints of a process: it writes what operators hand over, and speaks with the keepers of
 //! the other processes. That of process 0 runs the [`Coordinator`].
 
+mod coordinate;
+mod parts;
 mod progress;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -9,17 +11,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel}
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::checkpoint::config::{CheckpointConfig, OnMissingCheckpoint};
-use crate::checkpoint::coordinator::{Command, Coordinator, Event};
+use crate::checkpoint::config::CheckpointConfig;
+use crate::checkpoint::coordinator::{Coordinator, Event};
 use crate::checkpoint::progress::CheckpointState;
 use crate::checkpoint::shared::{Checkpoints, Start};
-use crate::checkpoint::store::{
-    Checkpoint, CheckpointMeta, CheckpointStore, GarbageScope, Newest, PartInfo, PartWriter, SectionKey,
-    SectionTable,
-};
+use crate::checkpoint::store::{CheckpointStore, PartInfo, PartWriter, SectionKey, SectionTable};
 use crate::checkpoint::word::Word;
 use crate::clock::Epoch;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::machine;
 use crate::runtime::panics;
 use crate::runtime::state::RunState;
@@ -34,8 +33,8 @@ pub(crate) enum Message {
     Built,
     /// State of an operator at the end of an epoch.
     Section(Section),
-    /// State of an operator at the end of an epoch that is the same as in the checkpoint before, which is durable.
-    Carried { epoch: Epoch, worker: usize, key: SectionKey },
+    /// All that the checkpoint before has of a state is part of this one; what comes of it now is behind that.
+    TakeOver { epoch: Epoch, worker: usize, key: SectionKey },
     /// An operator has marked its state at the end of an epoch.
     Marked { participant: usize, epoch: Epoch },
     /// An operator has handed over all that it had marked.
@@ -127,8 +126,8 @@ impl Checkpoints {
             is_closing: false,
             unwritten: VecDeque::new(),
             parts: BTreeMap::new(),
-            base: BTreeMap::new(),
-            stored: BTreeMap::new(),
+            finished_tables: BTreeMap::new(),
+            newest_tables: BTreeMap::new(),
             failure: None,
             commits: Vec::new(),
             has_finished: false,
@@ -143,15 +142,23 @@ impl Checkpoints {
     }
 }
 
-/// How often it is looked for requests for savepoints.
-const REQUESTS: Duration = Duration::from_millis(500);
-
 /// What a keeper does next.
 enum Step {
     Heed(Message),
-    Write(Section),
+    Write(Unwritten),
     BeginCheckpoint,
     LookForRequests,
+}
+
+/// What is to be written to a part, in this order.
+enum Unwritten {
+    Section(Section),
+    /// All sections that the checkpoint before has of a key.
+    Earlier {
+        epoch: Epoch,
+        worker: usize,
+        key: SectionKey,
+    },
 }
 
 struct Keeper {
@@ -174,12 +181,12 @@ struct Keeper {
     /// Whether sources of all processes wait for an epoch to be marked: nothing is written meanwhile, as that may take
     /// longer.
     is_closing: bool,
-    unwritten: VecDeque<Section>,
+    unwritten: VecDeque<Unwritten>,
     /// The parts that are being written, by worker.
     parts: BTreeMap<usize, PartWriter>,
-    /// Where sections are in the newest checkpoint of this run, by worker; and in the one that is being committed.
-    base: BTreeMap<usize, Arc<SectionTable>>,
-    stored: BTreeMap<usize, Arc<SectionTable>>,
+    /// Where the sections are of the parts that wait for their manifest, and of those of the newest checkpoint of this run.
+    finished_tables: BTreeMap<usize, SectionTable>,
+    newest_tables: BTreeMap<usize, SectionTable>,
     /// Why the parts that are being written are lost.
     failure: Option<String>,
     commits: Vec<(Epoch, Commit)>,
@@ -194,7 +201,7 @@ impl Keeper {
         while !self.has_finished && !self.run.stopped() {
             match self.next_step(inbox)? {
                 Step::Heed(message) => self.heed(message)?,
-                Step::Write(section) => self.write(&section),
+                Step::Write(unwritten) => self.write(&unwritten),
                 Step::BeginCheckpoint if self.checkpoints.is_held() => self.put_off(),
                 Step::BeginCheckpoint => self.coordinate(Event::Due)?,
                 Step::LookForRequests => self.look_for_requests()?,
@@ -237,8 +244,10 @@ impl Keeper {
     fn heed(&mut self, message: Message) -> Result<()> {
         match message {
             Message::Built => self.progress.note_built(self.checkpoints.n_participants()),
-            Message::Section(section) => self.unwritten.push_back(section),
-            Message::Carried { epoch, worker, key } => self.carry(epoch, worker, &key),
+            Message::Section(section) => self.unwritten.push_back(Unwritten::Section(section)),
+            Message::TakeOver { epoch, worker, key } => {
+                self.unwritten.push_back(Unwritten::Earlier { epoch, worker, key });
+            }
             Message::Marked { participant, epoch } => self.progress.note_marked(participant, epoch),
             Message::Swept { participant, epoch } => self.progress.note_swept(participant, epoch),
             Message::Ended { participant, worker, since, sections } => {
@@ -277,7 +286,7 @@ impl Keeper {
                 self.checkpoints.open(epoch);
             }
             Word::Committed { epoch, is_last } => {
-                self.base = std::mem::take(&mut self.stored);
+                self.newest_tables = std::mem::take(&mut self.finished_tables);
                 self.note_committed(epoch);
                 self.run_commits(epoch)?;
                 self.has_finished = is_last;
@@ -323,68 +332,6 @@ impl Keeper {
         self.hear(0, word)
     }
 
-    fn write(&mut self, section: &Section) {
-        let Section { epoch, worker, key, key_group, bytes } = section;
-        self.put(*epoch, *worker, key, *key_group, bytes);
-        self.state().note(|counts| counts.bytes += bytes.len() as u64);
-        self.checkpoints.note_taken(bytes.len());
-    }
-
-    /// Adds a section to the part of a worker. A failure loses the parts of this epoch and nothing else.
-    fn put(&mut self, epoch: Epoch, worker: usize, key: &SectionKey, key_group: Option<u32>, bytes: &[u8]) {
-        if self.failure.is_none()
-            && let Err(error) = self.part(epoch, worker).and_then(|part| part.put(key, key_group, bytes))
-        {
-            self.failure = Some(error.full_message());
-        }
-    }
-
-    /// Lets the part of a worker refer to the checkpoint before for a section.
-    fn carry(&mut self, epoch: Epoch, worker: usize, key: &SectionKey) {
-        let Some(base) = self.base.get(&worker).cloned() else {
-            self.failure = Some(format!("section {key}: there is no checkpoint before to take it over from"));
-            return;
-        };
-        if self.failure.is_none()
-            && let Err(error) = self.part(epoch, worker).and_then(|part| part.carry(&base, key, None))
-        {
-            self.failure = Some(error.full_message());
-        }
-    }
-
-    fn part(&mut self, epoch: Epoch, worker: usize) -> Result<&mut PartWriter> {
-        let start =
-            self.checkpoints.start().ok_or_else(|| Error::internal("state before the job has begun"))?;
-        let number = start.first_epoch + epoch;
-        let begin = || self.store.writer(start.attempt, number, worker as u32);
-        Ok(self.parts.entry(worker).or_insert_with(begin))
-    }
-
-    /// Makes the parts of this process durable.
-    fn finish_parts(&mut self, epoch: Epoch) -> Result<Vec<PartInfo>> {
-        let first = self.membership.process * self.membership.threads;
-        for worker in first..first + self.membership.threads {
-            if let Err(error) = self.part(epoch, worker) {
-                self.failure.get_or_insert(error.full_message());
-            }
-        }
-        for (worker, key, bytes) in self.progress.standing(epoch) {
-            self.put(epoch, worker, &key, None, &bytes);
-        }
-        let parts = std::mem::take(&mut self.parts);
-        if let Some(reason) = self.failure.take() {
-            return Err(Error::storage(reason));
-        }
-        self.stored.clear();
-        let mut infos = Vec::new();
-        for (worker, part) in parts {
-            let (info, table) = part.finish()?;
-            infos.push(info);
-            self.stored.insert(worker, Arc::new(table));
-        }
-        Ok(infos)
-    }
-
     fn run_commits(&mut self, epoch: Epoch) -> Result<()> {
         let commits = std::mem::take(&mut self.commits);
         let (due, later): (Vec<_>, Vec<_>) = commits.into_iter().partition(|(of, _commit)| *of <= epoch);
@@ -422,154 +369,5 @@ impl Keeper {
         }
         tracing::warn!("checkpoint epoch {epoch} of this run failed, and the job goes on: {reason}");
         Ok(())
-    }
-}
-
-/// What process 0 does for all.
-impl Keeper {
-    /// Finds out what the run goes on from, and tells all.
-    fn begin(&mut self) -> Result<()> {
-        let attempt = self.store.claim_attempt(self.names.attempt)?;
-        let newest = self.newest()?;
-        let first_epoch = self.store.next_epoch()?;
-        let checkpoint = newest.as_ref().map(Checkpoint::epoch);
-        match checkpoint {
-            Some(epoch) => tracing::info!("job {} goes on from checkpoint epoch {epoch}", self.names.job),
-            None => tracing::info!("job {} begins, without a checkpoint", self.names.job),
-        }
-        self.tell_all(Word::Begin { checkpoint, first_epoch, attempt })?;
-        self.put_off();
-        Ok(())
-    }
-
-    fn newest(&self) -> Result<Option<Checkpoint>> {
-        // A later attempt goes on from what this one has done.
-        if let Some(from) = self.checkpoints.config().from.as_ref().filter(|_| self.names.attempt <= 1) {
-            return self.store.verified(from).map(Some);
-        }
-        match (self.store.newest()?, self.checkpoints.config().on_missing) {
-            (Newest::Found { checkpoint, .. }, _) => Ok(Some(checkpoint)),
-            (Newest::Never, _) => Ok(None),
-            (Newest::Lost(error), OnMissingCheckpoint::Fresh) => {
-                tracing::warn!("the job begins anew: {}", error.full_message());
-                Ok(None)
-            }
-            (Newest::Lost(error), OnMissingCheckpoint::Fail) => Err(Error::new(
-                error.kind(),
-                "the job can not go on from where it was; to begin anew all the same: --on-missing-checkpoint fresh",
-            )
-            .caused_by(error)),
-        }
-    }
-
-    /// Lets the time to the next checkpoint begin now.
-    fn put_off(&mut self) {
-        self.due = machine::now() + self.checkpoints.config().interval;
-    }
-
-    /// Begins a checkpoint, if none is under way and nothing holds it up.
-    fn begin_if_idle(&mut self) -> Result<()> {
-        let is_idle = self.coordinator.as_ref().is_some_and(|one| !one.is_busy());
-        if is_idle && self.progress.is_built() && !self.checkpoints.is_held() {
-            self.coordinate(Event::Due)?;
-        }
-        Ok(())
-    }
-
-    /// Begins a checkpoint if a savepoint is asked for.
-    fn look_for_requests(&mut self) -> Result<()> {
-        self.looks_for_requests = machine::now() + REQUESTS;
-        match self.store.savepoint_requests() {
-            Ok(requests) => self.savepoint = requests.into_iter().next(),
-            Err(error) => tracing::debug!("requests for savepoints: {}", error.full_message()),
-        }
-        match self.savepoint {
-            Some(_) if !self.checkpoints.is_held() => self.coordinate(Event::Due),
-            _ => Ok(()),
-        }
-    }
-
-    fn coordinate(&mut self, event: Event<PartInfo>) -> Result<()> {
-        let Some(coordinator) = &mut self.coordinator else {
-            return Err(Error::internal("a process that does not coordinate checkpoints was told to"));
-        };
-        let mut commands = Vec::new();
-        coordinator.note(event, &mut commands);
-        commands.into_iter().try_for_each(|command| self.obey(command))
-    }
-
-    fn obey(&mut self, command: Command<PartInfo>) -> Result<()> {
-        match command {
-            Command::Close(epoch) => self.tell_all(Word::Close(epoch)),
-            Command::Open(epoch) => self.tell_all(Word::Open(epoch)),
-            Command::Commit { epoch, parts } => {
-                let outcome = self.commit(epoch, &parts)?;
-                if outcome.is_ok() {
-                    self.note_answered();
-                }
-                self.coordinate(Event::Committed(outcome))
-            }
-            Command::Announce { epoch, is_last } => {
-                self.put_off();
-                self.tell_all(Word::Committed { epoch, is_last })?;
-                self.remove_garbage();
-                Ok(())
-            }
-            Command::GiveUp { epoch, is_last, reason } => {
-                self.put_off();
-                self.tell_all(Word::GivenUp { epoch, is_last, reason })
-            }
-        }
-    }
-
-    /// Writes the manifest. The inner error is a checkpoint that failed.
-    ///
-    /// # Errors
-    /// Another attempt at the job has taken over.
-    fn commit(&self, epoch: Epoch, parts: &[PartInfo]) -> Result<Result<(), String>> {
-        let Some(Start { first_epoch, attempt, .. }) = self.checkpoints.start() else {
-            return Err(Error::internal("a checkpoint before the job has begun"));
-        };
-        let program = self.names.program_version.clone();
-        let savepoint = self.savepoint.clone();
-        let state_version = self.checkpoints.config().state_version;
-        let attempt = *attempt;
-        let meta = CheckpointMeta { attempt, program, savepoint, state_version, ..Default::default() };
-        match self.store.commit(first_epoch + epoch, parts, meta) {
-            Ok(()) => Ok(Ok(())),
-            Err(error) if error.kind() == ErrorKind::Fenced => Err(error),
-            Err(error) => Ok(Err(error.full_message())),
-        }
-    }
-
-    /// The savepoint that was asked for is there. One that failed is asked for still.
-    fn note_answered(&mut self) {
-        let Some(name) = self.savepoint.take() else { return };
-        tracing::info!("savepoint {name} of job {} is durable", self.names.job);
-        if let Err(error) = self.store.withdraw_savepoint_request(&name) {
-            tracing::warn!("the request for savepoint {name} stays: {}", error.full_message());
-        }
-    }
-
-    /// Removes checkpoints that newer ones have replaced, and what crashed attempts have left. What can not be removed now
-    /// is tried again the next time.
-    fn remove_garbage(&self) {
-        let Some(start) = self.checkpoints.start() else { return };
-        let (keep, scope) = (self.checkpoints.config().retain, GarbageScope::Attempt(start.attempt));
-        let removed = self.store.garbage(Some(keep), scope).and_then(|garbage| self.store.remove(&garbage));
-        if let Err(error) = removed {
-            tracing::warn!("old checkpoints stay: {}", error.full_message());
-        }
-    }
-
-    fn open_checkpoint(&self, epoch: Epoch) -> Result<Checkpoint> {
-        let (process, location) = (self.membership.process, self.checkpoints.config().place());
-        self.store.checkpoint(epoch).map_err(|error| {
-            Error::new(
-                error.kind(),
-                format!("process {process} can not read checkpoint epoch {epoch} in {location}, which process 0 can"),
-            )
-            .caused_by(error)
-        })
     }
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::checkpoint::state::{StateReader, StateWriter};
+use crate::clock::EventTime;
 use crate::error::Result;
+use crate::event::{TimeWindow, WINDOWS};
 use crate::hash::Key;
 use crate::keyed::STATES;
 
@@ -39,6 +41,24 @@ impl Migration {
             Ok(StateReader::new(new.into_bytes()))
         };
         Migration { operator, kind: STATES, version, convert: Arc::new(convert) }
+    }
+
+    /// Of the accumulators of windows.
+    pub(super) fn of_windows<K: Key, Old: DeserializeOwned, New: Serialize>(
+        operator: String,
+        version: u64,
+        f: impl Fn(&K, TimeWindow, Old) -> Result<New> + Send + Sync + 'static,
+    ) -> Self {
+        let convert = move |mut old: StateReader| {
+            let mut new = StateWriter::default();
+            while let Some((window, fired_to, key, count, acc)) =
+                old.next_item::<(TimeWindow, EventTime, K, u64, Old)>()?
+            {
+                new.put(&(window, fired_to, &key, count, f(&key, window, acc)?))?;
+            }
+            Ok(StateReader::new(new.into_bytes()))
+        };
+        Migration { operator, kind: WINDOWS, version, convert: Arc::new(convert) }
     }
 
     /// Of all that a function has put in its `snapshot`.

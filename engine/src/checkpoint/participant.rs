@@ -1,131 +1,24 @@
 //! An operator's part in checkpoints; how to take part is told in [`checkpoint`](crate::checkpoint).
 
+mod saved;
+
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::checkpoint::keeper::{Commit, Message, Section};
+use serde::Serialize;
+
+use crate::checkpoint::keeper::{Message, Section};
 use crate::checkpoint::shared::Checkpoints;
-use crate::checkpoint::state::{Entries, StateReader, StateWriter};
-use crate::checkpoint::store::{Checkpoint, SectionKey};
+use crate::checkpoint::snapshot::{Snapshot, Written};
+use crate::checkpoint::state::StateWriter;
+use crate::checkpoint::store::SectionKey;
 use crate::clock::{AnyClock, Epoch};
 use crate::error::{Error, Result};
-use crate::hash::{KEY_GROUPS, group_owner};
+use crate::machine;
 use crate::operator::{Activation, Frontiers};
 use crate::origin::Origin;
-
-/// What an operator keeps between records, as checkpoints see it.
-pub trait Snapshot {
-    /// Whether it can take part in checkpoints at all.
-    ///
-    /// # Errors
-    /// It can not.
-    fn check(&self) -> Result<()> {
-        Ok(())
-    }
-
-    /// Takes the state as it is now: what changes later is no part of it. What is too much to be written at once is left
-    /// to [`sweep`](Self::sweep).
-    ///
-    /// # Errors
-    /// Ends the run, naming this operator.
-    fn mark(&mut self, to: &mut Written) -> Result<()>;
-
-    /// Writes some more of the state as it was marked; whether there is still more.
-    ///
-    /// # Errors
-    /// Ends the run, naming this operator.
-    fn sweep(&mut self, _to: &mut Written) -> Result<bool> {
-        Ok(false)
-    }
-
-    /// Takes over the state of a checkpoint, before anything else is done.
-    ///
-    /// # Errors
-    /// Ends the run, naming this operator.
-    fn restore(&mut self, from: &Saved<'_>) -> Result<()>;
-
-    /// All input has ended, and has been answered. Gives up what would serve further records; what the end of the job
-    /// needs is written to `to`, for all checkpoints to come.
-    ///
-    /// # Errors
-    /// Ends the run, naming this operator.
-    fn end(&mut self, _to: &mut Written) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// An operator that keeps nothing takes part to be waited for.
-impl Snapshot for () {
-    fn mark(&mut self, _to: &mut Written) -> Result<()> {
-        Ok(())
-    }
-
-    fn restore(&mut self, _from: &Saved<'_>) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// State on its way to storage. What a later run reads of it depends on what it belongs to.
-#[derive(Default)]
-pub struct Written {
-    items: StateWriter,
-    copied: StateWriter,
-    pooled: StateWriter,
-    fixed: StateWriter,
-    /// Whether the fixed state is in a durable checkpoint.
-    has_fixed: bool,
-    /// By kind.
-    entries: Vec<(&'static str, Entries)>,
-    /// What is to be done when the checkpoint is durable.
-    pub(crate) commits: Vec<Commit>,
-}
-
-impl Written {
-    /// State of this worker that belongs to no key: each worker of a later run reads the share of
-    /// [`Saved::items`].
-    pub fn items(&mut self) -> &mut StateWriter {
-        &mut self.items
-    }
-
-    /// State that all workers have alike: each worker of a later run reads that of one of them.
-    pub fn copied(&mut self) -> &mut StateWriter {
-        &mut self.copied
-    }
-
-    /// State of this worker that all need to know: each worker of a later run reads that of all.
-    pub fn pooled(&mut self) -> &mut StateWriter {
-        &mut self.pooled
-    }
-
-    /// State of this worker that belongs to no key and will never change: `None` where it is durable already, so that
-    /// checkpoints refer to it. Each worker of a later run reads the share of [`Saved::fixed`].
-    pub fn fixed(&mut self) -> Option<&mut StateWriter> {
-        (!self.has_fixed).then_some(&mut self.fixed)
-    }
-
-    /// Says that the fixed state has changed after all: what is written of it now takes the place of all that was.
-    pub fn renew_fixed(&mut self) {
-        self.has_fixed = false;
-    }
-
-    /// State by key group, of which an operator may have several kinds: a later run reads what belongs to the worker that
-    /// owns the key group.
-    pub fn entries(&mut self, kind: &'static str) -> &mut Entries {
-        let known = self.entries.iter().position(|(known, _)| *known == kind);
-        let at = known.unwrap_or_else(|| {
-            self.entries.push((kind, Entries::default()));
-            self.entries.len() - 1
-        });
-        &mut self.entries[at].1
-    }
-}
-
-impl std::fmt::Debug for Written {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let kinds: Vec<_> = self.entries.iter().map(|(kind, _)| kind).collect();
-        f.debug_struct("Written").field("entries", &kinds).finish_non_exhaustive()
-    }
-}
+pub use saved::Saved;
 
 /// Which state of an operator a section is, beside the kinds of its entries.
 pub(super) const ITEMS: &str = "items";
@@ -134,9 +27,14 @@ const POOLED: &str = "pooled";
 const FIXED: &str = "fixed";
 /// Which of its inputs had ended.
 const ENDED: &str = "ended";
+/// How many records it has counted, of each kind of records that it counts.
+const COUNTED: &str = "counted";
 
 /// Bytes of a key group from which they are handed over before all of it is written.
 const SECTION_BYTES: usize = 64 << 10;
+
+/// How long an operator writes, in one activation, of what it has marked.
+const SWEEP_TIME: Duration = Duration::from_millis(2);
 
 /// An operator's part in checkpoints, if the run makes any; see [`OperatorBuilder::part`](crate::operator::OperatorBuilder::part).
 pub struct Part(Option<Box<Participant>>);
@@ -167,6 +65,34 @@ struct Participant {
     fixed_in: Option<Epoch>,
     has_ended: bool,
     written: Written,
+    added: Added,
+}
+
+/// How much an operator has added to a checkpoint in which it has written all that it keeps.
+#[derive(Debug, Default)]
+struct Added {
+    checkpoints: u32,
+    bytes: usize,
+    /// Bytes of the first one.
+    bytes_of_all: usize,
+}
+
+/// Checkpoints in a row that may add to the one before.
+const MAX_ADDED: u32 = 10;
+
+impl Added {
+    /// Whether one more may: a later run reads all of them.
+    fn may_be_more(&self) -> bool {
+        self.checkpoints < MAX_ADDED && self.bytes <= self.bytes_of_all / 2
+    }
+
+    fn note_bytes(&mut self, bytes: usize) {
+        if self.checkpoints == 0 {
+            self.bytes_of_all += bytes;
+        } else {
+            self.bytes += bytes;
+        }
+    }
 }
 
 impl Part {
@@ -194,6 +120,7 @@ impl Part {
             fixed_in: None,
             has_ended: false,
             written: Written::default(),
+            added: Added::default(),
         })))
     }
 
@@ -242,6 +169,11 @@ impl Part {
             Some(participant) => participant.step(frontiers, state),
             None => Ok(()),
         }
+    }
+
+    /// Writes all that is left of what was marked, because it is about to go.
+    pub(crate) fn write_all(&mut self, state: &mut impl Snapshot) -> Result<()> {
+        self.0.as_mut().map_or(Ok(()), |participant| participant.sweep_all(state))
     }
 
     /// To be called when the end of all inputs has been answered.
@@ -329,9 +261,9 @@ impl Participant {
         let checkpoints = Arc::clone(&self.checkpoints);
         let start = checkpoints.start().ok_or_else(|| Error::internal("it runs before the job has begun"))?;
         if let Some(checkpoint) = &start.checkpoint {
-            let mut saved = Saved { checkpoint, participant: self, had_ended: Vec::new() };
-            saved.had_ended = saved.copy(ENDED)?.next_item()?.unwrap_or_default();
+            let saved = Saved::new(checkpoint, self)?;
             state.restore(&saved)?;
+            saved.restore_counts()?;
             self.had_ended = saved.had_ended;
             (0..self.n_inputs).for_each(|port| self.answered[port] = self.had_ended(port));
         }
@@ -371,11 +303,12 @@ impl Participant {
                 "epoch {next} has begun before the checkpoint of {epoch} was made"
             )));
         }
-        // Only what is in a durable checkpoint can be referred to, by the next one.
-        self.written.has_fixed = self.fixed_in.is_some() && self.checkpoints.committed() >= self.fixed_in;
-        state.mark(&mut self.written)?;
+        self.mark_state(epoch, state)?;
         if self.answered.contains(&true) {
-            self.send(epoch, ENDED, None, ended_item(&self.answered)?);
+            self.send(epoch, ENDED, None, item_of(&self.answered)?);
+        }
+        if let Some(counted) = self.counted()? {
+            self.send(epoch, COUNTED, None, counted);
         }
         self.send_commits(epoch);
         self.sweeping = Some(epoch);
@@ -383,14 +316,38 @@ impl Participant {
         Ok(())
     }
 
+    fn mark_state(&mut self, epoch: Epoch, state: &mut impl Snapshot) -> Result<()> {
+        // What a checkpoint that has failed should have held is in none.
+        let is_durable =
+            epoch.checked_sub(1).is_some_and(|before| self.checkpoints.committed() == Some(before));
+        self.written.may_add = is_durable && self.added.may_be_more();
+        self.written.has_fixed = self.fixed_in.is_some() && self.checkpoints.committed() >= self.fixed_in;
+        state.mark(&mut self.written)?;
+        let added_to = std::mem::take(&mut self.written.added_to);
+        match added_to.is_empty() {
+            true => self.added = Added::default(),
+            false => self.added.checkpoints += 1,
+        }
+        for kind in added_to {
+            let (worker, key) = (self.origin.worker(), self.key(kind));
+            self.checkpoints.tell(Message::TakeOver { epoch, worker, key });
+        }
+        Ok(())
+    }
+
+    /// Writes for a while, unless much waits to be written already.
     fn sweep(&mut self, state: &mut impl Snapshot) -> Result<()> {
-        if self.checkpoints.is_congested() {
-            self.activation.wake_after(std::time::Duration::from_millis(1));
-            return Ok(());
+        let since = machine::now();
+        while !self.checkpoints.is_congested() {
+            if !self.sweep_some(state)? {
+                return Ok(());
+            }
+            if since.elapsed() >= SWEEP_TIME {
+                self.activation.wake();
+                return Ok(());
+            }
         }
-        if self.sweep_some(state)? {
-            self.activation.wake();
-        }
+        self.activation.wake_after(Duration::from_millis(1));
         Ok(())
     }
 
@@ -406,6 +363,7 @@ impl Participant {
         let mut written = std::mem::take(&mut self.written.entries);
         for (kind, entries) in &mut written {
             for (group, bytes) in entries.take(if more { SECTION_BYTES } else { 0 }) {
+                self.added.note_bytes(bytes.len());
                 self.send(epoch, kind, Some(group), bytes);
             }
         }
@@ -425,7 +383,7 @@ impl Participant {
     fn send_fixed(&mut self, epoch: Epoch, more: bool) {
         if self.written.has_fixed && !more {
             let (worker, key) = (self.origin.worker(), self.key(FIXED));
-            self.checkpoints.tell(Message::Carried { epoch, worker, key });
+            self.checkpoints.tell(Message::TakeOver { epoch, worker, key });
         }
         if self.written.fixed.len_bytes() >= if more { SECTION_BYTES } else { 1 } {
             let bytes = std::mem::take(&mut self.written.fixed).into_bytes();
@@ -438,12 +396,20 @@ impl Participant {
         self.sweep_all(state)?;
         self.has_ended = true;
         state.end(&mut self.written)?;
-        let mut sections = vec![(self.key(ENDED), ended_item(&vec![true; self.n_inputs])?)];
+        let mut sections = vec![(self.key(ENDED), item_of(&vec![true; self.n_inputs])?)];
+        sections.extend(self.counted()?.map(|counted| (self.key(COUNTED), counted)));
         sections.extend(self.take_items().map(|(kind, items)| (SectionKey::new(&self.name, kind), items)));
         self.send_commits(self.epoch);
         let (participant, worker, since) = (self.index, self.origin.worker(), self.epoch);
         self.checkpoints.tell(Message::Ended { participant, worker, since, sections });
         Ok(())
+    }
+
+    /// What it has counted, if anything.
+    fn counted(&self) -> Result<Option<Vec<u8>>> {
+        let counted: Vec<u64> = self.origin.tallies().iter().map(|tally| tally.records()).collect();
+        let is_any = counted.iter().any(|records| *records > 0);
+        is_any.then(|| item_of(&counted)).transpose()
     }
 
     fn send_commits(&mut self, epoch: Epoch) {
@@ -473,142 +439,14 @@ impl Participant {
     }
 }
 
-fn ended_item(ended: &[bool]) -> Result<Vec<u8>> {
+fn item_of(value: &(impl Serialize + ?Sized)) -> Result<Vec<u8>> {
     let mut item = StateWriter::default();
-    item.put(ended)?;
+    item.put(value)?;
     Ok(item.into_bytes())
-}
-
-/// The state of one operator in the checkpoint that the run goes on from.
-pub struct Saved<'a> {
-    checkpoint: &'a Checkpoint,
-    participant: &'a Participant,
-    had_ended: Vec<bool>,
-}
-
-impl Saved<'_> {
-    /// Whether input `port` had ended.
-    pub fn had_ended(&self, port: usize) -> bool {
-        self.had_ended.get(port).copied().unwrap_or(false)
-    }
-
-    /// This worker's share of the [items](Written::items): with as many workers as before, those that it has written;
-    /// otherwise worker `w` of `n` gets those of all workers whose index modulo `n` is `w`.
-    ///
-    /// # Errors
-    /// The checkpoint can not be read.
-    pub fn items(&self) -> Result<StateReader> {
-        self.items_of(self.participant.origin.worker(), self.workers())
-    }
-
-    /// As [`items`](Self::items), for number `index` of `n` workers that share them.
-    ///
-    /// # Errors
-    /// The checkpoint can not be read.
-    pub fn items_of(&self, index: usize, n: usize) -> Result<StateReader> {
-        let items = self.read_items(ITEMS, |writer, _writers| writer % n.max(1) == index)?;
-        if items.is_empty() { Ok(items) } else { self.migrated(ITEMS, items) }
-    }
-
-    /// Hands this worker's share of the [fixed state](Written::fixed), as that of [`items`](Self::items), to `take`, in pieces
-    /// that each end with a whole item.
-    ///
-    /// # Errors
-    /// The checkpoint can not be read; or those of `take`.
-    pub fn fixed(&self, mut take: impl FnMut(StateReader) -> Result<()>) -> Result<()> {
-        let (index, n) = (self.participant.origin.worker(), self.workers().max(1));
-        let key = self.participant.key(FIXED);
-        let mut sections = self.checkpoint.read_ungrouped_of(&key, |writer| writer % n == index);
-        sections.try_for_each(|section| take(StateReader::new(section?.bytes)))
-    }
-
-    /// What all workers had [alike](Written::copied), from one of them.
-    ///
-    /// # Errors
-    /// The checkpoint can not be read.
-    pub fn copied(&self) -> Result<StateReader> {
-        self.copy(COPIED)
-    }
-
-    /// What all workers had [pooled](Written::pooled), in order of their index.
-    ///
-    /// # Errors
-    /// The checkpoint can not be read.
-    pub fn pooled(&self) -> Result<StateReader> {
-        self.read_items(POOLED, |_writer, _writers| true)
-    }
-
-    fn copy(&self, kind: &str) -> Result<StateReader> {
-        let me = self.participant.origin.worker();
-        self.read_items(kind, |writer, writers| writers.get(me % writers.len().max(1)) == Some(&writer))
-    }
-
-    fn read_items(&self, kind: &str, is_wanted: impl Fn(usize, &[usize]) -> bool) -> Result<StateReader> {
-        let sections = self.checkpoint.read_ungrouped(&self.participant.key(kind));
-        let sections = sections.collect::<Result<Vec<_>>>()?;
-        let writers: Vec<usize> = sections.iter().map(|section| section.worker as usize).collect();
-        let mut reader = StateReader::default();
-        let wanted = sections.iter().filter(|section| is_wanted(section.worker as usize, &writers));
-        wanted.for_each(|section| reader.append(&section.bytes));
-        Ok(reader)
-    }
-
-    /// Hands the entries of a kind, of this worker's key groups, to `take`, in pieces that each end with a whole entry.
-    ///
-    /// # Errors
-    /// The checkpoint can not be read; or those of `take`.
-    pub fn entries(&self, kind: &str, mut take: impl FnMut(StateReader) -> Result<()>) -> Result<()> {
-        let (me, n) = (self.participant.origin.worker(), self.workers());
-        let mine: Vec<u32> =
-            (0..KEY_GROUPS as u32).filter(|group| group_owner(u64::from(*group), n) == me).collect();
-        let (Some(first), Some(last)) = (mine.first(), mine.last()) else { return Ok(()) };
-        let mut sections = self.checkpoint.read(&self.participant.key(kind), *first..*last + 1);
-        sections.try_for_each(|section| take(self.migrated(kind, StateReader::new(section?.bytes))?))
-    }
-
-    /// State of an earlier version of the program, as this one keeps it.
-    fn migrated(&self, kind: &str, state: StateReader) -> Result<StateReader> {
-        let config = self.participant.checkpoints.config();
-        let mut migrations = config.migrations(&self.participant.name, kind, self.checkpoint.state_version());
-        migrations.try_fold(state, |state, migration| migration.convert(state))
-    }
-
-    /// Hands the entries of a kind, of the key groups and written by the workers that `is_wanted(group, worker)`, to `take`,
-    /// in pieces that each end with a whole entry: for state whose place is not the owner of its key group.
-    ///
-    /// # Errors
-    /// As [`entries`](Self::entries).
-    pub fn entries_where(
-        &self,
-        kind: &str,
-        is_wanted: impl Fn(u64, usize) -> bool,
-        mut take: impl FnMut(StateReader) -> Result<()>,
-    ) -> Result<()> {
-        let mut sections = self.checkpoint.read(&self.participant.key(kind), 0..KEY_GROUPS as u32);
-        sections.try_for_each(|section| {
-            let section = section?;
-            let group = section.key_group.map_or(0, u64::from);
-            match is_wanted(group, section.worker as usize) {
-                true => take(self.migrated(kind, StateReader::new(section.bytes))?),
-                false => Ok(()),
-            }
-        })
-    }
-
-    /// Number of workers that the operator runs on.
-    fn workers(&self) -> usize {
-        self.participant.origin.parallelism().min(self.participant.workers)
-    }
 }
 
 impl std::fmt::Debug for Part {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Part").field(&self.0.as_ref().map(|participant| &participant.name)).finish()
-    }
-}
-
-impl std::fmt::Debug for Saved<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Saved").field(&self.participant.name).finish()
     }
 }

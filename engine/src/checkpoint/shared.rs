@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use timely::scheduling::activate::SyncActivator;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::checkpoint::config::CheckpointConfig;
 use crate::checkpoint::keeper::{Message, Section};
@@ -201,6 +202,14 @@ impl Checkpoints {
 
     pub(super) fn n_participants(&self) -> usize {
         self.n_participants.load(Ordering::Relaxed)
+    }
+
+    /// Fingerprint of the graph: XXH3 of the names of all participants, once they have begun.
+    pub(super) fn fingerprint(&self) -> u64 {
+        let restored = lock(&self.restored);
+        let mut names: Vec<&String> = restored.names.iter().collect();
+        names.sort_unstable();
+        xxh3_64(names.into_iter().map(|name| format!("{name}\n")).collect::<String>().as_bytes())
     }
 
     /// Notes that a participant called `name` has taken its state.

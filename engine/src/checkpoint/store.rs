@@ -111,7 +111,7 @@ impl CheckpointStore {
     /// # Errors
     /// As [`open`](Self::open), for the name of the job.
     pub fn in_memory(job: &str) -> Result<Self> {
-        Self::on(Arc::new(location::memory()?), job)
+        Self::on(Arc::new(location::memory()), job)
     }
 
     /// A store on a place of your own.
@@ -144,15 +144,19 @@ impl CheckpointStore {
         self.layout.job()
     }
 
-    /// Takes a number for an attempt at the job: above all that were taken before, and `at_least` this one. From then on
+    /// Takes a number for an attempt at the job: above all that were taken before or have left parts, and `at_least` this
+    /// one. From then on
     /// earlier attempts can not commit any more. One process calls it, before it reads [`newest`](Self::newest), and
     /// tells the others.
     ///
     /// # Errors
     /// [`ErrorKind::Storage`]; [`ErrorKind::Config`] if no number is left.
     pub fn claim_attempt(&self, at_least: u64) -> Result<u64> {
+        let parts = self.storage.list(&self.layout.parts()).map_err(StorageError::into_error)?.directories;
+        let with_parts = parts.iter().filter_map(|name| layout::number(name)).max();
         loop {
-            let next = self.newest_attempt()?.map_or(Some(0), |taken| taken.checked_add(1));
+            let taken = self.newest_attempt()?.max(with_parts);
+            let next = taken.map_or(Some(0), |taken| taken.checked_add(1));
             let attempt =
                 next.ok_or_else(|| Error::config("all numbers of attempts are taken"))?.max(at_least);
             match self.storage.create(&self.layout.attempt(attempt), Vec::new()) {

@@ -363,7 +363,7 @@ impl<K: Key, A, B, F: KeyedCoProcessFunction<K, A, B>> Snapshot for KeyedCo<F, K
 
     fn mark(&mut self, to: &mut Written) -> Result<()> {
         self.f.snapshot(to.items())?;
-        self.states.mark();
+        self.states.mark(to);
         Ok(())
     }
 

@@ -316,7 +316,7 @@ impl<K: Key, A, B, F: KeyedBroadcastProcessFunction<K, A, B>> Snapshot for Keyed
     fn mark(&mut self, to: &mut Written) -> Result<()> {
         to.copied().put(&self.broadcast)?;
         self.f.snapshot(to.items())?;
-        self.states.mark();
+        self.states.mark(to);
         Ok(())
     }
 

@@ -76,8 +76,13 @@ pub(crate) trait EventLogic<D>: Renewable + 'static {
     }
 
     /// Writes what it keeps for a checkpoint: its own state, and what is pending, outside of loops. In a loop no round is
-    /// open then.
+    /// open then. What is large may be marked, and written by [`sweep`](Self::sweep).
     fn write(&mut self, pending: Option<&mut Self::Pending>, to: &mut Written) -> Result<()>;
+
+    /// Writes some more of what was marked; whether there is still more.
+    fn sweep(&mut self, _pending: Option<&mut Self::Pending>, _to: &mut Written) -> Result<bool> {
+        Ok(false)
+    }
 
     /// Takes over what was written; all that is pending falls to this worker by its keys.
     fn read(&mut self, pending: Option<&mut Self::Pending>, from: &Saved<'_>) -> Result<()>;
@@ -155,6 +160,14 @@ impl<D: 'static, T: Clock, L: EventLogic<D>> Driver<D, T, L> {
         if waits && !self.catches_up {
             return self.take_part(frontiers);
         }
+        if frontiers.meet(None).is_none() {
+            // What is pending outside of loops goes with the end of the input.
+            self.part.write_all(&mut Kept {
+                rounds: &mut self.rounds,
+                logic: &mut self.logic,
+                of: PhantomData,
+            })?;
+        }
         let Driver { results, rounds, logic, out, catches_up, .. } = self;
         let (mut pause, first) = (None, T::minimum());
         let catches_up = std::mem::take(catches_up);
@@ -228,6 +241,11 @@ impl<D, T: Clock, L: EventLogic<D>> Snapshot for Kept<'_, D, T, L> {
             to.pooled().put(watermark)?;
         }
         self.logic.kept().map_or(Ok(()), |logic| logic.write(open.map(|open| &mut open.state), to))
+    }
+
+    fn sweep(&mut self, to: &mut Written) -> Result<bool> {
+        let pending = self.rounds.outside_loops().map(|open| &mut open.state);
+        self.logic.kept().map_or(Ok(false), |logic| logic.sweep(pending, to))
     }
 
     /// The watermark is the highest of those that workers knew: all of them are true.

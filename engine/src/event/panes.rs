@@ -14,7 +14,7 @@ use crate::event::window::TimeWindow;
 use crate::event::window_function::{WindowFunction, WindowOut};
 use crate::event::windowed::WindowSettings;
 use crate::hash::{Key, key_group};
-use crate::keyed::{KeySelector, KeyTable};
+use crate::keyed::{CowTable, KeySelector};
 use crate::process::{Collector, ForRound, Renewable};
 
 /// Windows, and in each the accumulators of its keys: a window fires and goes as a whole.
@@ -37,11 +37,14 @@ pub(crate) struct OpenPanes<K, A> {
     free: Vec<usize>,
     /// The window of the last record, and its pane: mostly that of the next record too.
     last: Option<(TimeWindow, usize)>,
+    /// Panes before this one are in the checkpoint that is being written.
+    written: usize,
 }
 
 impl<K, A> Default for OpenPanes<K, A> {
     fn default() -> Self {
-        OpenPanes { open: BTreeMap::new(), panes: Vec::new(), free: Vec::new(), last: None }
+        let (open, panes, free) = (BTreeMap::new(), Vec::new(), Vec::new());
+        OpenPanes { open, panes, free, last: None, written: 0 }
     }
 }
 
@@ -49,14 +52,14 @@ impl<K: Key, A> OpenPanes<K, A> {
     /// The pane of a window, a new one if need be.
     #[inline]
     fn pane_of(&mut self, window: TimeWindow) -> Option<&mut Pane<K, A>> {
-        let OpenPanes { open, panes, free, last } = self;
+        let OpenPanes { open, panes, free, last, .. } = self;
         if let Some((_, index)) = last.filter(|(last, _)| *last == window) {
             return panes.get_mut(index);
         }
         let index = *open.entry(window).or_insert_with(|| {
             let index = free.pop().unwrap_or(panes.len());
             if index == panes.len() {
-                panes.push(Pane { cells: KeyTable::default(), fired_to: EventTime::MIN });
+                panes.push(Pane { cells: CowTable::default(), fired_to: EventTime::MIN });
             }
             index
         });
@@ -66,7 +69,7 @@ impl<K: Key, A> OpenPanes<K, A> {
 }
 
 struct Pane<K, A> {
-    cells: KeyTable<K, Cell<A>>,
+    cells: CowTable<K, Cell<A>>,
     /// The event time up to which it was evaluated.
     fired_to: EventTime,
 }
@@ -78,9 +81,9 @@ impl<K: Key, A> Pane<K, A> {
     /// Empties it for another window.
     fn retire(&mut self, keeps_memory: bool) {
         if keeps_memory {
-            self.cells.clear();
+            self.cells.empty();
         } else {
-            self.cells = KeyTable::default();
+            self.cells.clear();
         }
         self.fired_to = EventTime::MIN;
     }
@@ -130,6 +133,7 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> Panes<K, D, F> {
     ) {
         let Panes { key: selector, function, .. } = self;
         let Some(Pane { cells, .. }) = open.pane_of(window) else { return };
+        cells.cut_if_large();
         for record in records {
             let key = made.next().unwrap_or_else(|| selector.key(&record));
             let (_key, cell, _is_new) = cells.state_or(&key, || Cell { acc: function.create(), count: 0 });
@@ -228,7 +232,7 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> Panes<K, D, F> {
             apply_in_order(changed, window, result, function, results)
         };
         if purged {
-            pane.cells.clear();
+            pane.cells.empty();
         }
     }
 }
@@ -311,7 +315,7 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> EventLogic<D> for Pane
         out: &mut EventOut<F::Out, D>,
     ) -> Result<()> {
         let Panes { settings, function, .. } = self;
-        let OpenPanes { open, panes, free, last } = open;
+        let OpenPanes { open, panes, free, last, .. } = open;
         open.retain(|window, index| {
             let Some(pane) = panes.get_mut(*index) else { return false };
             let due = settings.trigger.next_event_time(window, pane.fired_to);
@@ -330,15 +334,28 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> EventLogic<D> for Pane
         Ok(())
     }
 
-    fn write(&mut self, open: Option<&mut OpenPanes<K, F::Acc>>, to: &mut Written) -> Result<()> {
-        let Some(OpenPanes { open, panes, .. }) = open else { return Ok(()) };
-        let entries = to.entries(WINDOWS);
-        open.iter().try_for_each(|(window, index)| {
-            let Some(Pane { cells, fired_to }) = panes.get_mut(*index) else { return Ok(()) };
-            cells.iter_mut().try_for_each(|(key, Cell { acc, count })| {
-                entries.put(key_group(key), &(window, &*fired_to, key, &*count, &*acc))
-            })
-        })
+    fn write(&mut self, open: Option<&mut OpenPanes<K, F::Acc>>, _to: &mut Written) -> Result<()> {
+        let Some(OpenPanes { open, panes, written, .. }) = open else { return Ok(()) };
+        *written = 0;
+        for (window, index) in open {
+            let Some(Pane { cells, fired_to }) = panes.get_mut(*index) else { continue };
+            let (window, fired_to) = (*window, *fired_to);
+            cells.mark(Box::new(move |key, Cell { acc, count }, to| {
+                to.put(key_group(key), &(window, fired_to, key, count, acc))
+            }));
+        }
+        Ok(())
+    }
+
+    fn sweep(&mut self, open: Option<&mut OpenPanes<K, F::Acc>>, to: &mut Written) -> Result<bool> {
+        let Some(OpenPanes { panes, written, .. }) = open else { return Ok(false) };
+        // Also those that are of no window any more: they have been emptied since.
+        while panes.get(*written).is_some_and(|pane| pane.cells.is_settled()) {
+            *written += 1;
+        }
+        let Some(Pane { cells, .. }) = panes.get_mut(*written) else { return Ok(false) };
+        cells.sweep(to.entries(WINDOWS))?;
+        Ok(true)
     }
 
     /// A window that workers have evaluated up to different times is due at the earliest of them.

@@ -71,7 +71,7 @@ impl<K: Key, D: 'static, F: KeyedProcessFunction<K, D> + 'static> Snapshot for K
         self.f.snapshot(to.items())?;
         self.context.write(to)?;
         self.timers.mark();
-        self.states.mark();
+        self.states.mark(to);
         Ok(())
     }
 
@@ -102,11 +102,7 @@ impl<K: Key, D: 'static, F: KeyedProcessFunction<K, D> + 'static> BatchFunction<
         out: &mut Results<'_, F::Out, T>,
     ) -> Result<()> {
         let Keyed { f, key: selector, keys, states, timers, context } = self;
-        let settled = match states {
-            KeyStates::Lasting(states) => states.settled(),
-            KeyStates::Expiring(_) => None,
-        };
-        let Some(settled) = settled else {
+        let KeyStates::Lasting(states) = states else {
             for record in batch.drain(..) {
                 let key = selector.key(&record);
                 states
@@ -118,13 +114,14 @@ impl<K: Key, D: 'static, F: KeyedProcessFunction<K, D> + 'static> BatchFunction<
             }
             return Ok(());
         };
+        states.cut_if_large();
         selector.keys(batch, keys);
         let mut made = keys.drain(..);
         for record in batch.drain(..) {
             let (key, state, _is_new) = match (made.next(), &record) {
-                (Some(key), _) => settled.state_of(&key),
+                (Some(key), _) => states.state_or(&key, F::State::default),
                 (None, record) => match selector.part(record) {
-                    Some(part) => settled.state_of(part),
+                    Some(part) => states.state_or(part, F::State::default),
                     None => return Err(Error::internal("a record has no key")),
                 },
             };

@@ -99,6 +99,7 @@ impl<K: Key, S: State> KeyStates<K, S> {
     pub(crate) fn with<R>(&mut self, key: &K, f: impl FnOnce(&mut S, bool) -> R) -> R {
         match self {
             KeyStates::Lasting(states) => {
+                states.cut_if_large();
                 let (_key, state, is_new) = states.state_or(key, S::default);
                 f(state, is_new)
             }
@@ -127,12 +128,16 @@ impl<K: Key, S: State> KeyStates<K, S> {
         }
     }
 
-    /// Marks the states for a checkpoint. An entry is the key, the time since its last touch, which is 0 where states
-    /// last, and the state.
-    pub(crate) fn mark(&mut self) {
+    /// Marks the states for a checkpoint: where they last, what has changed since the one before, if that can be added to.
+    /// An entry is the key, the time since its last touch, which is 0 where states last, and the state.
+    pub(crate) fn mark(&mut self, to: &mut Written) {
         match self {
             KeyStates::Lasting(states) => {
-                states.mark(Box::new(|key, state, to| put(key, Duration::ZERO, state, to)));
+                let encode =
+                    Box::new(|key: &K, state: &S, to: &mut Entries| put(key, Duration::ZERO, state, to));
+                if states.mark_changes(to.may_add(), encode) {
+                    to.add_to(STATES);
+                }
             }
             KeyStates::Expiring(states) => {
                 let (now, ttl) = ((states.ttl.clock)(), states.ttl.clone());
@@ -159,7 +164,10 @@ impl<K: Key, S: State> KeyStates<K, S> {
         from.entries(STATES, |mut entries| {
             while let Some((key, age, state)) = entries.next_item::<(K, Duration, S)>()? {
                 match self {
-                    KeyStates::Lasting(states) => *states.state_or(&key, S::default).1 = state,
+                    KeyStates::Lasting(states) => {
+                        states.cut_if_large();
+                        *states.state_or(&key, S::default).1 = state;
+                    }
                     KeyStates::Expiring(states) => states.take_over(key, age, state),
                 }
             }
@@ -206,6 +214,7 @@ impl<K: Key, S: State> Expiring<K, S> {
             return f(&mut entry.state, is_new);
         }
         self.queue.push_back((now, key.clone()));
+        self.entries.cut_if_large();
         let (_key, entry, _is_new) = self.entries.state_or(key, || Touched { state: S::default(), at: now });
         f(&mut entry.state, true)
     }
@@ -289,7 +298,7 @@ mod tests {
         let mut states: KeyStates<u64, u64> = KeyStates::new(None);
         states.with(&7, |state, _| *state = 9);
         let mut written = Written::default();
-        states.mark();
+        states.mark(&mut written);
         assert!(!states.sweep(&mut written).unwrap());
         let entries = Vec::from_iter(written.entries(STATES).take(0));
         assert_eq!(entries, [(key_group(&7u64) as u32, vec![4, 0, 0, 0, 7, 0, 0, 9])]);
@@ -305,7 +314,7 @@ mod tests {
         states.with(&2, |state, _| *state = 2);
         clock.set(start + Duration::from_secs(10));
         let mut written = Written::default();
-        states.mark();
+        states.mark(&mut written);
         // Touched after the mark: written as it was.
         states.with(&2, |state, _| *state = 3);
         while states.sweep(&mut written).unwrap() {}

@@ -52,8 +52,8 @@ impl<K: Key, S: State> KeyedStates<K, S> {
 }
 
 impl<K: Key, S: State> Snapshot for KeyedStates<K, S> {
-    fn mark(&mut self, _to: &mut Written) -> Result<()> {
-        self.0.mark();
+    fn mark(&mut self, to: &mut Written) -> Result<()> {
+        self.0.mark(to);
         Ok(())
     }
 

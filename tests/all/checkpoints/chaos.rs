@@ -81,11 +81,16 @@ fn wait(time: Duration) {
     }
 }
 
+/// How long frames get lost before a connection breaks.
+const GARBLED_FOR: Duration = Duration::from_millis(300);
+
 /// Runs the job once as planned; whether it has ended well.
 fn run_once(job: &Job, dir: &Path, plan: &Plan, tally: &mut Tally) -> Result<bool, String> {
     let addresses = free_addresses(plan.processes);
     let relays: Vec<Relay> = match plan.disturbance {
-        Some(Disturbance::Cut) => addresses.iter().map(|address| Relay::to(address)).collect(),
+        Some(Disturbance::Cut | Disturbance::Garble(_)) => {
+            addresses.iter().map(|address| Relay::to(address)).collect()
+        }
         _ => Vec::new(),
     };
     let n = usize::from(plan.processes);
@@ -101,6 +106,13 @@ fn run_once(job: &Job, dir: &Path, plan: &Plan, tally: &mut Tally) -> Result<boo
                 running[plan.victim].signal("CONT");
             }
             Disturbance::Cut => relays.iter().for_each(Relay::cut),
+            Disturbance::Garble(seed) => {
+                relays.iter().for_each(|relay| relay.garble(seed));
+                // A connection that is so bad breaks in the end, which is sooner than signs of life tell of a lost last frame.
+                wait(GARBLED_FOR);
+                relays.iter().for_each(Relay::cut);
+                tally.garbled += relays.iter().map(Relay::garbled).sum::<u64>();
+            }
         }
     }
     let finished: Vec<Finished> = running.into_iter().map(Running::finish).collect();
@@ -149,7 +161,7 @@ fn variable(name: &str, default: u64) -> u64 {
 }
 
 /// Runs a job by many seeds.
-fn chaos(name: &str, few: u64, draw: fn(u64) -> Plan) {
+fn chaos(name: &str, few: u64, draw: fn(u64) -> Plan) -> Tally {
     let job = job_of(name);
     let (first, expected) = (variable("WATERWHEEL_CHAOS_SEED", 100), (job.expected)());
     let mut tally = Tally::default();
@@ -157,6 +169,7 @@ fn chaos(name: &str, few: u64, draw: fn(u64) -> Plan) {
         survive(&job, seed, draw, &expected, &mut tally);
     }
     println!("{name}: {tally}: nothing lost, nothing doubled");
+    tally
 }
 
 #[test]
@@ -182,6 +195,13 @@ fn asynchronous_sums_at_the_parameter_server_survive_kills() {
 #[test]
 fn online_learner_survives_kills_with_the_same_models() {
     chaos("learner", 3, Plan::kill);
+}
+
+/// T-NEW-09: a tenth of the frames of data between processes is lost, a tenth comes twice, a tenth out of turn.
+#[test]
+fn t_new_09_sums_are_exact_whatever_becomes_of_frames_between_processes() {
+    let tally = chaos("ps", 4, Plan::garble);
+    assert!(tally.garbled > 0, "{tally}");
 }
 
 #[test]

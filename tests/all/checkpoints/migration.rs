@@ -1,6 +1,7 @@
 //! State that an earlier version of a program has left is taken over, as the new one keeps it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use waterwheel::prelude::*;
@@ -99,7 +100,7 @@ fn migrations_follow_each_other_and_are_done_once() {
     // Twice: the second time, the checkpoint has the new state already.
     for workers in [1, 2] {
         let checkpoints = checkpoints(dir.path())
-            .interval(std::time::Duration::from_millis(1))
+            .interval(Duration::from_millis(1))
             .state_version(2)
             .migrate_states("counts", 2, |key: &u64, n: u64| Ok((format!("key {key}"), n)))
             .migrate_states("counts", 1, |_key: &u64, first: First| Ok(first.n));
@@ -129,4 +130,73 @@ fn migration_to_a_version_that_the_program_does_not_have_is_refused() {
         error.message().starts_with("state version of the program: found 0, expected 1 or more"),
         "{error}"
     );
+}
+
+/// Sums in windows of a second, for ever; what `check` makes sees each sum with the start of its window and its key.
+fn sum_windows<N, C>(
+    config: RuntimeConfig,
+    number: fn(&u64) -> N,
+    check: impl Fn() -> C + Send + Sync + 'static,
+) -> Error
+where
+    C: FnMut((i64, u64, N)) -> Result<()> + 'static,
+    N: Default + Clone + std::ops::AddAssign + Serialize + serde::de::DeserializeOwned + Send + 'static,
+    (i64, u64, N): Record,
+{
+    let run = execute(config, move |env| {
+        let in_order = WatermarkStrategy::monotonous(|x: &u64| *x as i64);
+        let numbers = env.from_iter(0u64..).uid("numbers").assign_timestamps_and_watermarks(in_order);
+        let windows = numbers.key_by(|x| x % KEYS).window(Windows::tumbling(Duration::from_secs(1))?);
+        let sums = windows.sum(number).results.uid("sums").into_stream();
+        sums.map(|sum| (sum.window.start, sum.key, sum.value)).sink(check());
+        Ok(())
+    });
+    run.unwrap_err()
+}
+
+fn sum_of(start: i64, key: u64) -> u64 {
+    let start = start as u64;
+    (start..start + 1000).filter(|x| x % KEYS == key).sum()
+}
+
+/// Half of the window that is open is summed as whole numbers, the other half as floating ones.
+#[test]
+fn accumulators_of_open_windows_are_migrated() {
+    let dir = tempfile::tempdir().unwrap();
+    let watched = dir.path().to_path_buf();
+    let error = sum_windows(
+        config(dir.path(), 2),
+        |x| *x,
+        move || {
+            let (mut seen, mut fail) = (0, fail_after_a_checkpoint(&watched));
+            move |_sum| {
+                seen += 1000;
+                fail(seen)
+            }
+        },
+    );
+    assert_eq!(error.message(), STOPPED);
+
+    let migrated = checkpoints(dir.path()).state_version(1).migrate_windows(
+        "sums",
+        1,
+        |_key: &u64, _window, sum: u64| Ok(sum as f64),
+    );
+    let config = RuntimeConfig::threads(1).job_name("job").checkpoints(migrated);
+    let error = sum_windows(
+        config,
+        |x| *x as f64,
+        || {
+            let mut seen = 0;
+            move |(start, key, sum)| {
+                seen += 1;
+                match (sum == sum_of(start, key) as f64, seen) {
+                    (false, _) => Err(Error::operator(format!("window {start} of {key} has sum {sum}"))),
+                    (true, 1_000..) => Err(Error::operator(STOPPED)),
+                    _ => Ok(()),
+                }
+            }
+        },
+    );
+    assert_eq!(error.message(), STOPPED);
 }

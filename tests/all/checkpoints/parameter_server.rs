@@ -75,7 +75,7 @@ fn rows_go_where_the_placement_of_the_later_run_has_them() {
 
 /// T-NEW-10.
 #[test]
-fn job_that_goes_from_two_to_three_to_five_workers_ends_as_an_undisturbed_one() {
+fn t_new_10_job_that_goes_from_two_to_three_to_five_workers_ends_as_an_undisturbed_one() {
     let expected = sums(RuntimeConfig::threads(2), Fuse::none(), PsConfig::new(), Emit::AtClose).unwrap();
     let sorted = |(mut outputs, mut model): (Vec<u64>, Vec<Row>)| {
         outputs.sort_unstable();

@@ -54,12 +54,28 @@ impl<'de> Decoder<'de> {
         self.take(N)?.try_into().map_err(|_| DecodeError("it ends too early".into()))
     }
 
+    #[inline]
     fn byte(&mut self) -> Decoded<u8> {
-        self.array::<1>().map(|[byte]| byte)
+        let Some((byte, rest)) = self.rest.split_first() else {
+            return Err(DecodeError("it ends too early".into()));
+        };
+        self.rest = rest;
+        Ok(*byte)
     }
 
-    /// Seven bits a byte, the lowest first.
+    /// Seven bits a byte, the lowest first. Most are short.
+    #[inline]
     fn varint(&mut self) -> Decoded<u128> {
+        match self.rest.split_first() {
+            Some((byte @ 0..0x80, rest)) => {
+                self.rest = rest;
+                Ok(u128::from(*byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Decoded<u128> {
         let mut value = 0u128;
         for shift in (0..u128::BITS).step_by(7) {
             let byte = self.byte()?;

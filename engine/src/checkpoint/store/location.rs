@@ -32,8 +32,8 @@ pub(super) fn open_existing(location: &str) -> Result<ObjectStorage> {
 }
 
 /// Memory that is gone with the last handle to it.
-pub(super) fn memory() -> Result<ObjectStorage> {
-    ObjectStorage::new("memory".into(), Arc::new(InMemory::new()), ObjectPath::default())
+pub(super) fn memory() -> ObjectStorage {
+    ObjectStorage::at_once("memory".into(), Arc::new(InMemory::new()))
 }
 
 fn open_directory(directory: &Path) -> Result<ObjectStorage> {

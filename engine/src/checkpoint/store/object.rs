@@ -1,10 +1,12 @@
-//! Storage on the `object_store` crate, whose calls run on a thread of their own.
+//! Storage on the `object_store` crate, whose calls run on a thread of their own, unless they are answered at once.
 
 use std::future::Future;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use object_store::path::Path;
@@ -33,6 +35,12 @@ impl ObjectStorage {
     pub(super) fn new(place: String, store: Arc<dyn ObjectStore>, prefix: Path) -> Result<Self> {
         let calls = Arc::new(Calls::start(DEADLINE)?);
         Ok(ObjectStorage { place, prefix, store, calls, directory: None })
+    }
+
+    /// Of a store that answers at once: without a thread.
+    pub(super) fn at_once(place: String, store: Arc<dyn ObjectStore>) -> Self {
+        let calls = Arc::new(Calls { runtime: None, deadline: DEADLINE });
+        ObjectStorage { place, prefix: Path::default(), store, calls, directory: None }
     }
 
     /// Says that the objects are files below a directory, so that what unfinished writes leave can be found.
@@ -194,6 +202,7 @@ impl ObjectUpload {
 /// asynchronous runtime too, and so that the deadline holds whatever a call does.
 #[derive(Debug)]
 struct Calls {
+    /// None where all calls are answered at once.
     runtime: Option<Runtime>,
     deadline: Duration,
 }
@@ -214,23 +223,34 @@ impl Calls {
         T: Send + 'static,
         F: Future<Output = object_store::Result<T>> + Send + 'static,
     {
+        let Some(runtime) = &self.runtime else { return answered_at_once(call, describe) };
         let (answer, answered) = channel();
-        let task = self.runtime.as_ref().map(|runtime| {
-            runtime.spawn(async move {
-                // Nobody listens any more when the deadline has passed.
-                let _ = answer.send(call.await);
-            })
+        let task = runtime.spawn(async move {
+            // Nobody listens any more when the deadline has passed.
+            let _ = answer.send(call.await);
         });
         match answered.recv_timeout(self.deadline) {
             Ok(done) => done.map_err(|error| as_storage_error(error, describe())),
             Err(RecvTimeoutError::Timeout) => {
-                task.inspect(|task| task.abort());
+                task.abort();
                 let message = format!("{}: no answer in {:?}", describe(), self.deadline);
                 Err(StorageError::new(Trouble::TimedOut, message))
             }
             Err(RecvTimeoutError::Disconnected) => {
                 Err(StorageError::new(Trouble::Other, format!("{}: the call was cut short", describe())))
             }
+        }
+    }
+}
+
+fn answered_at_once<T>(
+    call: impl Future<Output = object_store::Result<T>>,
+    describe: &dyn Fn() -> String,
+) -> Result<T, StorageError> {
+    match pin!(call).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => done.map_err(|error| as_storage_error(error, describe())),
+        Poll::Pending => {
+            Err(StorageError::new(Trouble::Other, format!("{}: it is not answered at once", describe())))
         }
     }
 }
@@ -291,6 +311,14 @@ mod tests {
         let calls = Calls::start(DEADLINE).unwrap();
         let answer: Result<(), _> = calls.wait(async { panic!("inside") }, &describe);
         assert_eq!(answer.unwrap_err().to_string(), "can not write x: the call was cut short");
+    }
+
+    #[test]
+    fn call_that_is_not_answered_at_once_is_an_error_where_all_are() {
+        let calls = Calls { runtime: None, deadline: DEADLINE };
+        assert_eq!(calls.wait(async { Ok(7) }, &describe).unwrap(), 7);
+        let error = calls.wait(std::future::pending::<object_store::Result<()>>(), &describe).unwrap_err();
+        assert_eq!(error.to_string(), "can not write x: it is not answered at once");
     }
 
     #[test]

@@ -58,6 +58,12 @@ impl SectionTable {
         self.by_address.contains_key(&(key.clone(), key_group))
     }
 
+    /// The key groups that there are sections of, of a key.
+    pub(super) fn key_groups(&self, key: &SectionKey) -> impl Iterator<Item = Option<u32>> {
+        let groups = self.by_address.range((key.clone(), None)..=(key.clone(), Some(u32::MAX)));
+        groups.map(|((_key, group), _)| *group)
+    }
+
     /// The keys, each once, in order.
     pub fn keys(&self) -> Vec<&SectionKey> {
         let mut keys: Vec<_> = self.by_address.keys().map(|(key, _)| key).collect();

@@ -6,8 +6,10 @@ mod faults;
 mod format;
 mod incremental;
 mod model;
+mod random_damage;
 mod retention;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -45,6 +47,32 @@ fn files_below(directory: &Path) -> Vec<PathBuf> {
     }
     files.sort();
     files
+}
+
+/// All objects of a storage, by name.
+fn objects_of(storage: &dyn Storage, directory: &str) -> BTreeMap<String, Vec<u8>> {
+    let listing = storage.list(directory).unwrap();
+    let below = |name: &String| format!("{directory}/{name}");
+    let mut all = BTreeMap::new();
+    listing.directories.iter().for_each(|name| all.extend(objects_of(storage, &below(name))));
+    for ObjectInfo { name, length, .. } in &listing.objects {
+        let read = || storage.read(&below(name), 0..*length).unwrap();
+        all.insert(below(name), if *length == 0 { Vec::new() } else { read() });
+    }
+    all
+}
+
+/// A store in memory with these objects.
+fn holding(objects: &BTreeMap<String, Vec<u8>>) -> CheckpointStore {
+    let store = CheckpointStore::in_memory("job").unwrap();
+    objects.iter().for_each(|(name, bytes)| store.storage().create(name, bytes.clone()).unwrap());
+    store
+}
+
+/// Puts other bytes in the place of an object.
+fn replace(store: &CheckpointStore, name: &str, bytes: &[u8]) {
+    store.storage().delete(name).unwrap();
+    store.storage().create(name, bytes.to_vec()).unwrap();
 }
 
 fn state() -> SectionKey {

@@ -121,6 +121,15 @@ impl PartWriter {
         Ok(())
     }
 
+    /// As [`carry`](Self::carry), of all key groups that `base` has of a key; there may be none. What is [put](Self::put)
+    /// now comes behind it.
+    ///
+    /// # Errors
+    /// As [`carry`](Self::carry).
+    pub fn carry_all(&mut self, base: &SectionTable, key: &SectionKey) -> Result<()> {
+        base.key_groups(key).try_for_each(|key_group| self.carry(base, key, key_group))
+    }
+
     /// Makes the part durable. The first of what it returns goes to the worker that commits; the second is for
     /// [`carry`](Self::carry) after that.
     ///

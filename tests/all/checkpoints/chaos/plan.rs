@@ -34,6 +34,8 @@ pub(super) enum Disturbance {
     Pause(Duration),
     /// Breaks the connections between processes.
     Cut,
+    /// Frames between processes get lost, come twice or out of turn, by this seed, and then the connections break.
+    Garble(u64),
 }
 
 /// How the disk of the checkpoints is.
@@ -95,13 +97,21 @@ impl Plan {
     /// Anything at all happens, more than one thing perhaps.
     pub(super) fn any(seed: u64) -> Self {
         let plan = Self::kill(seed);
-        let disturbance = match sm(seed, 3) % 4 {
+        let disturbance = match sm(seed, 3) % 5 {
             0 => Disturbance::Pause(Duration::from_millis(sm(seed, 4) % 1500)),
             1 if plan.processes > 1 => Disturbance::Cut,
+            2 if plan.processes > 1 => Disturbance::Garble(sm(seed, 4)),
             _ => Disturbance::Kill,
         };
         let disk = Disk { kind: (sm(seed, 5) % DISKS.len() as u64) as usize, seed: sm(seed, 6) };
         Plan { disturbance: Some(disturbance), disk, damage: Damage::draw(sm(seed, 7)), ..plan }
+    }
+
+    /// Frames between two or three processes do not come as they were sent.
+    pub(super) fn garble(seed: u64) -> Self {
+        let plan = Self::kill(seed);
+        let (processes, threads) = [(2, 1), (2, 2), (3, 1)][(sm(seed, 0) % 3) as usize];
+        Plan { processes, threads, disturbance: Some(Disturbance::Garble(sm(seed, 3))), ..plan }
     }
 
     /// The same layout, and nothing happens.
@@ -122,6 +132,8 @@ pub(super) struct Tally {
     kills: u64,
     pauses: u64,
     cuts: u64,
+    /// Frames that were lost, doubled or moved.
+    pub(super) garbled: u64,
     disks: [u64; DISKS.len()],
     corrupt: u64,
     jumps: u64,
@@ -137,7 +149,7 @@ impl Tally {
                 self.kills += finished.iter().filter(|process| process.signal() == Some(9)).count() as u64;
             }
             Some(Disturbance::Pause(_)) => self.pauses += 1,
-            Some(Disturbance::Cut) => self.cuts += 1,
+            Some(Disturbance::Cut | Disturbance::Garble(_)) => self.cuts += 1,
             None => {}
         }
     }
@@ -153,10 +165,11 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally { runs, attempts, kills, pauses, cuts, disks, corrupt, jumps } = self;
+        let Tally { runs, attempts, kills, pauses, cuts, garbled, disks, corrupt, jumps } = self;
         write!(
             f,
-            "{runs} runs, {attempts} attempts, {kills} kills, {pauses} pauses, {cuts} lost connections"
+            "{runs} runs, {attempts} attempts, {kills} kills, {pauses} pauses, {cuts} lost connections, \
+             {garbled} frames lost, doubled or moved"
         )?;
         for ((kind, _), n) in DISKS.iter().zip(disks).skip(1) {
             write!(f, ", {n} {kind} disks")?;

@@ -1,0 +1,41 @@
+//! The numbers of an operator that somebody wants to know.
+
+use std::sync::Arc;
+
+use timely::progress::frontier::MutableAntichain;
+
+use crate::clock::AnyClock;
+use crate::error::Result;
+use crate::machine;
+use crate::metrics::Gauges;
+use crate::origin::Origin;
+
+/// Watches an operator run.
+pub(super) struct Watch {
+    gauges: Arc<Gauges>,
+    is_described: bool,
+}
+
+impl Watch {
+    pub(super) fn new(gauges: Arc<Gauges>) -> Self {
+        Watch { gauges, is_described: false }
+    }
+
+    /// Runs one activation, and notes how long it took and how far event time is.
+    pub(super) fn run<T: AnyClock>(
+        &mut self,
+        origin: &Origin,
+        frontiers: &[MutableAntichain<T>],
+        logic: impl FnOnce() -> Result<()>,
+    ) {
+        if !std::mem::replace(&mut self.is_described, true) {
+            origin.describe();
+        }
+        let since = machine::now();
+        origin.guard(logic);
+        self.gauges.note_run(since);
+        let least =
+            |input: &MutableAntichain<T>| input.frontier().iter().filter_map(AnyClock::event_time).min();
+        self.gauges.note_watermark(frontiers.iter().filter_map(least).min());
+    }
+}
