@@ -36,12 +36,13 @@
 //! [`CheckpointHold`]: no checkpoint is begun before it is dropped.
 //!
 //! A loop that drains needs nothing else: when an operator's frontier leaves the epoch, nothing of it goes round any more.
-//! What an operator keeps for a round only is gone then.
+//! What an operator keeps for a round only is gone then. A bounded iteration drains too: it leaves the epoch with one of its
+//! rounds, and its feedback edges keep what is to go round in the next ([`CheckpointWatch`]).
 //!
 //! [`Snapshot::mark`] must not take long: it puts aside what is large and writes it in [`Snapshot::sweep`], which is called
 //! once per activation until it says that there is no more; what changes meanwhile is written first, as it was. What is
-//! small is written at once. [`Written`] has places for state by key group, of one worker, of all alike, and for all to
-//! know; [`Saved`] gives it back in a later run, on any number of workers.
+//! small is written at once. [`Written`] has places for state by key group, of one worker, of all alike, for all to know,
+//! and for what does not change any more; [`Saved`] gives it back in a later run, on any number of workers.
 //!
 //! An operator is found again by its uid; else by its name and its number among those of that name. Functions of users
 //! have `snapshot` and `restore`; those that say [`ForRound::Same`](crate::ForRound::Same) need neither.
@@ -62,8 +63,8 @@ pub use config::{CheckpointConfig, OnMissingCheckpoint};
 pub(crate) use keeper::{Inbox, JobNames, KeeperThread, Membership, Message};
 pub use participant::{Part, Saved};
 pub use progress::{CheckpointCounts, CheckpointState};
-pub use shared::CheckpointHold;
 pub(crate) use shared::Checkpoints;
+pub use shared::{CheckpointHold, CheckpointWatch};
 pub use snapshot::{Snapshot, Written};
 pub use state::{Entries, State, StateReader, StateWriter};
 pub use store::{

@@ -31,6 +31,9 @@ pub(crate) mod sealed {
 /// What stamps the batches of an edge: a [`Clock`], or event time, which is not totally ordered. Implemented
 /// by the engine only.
 pub trait AnyClock: Timestamp + sealed::Sealed {
+    /// How many counters of loops are nested in the checkpoint epoch.
+    const NESTED: usize;
+
     /// The checkpoint epoch this time belongs to.
     fn epoch(&self) -> Epoch;
 
@@ -79,6 +82,8 @@ impl sealed::Sealed for u64 {}
 impl<T: sealed::Sealed, R: sealed::Sealed> sealed::Sealed for (T, R) {}
 
 impl AnyClock for Epoch {
+    const NESTED: usize = 0;
+
     fn epoch(&self) -> Epoch {
         *self
     }
@@ -97,6 +102,8 @@ impl AnyClock for Epoch {
 }
 
 impl<T: Clock, R: LoopCounter> AnyClock for (T, R) {
+    const NESTED: usize = T::NESTED + 1;
+
     fn epoch(&self) -> Epoch {
         self.0.epoch()
     }
@@ -118,6 +125,8 @@ impl<T: Clock, R: LoopCounter> AnyClock for (T, R) {
 impl<T: sealed::Sealed> sealed::Sealed for EventClock<T> {}
 
 impl<T: AnyClock> AnyClock for EventClock<T> {
+    const NESTED: usize = T::NESTED;
+
     fn epoch(&self) -> Epoch {
         self.outer.epoch()
     }

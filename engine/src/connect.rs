@@ -16,7 +16,7 @@ use crate::checkpoint::{Saved, Snapshot, StateReader, StateWriter, Written};
 use crate::clock::{Clock, Epoch};
 use crate::error::Result;
 use crate::operator::{Input, OperatorBuilder, WakeOn};
-use crate::process::{Collector, ForRound, Renewable, keeps_nothing, swap_function};
+use crate::process::{Collector, ForRound, Renewable, swap_function};
 use crate::side_output::{SideOutputStream, SideOutputs};
 use crate::stream::DataStream;
 use run::{run, run_with_side_outputs};
@@ -125,7 +125,7 @@ pub trait CoProcessFunction<A, B> {
     where
         Self: Sized,
     {
-        keeps_nothing(&self.for_next_round())
+        self.for_next_round().keeps_nothing()
     }
 
     /// Takes over, before its first record, what was written by [`snapshot`](Self::snapshot); as

@@ -1,5 +1,7 @@
 //! Edges between operators, and the places (dataflow or loop body) where operators live.
 
+mod late;
+
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -15,6 +17,8 @@ use crate::origin::Origin;
 use crate::process::SpanOf;
 use crate::rounds::{EnteredHead, LoopHead};
 use crate::runtime::state::RunState;
+
+pub use late::LateEdge;
 
 /// An edge that carries batches `C` on clock `T`: what [`DataStream`](crate::DataStream) is made of.
 pub struct Edge<'s, C, T: AnyClock> {

@@ -1,5 +1,6 @@
 //! The feedback edge of a loop.
 
+mod crossing;
 mod gate;
 mod loop_state;
 mod marks;

@@ -18,7 +18,7 @@ use crate::edge::{Edge, Place};
 use crate::error::Result;
 use crate::hash::Key;
 use crate::operator::{Input, OperatorBuilder, WakeOn};
-use crate::process::{self, Collector, ForRound, keeps_nothing};
+use crate::process::{self, Collector, ForRound};
 use crate::record::Record;
 use crate::stream::DataStream;
 
@@ -179,7 +179,7 @@ pub trait KeyedProcessFunction<K, D> {
     where
         Self: Sized,
     {
-        keeps_nothing(&self.for_next_round())
+        self.for_next_round().keeps_nothing()
     }
 
     /// Takes over, before its first record, what was written by [`snapshot`](Self::snapshot); as

@@ -57,7 +57,7 @@ pub use delta::{
     Arrangement, BatchClock, BatchNumber, BatchSource, BatchStatus, Change, Collection, DeltaClock, Diff,
     EnteredArrangement, InLoop, IterateScope, JoinSide, LoopVariable,
 };
-pub use edge::{Edge, Place};
+pub use edge::{Edge, LateEdge, Place};
 pub use env::Env;
 pub use error::{Error, ErrorKind, Result, Site};
 pub use event::{
@@ -77,7 +77,7 @@ pub use parcel::{Packet, Parcel};
 pub use process::{Collector, ForRound, ProcessFunction};
 pub use record::Record;
 pub use record_count::RecordCount;
-pub use rounds::LoopHead;
+pub use rounds::{GOES_ON, LEAVES, LoopHead, STAYS};
 pub use runtime::{
     ByteSize, Meeting, Restarts, RunHandles, RuntimeConfig, StopHandle, execute, started_as, supervise,
 };

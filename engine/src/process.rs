@@ -10,7 +10,7 @@ use std::time::Instant;
 use crate::checkpoint::{Saved, Snapshot, StateReader, StateWriter, Written};
 use crate::clock::{AnyClock, Clock};
 use crate::edge::Edge;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::operator::{OperatorBuilder, Output, Promise, Token, WakeOn};
 use crate::stream::DataStream;
 
@@ -164,7 +164,7 @@ pub trait ProcessFunction<D> {
     where
         Self: Sized,
     {
-        keeps_nothing(&self.for_next_round())
+        self.for_next_round().keeps_nothing()
     }
 
     /// Takes over, before its first record, what was written by [`snapshot`](Self::snapshot): with the same number of
@@ -188,17 +188,6 @@ pub(crate) struct Due {
 impl Due {
     pub(crate) fn has_come(self) -> bool {
         self.at <= self.now
-    }
-}
-
-/// Whether a function that has no `snapshot` of its own says that it keeps nothing.
-pub(crate) fn keeps_nothing<F>(for_next_round: &ForRound<F>) -> Result<()> {
-    match for_next_round {
-        ForRound::Same => Ok(()),
-        _ => Err(Error::config(
-            "this function may keep a state that checkpoints do not hold: implement snapshot, and restore if it keeps \
-             anything",
-        )),
     }
 }
 

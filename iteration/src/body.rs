@@ -6,8 +6,8 @@ use std::panic::Location;
 use waterwheel_engine::operator::{OperatorBuilder, WakeOn};
 use waterwheel_engine::{Clock, DataStream, Edge, Mark, Place, Round};
 
+use crate::entrance::entrance;
 use crate::streams::{Records, StreamTuple, Variables};
-use crate::whole::whole;
 
 /// The inside of an iteration while it is built.
 ///
@@ -76,7 +76,7 @@ impl<'i, 's, U: Clock> Iteration<'i, 's, U> {
     /// ```
     #[track_caller]
     pub fn enter<D: 'static>(&self, stream: DataStream<'s, D, U>) -> DataStream<'i, D, (U, Round)> {
-        whole(DataStream::from_edge(self.inner.enter(stream.into_edge())), Location::caller())
+        entrance(DataStream::from_edge(self.inner.enter(stream.into_edge())), Location::caller())
     }
 
     /// Lets the operators that `sub_body` makes of `inputs` begin anew in each round: they see the end of their

@@ -49,6 +49,8 @@ pub struct IterationConfig {
     pub(crate) life_cycle: OperatorLifeCycle,
     /// Whether listeners handle rounds one after the other.
     pub(crate) in_order: bool,
+    /// Whether all of it is in one checkpoint epoch.
+    pub(crate) is_whole: bool,
 }
 
 impl IterationConfig {
@@ -59,6 +61,7 @@ impl IterationConfig {
             max_rounds: None,
             life_cycle: OperatorLifeCycle::AllRound,
             in_order: true,
+            is_whole: false,
         }
     }
 
@@ -75,6 +78,15 @@ impl IterationConfig {
     #[must_use]
     pub fn operator_life_cycle(mut self, life_cycle: OperatorLifeCycle) -> Self {
         self.life_cycle = life_cycle;
+        self
+    }
+
+    /// Makes no checkpoint between the first record that comes in and the end. A job that goes on from a checkpoint has then
+    /// either not begun the iteration, or is behind it, and its functions need no
+    /// [`snapshot`](crate::IterationListener::snapshot). Default: in a job with checkpoints there are some between rounds.
+    #[must_use]
+    pub fn without_checkpoints(mut self) -> Self {
+        self.is_whole = true;
         self
     }
 

@@ -6,9 +6,9 @@ use std::panic::Location;
 use waterwheel_engine::DataCache;
 use waterwheel_engine::{Clock, DataStream, Error, Place, Record, Round};
 
+use crate::entrance::entrance;
 use crate::replay;
 use crate::streams::Records;
-use crate::whole::whole;
 
 /// Source line of the iteration that a stream is brought into.
 type Line = &'static Location<'static>;
@@ -82,7 +82,7 @@ impl<'s, D: 'static, U: Clock> DataInput<'s, U> for DataStream<'s, D, U> {
     type Record = D;
 
     fn bring<'i>(self, place: &Place<'i, (U, Round)>, at: Line) -> DataStream<'i, D, (U, Round)> {
-        whole(DataStream::from_edge(place.enter(self.into_edge())), at)
+        entrance(DataStream::from_edge(place.enter(self.into_edge())), at)
     }
 }
 

@@ -4,9 +4,10 @@ mod broadcast;
 mod keyed;
 mod operator;
 
+use waterwheel_engine::checkpoint::{Saved, Snapshot, Written};
 use waterwheel_engine::operator::{OperatorBuilder, WakeOn};
 use waterwheel_engine::{
-    Clock, Collector, ConnectedStreams, DataStream, ForRound, Result, Round, SideOutputStream,
+    Clock, Collector, ConnectedStreams, DataStream, ForRound, Result, Round, SideOutputStream, StateWriter,
 };
 
 pub use broadcast::{BroadcastEpochConnectedStreams, KeyedBroadcastEpochConnectedStreams};
@@ -227,8 +228,33 @@ impl<F: IterationListener + 'static> Callbacks for Plain<F> {
         !matches!(self.0.for_next_round(), ForRound::Refused)
     }
 
+    fn is_renewed(&self) -> bool {
+        matches!(self.0.for_next_round(), ForRound::Fresh(_))
+    }
+
     fn begin_anew(&mut self) {
         begin_anew(&mut self.0);
+    }
+}
+
+impl<F: IterationListener> Snapshot for Plain<F> {
+    fn check(&self) -> Result<()> {
+        self.0.snapshot(&mut StateWriter::default())
+    }
+
+    fn mark(&mut self, to: &mut Written) -> Result<()> {
+        self.0.snapshot(to.items())
+    }
+
+    /// Data do not change any more, so there is time.
+    fn sweep(&mut self, to: &mut Written) -> Result<bool> {
+        to.fixed().map_or(Ok(()), |data| self.0.snapshot_data(data))?;
+        Ok(false)
+    }
+
+    fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
+        from.fixed(|mut data| self.0.restore_data(&mut data))?;
+        self.0.restore(&mut from.items()?)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::panic::Location;
 use std::rc::Rc;
 
-use waterwheel_engine::{Clock, Error, Place, Round};
+use waterwheel_engine::{Clock, Error, LoopHead as _, Place, Round};
 
 use crate::body::{Iteration, IterationBodyResult};
 use crate::config::{IterationConfig, OperatorLifeCycle};
@@ -182,7 +182,7 @@ where
 {
     let location = Location::caller();
     outer.nested::<Round, _>(&config.name, |inner, outer| {
-        let head = Head::new(inner, outer, config.in_order, location);
+        let head = Head::new(inner, outer, config, location);
         let place = inner.clone().with_head(Rc::clone(&head) as Rc<_>);
         let place = match config.life_cycle {
             OperatorLifeCycle::AllRound => place,
@@ -194,7 +194,9 @@ where
         let it = Iteration { inner: place.clone(), outer: outer.clone() };
         let IterationBodyResult { feedback, outputs, go } = body(&it, variables, data);
         let max_rounds = config.max_rounds.unwrap_or(END_EPOCH);
-        V::close(feedback, open, &Ending { max_rounds, go });
+        let ticks = head.is_cut().then(|| head.ticks());
+        head.finish();
+        V::close(feedback, open, &Ending { max_rounds, go, ticks });
         O::leave(outputs, outer)
     })
 }

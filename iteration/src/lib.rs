@@ -10,6 +10,7 @@ mod collectives;
 mod config;
 mod data;
 mod delta;
+mod entrance;
 mod epochs;
 mod feedback;
 mod frontier;
@@ -20,7 +21,6 @@ mod replay;
 mod schedule;
 mod streams;
 mod termination;
-mod whole;
 mod workset;
 
 pub use body::{Iteration, IterationBodyResult};

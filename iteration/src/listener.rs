@@ -3,7 +3,9 @@
 mod broadcast;
 mod keyed;
 
-use waterwheel_engine::{Collector, ForRound, OutputTag, Result, Round, SideOutputs};
+use waterwheel_engine::{
+    Collector, ForRound, OutputTag, Result, Round, SideOutputs, StateReader, StateWriter,
+};
 
 pub use broadcast::{EpochBroadcastProcessFunction, KeyedEpochBroadcastProcessFunction};
 pub use keyed::{KeyedEpochCoProcessFunction, KeyedEpochProcessFunction, KeyedIterationListener};
@@ -58,6 +60,50 @@ pub trait IterationListener {
         Self: Sized,
     {
         ForRound::Refused
+    }
+
+    /// Writes what the function keeps from one epoch to the next, for a checkpoint; see
+    /// [`CheckpointConfig`](waterwheel_engine::CheckpointConfig).
+    ///
+    /// Called between two epochs of a bounded iteration, behind the call for the first of them, and once before all.
+    /// Default: nothing where [`for_next_round`](Self::for_next_round) says [`ForRound::Same`]; otherwise the function can
+    /// not run in a job with checkpoints, unless the iteration is [without](crate::IterationConfig::without_checkpoints).
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn snapshot(&self, _state: &mut StateWriter) -> Result<()>
+    where
+        Self: Sized,
+    {
+        self.for_next_round().keeps_nothing()
+    }
+
+    /// Writes the data that the function has gathered in epoch 0 and keeps as they are: the rows that it learns from, for
+    /// example. They are written once; later checkpoints refer to them. Default: none.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn snapshot_data(&self, _data: &mut StateWriter) -> Result<()> {
+        Ok(())
+    }
+
+    /// Takes over, before all else, what was written by [`snapshot`](Self::snapshot): with the same number of workers by
+    /// the same worker; otherwise worker `w` of `n` gets what those had whose index modulo `n` is `w`, of none, one or
+    /// several.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn restore(&mut self, _state: &mut StateReader) -> Result<()> {
+        Ok(())
+    }
+
+    /// Takes over, before [`restore`](Self::restore), what was written by [`snapshot_data`](Self::snapshot_data), shared
+    /// out in the same way.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator.
+    fn restore_data(&mut self, _data: &mut StateReader) -> Result<()> {
+        Ok(())
     }
 }
 

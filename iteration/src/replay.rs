@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::panic::Location;
 
+use waterwheel_engine::checkpoint::{Saved, Snapshot, Written};
 use waterwheel_engine::operator::{Activation, Input, OperatorBuilder, Output, Promise, WakeOn};
-use waterwheel_engine::{CacheReader, CacheShare, Clock, DataCache, DataStream, Mark, Record, Result, Round};
+use waterwheel_engine::{
+    CacheReader, CacheShare, Clock, DataCache, DataStream, LEAVES, Mark, Record, Result, Round,
+};
 
 use crate::frontier::least;
 
@@ -20,8 +23,7 @@ pub(crate) fn replay<'i, D: Record, U: Clock>(
     let mut op = OperatorBuilder::made_at(&data.place(), "replay", at);
     let input = op.input(data, WakeOn::Progress);
     let ticks = op.input_ticks();
-    // Only bounded iterations replay, and these are in one checkpoint epoch.
-    op.keep_nothing();
+    let mut part = op.part(&());
     let (out, edge) = op.output::<Vec<D>>();
     let share = op.cache_share();
     op.build(move |_promises, activation| {
@@ -33,10 +35,14 @@ pub(crate) fn replay<'i, D: Record, U: Clock>(
             share,
             caches: BTreeMap::new(),
             due: BTreeMap::new(),
+            leaves: None,
+            unwritten: None,
         });
         move |frontiers| {
             let Some(replayer) = &mut replayer else { return Ok(()) };
-            replayer.run(frontiers.next(0), least(frontiers, 2))
+            part.begin(replayer)?;
+            replayer.run(frontiers.next(0), least(frontiers, 2))?;
+            part.follow(frontiers, replayer)
         }
     });
     DataStream::from_edge(edge)
@@ -52,6 +58,10 @@ struct Replayer<D: Record, U: Clock> {
     caches: BTreeMap<U, DataCache<D>>,
     /// Rounds that have begun and have not got all of their data.
     due: BTreeMap<(U, Round), Due<D, U>>,
+    /// The run that the loop leaves, to go on in the next checkpoint epoch.
+    leaves: Option<U>,
+    /// What is not in a checkpoint yet, of one that is being made.
+    unwritten: Option<CacheReader<D>>,
 }
 
 /// A round that is to get its data.
@@ -83,14 +93,17 @@ impl<D: Record, U: Clock> Replayer<D, U> {
         }
         // What is left to send holds nothing up at this operator's own inputs.
         match self.due.keys().next().cloned().into_iter().chain(next).min() {
-            Some((run, _)) => self.caches = self.caches.split_off(&run),
+            Some((run, _)) => {
+                follow(&mut self.leaves, &mut self.caches, &run);
+                self.caches = self.caches.split_off(&run);
+            }
             None => self.caches.clear(),
         }
         Ok(())
     }
 
     fn read(&mut self) -> Result<()> {
-        let Replayer { input, ticks, out, share, caches, due, .. } = self;
+        let Replayer { input, ticks, out, share, caches, due, leaves, .. } = self;
         input.try_for_each(|token, batch| {
             let (run, _) = token.time();
             let cache = caches.entry(run).or_insert_with(|| DataCache::new(share));
@@ -99,12 +112,58 @@ impl<D: Record, U: Clock> Replayer<D, U> {
             Ok(())
         })?;
         ticks.for_each(|token, marks| {
+            follow(leaves, caches, &token.time().0);
+            if marks.first() == Some(&LEAVES) {
+                *leaves = Some(token.time().0);
+            }
             marks.clear();
             if token.time().1 > 0 {
                 due.insert(token.time(), Due { promise: token.promise(0), left: None });
             }
         });
         Ok(())
+    }
+}
+
+/// Data go over to `run` with a loop that has left the one before.
+fn follow<D: Record, U: Clock>(leaves: &mut Option<U>, caches: &mut BTreeMap<U, DataCache<D>>, run: &U) {
+    if let Some(cache) = leaves.take_if(|left| *left < *run).and_then(|left| caches.remove(&left)) {
+        caches.insert(run.clone(), cache);
+    }
+}
+
+/// Data are complete when the first checkpoint is made, and are written then. In a loop inside another one there are none
+/// between two rounds of that.
+impl<D: Record, U: Clock> Snapshot for Replayer<D, U> {
+    fn mark(&mut self, to: &mut Written) -> Result<()> {
+        let cache = self.caches.values_mut().next().filter(|_| to.fixed().is_some());
+        self.unwritten = cache.map(DataCache::reader).transpose()?;
+        Ok(())
+    }
+
+    fn sweep(&mut self, to: &mut Written) -> Result<bool> {
+        let (Some(unwritten), Some(data)) = (&mut self.unwritten, to.fixed()) else { return Ok(false) };
+        let mut turn = TURN;
+        while turn > 0 {
+            let Some(batch) = unwritten.next() else {
+                self.unwritten = None;
+                return Ok(false);
+            };
+            let batch = batch?;
+            turn = turn.saturating_sub(batch.len());
+            data.put(&batch)?;
+        }
+        Ok(true)
+    }
+
+    fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
+        let Replayer { share, caches, .. } = self;
+        from.fixed(|mut batches| {
+            while let Some(batch) = batches.next_item()? {
+                caches.entry(U::minimum()).or_insert_with(|| DataCache::new(share)).append(batch)?;
+            }
+            Ok(())
+        })
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::panic::Location;
 
-use waterwheel_engine::{Clock, DataStream, Edge, Mark, Place, Round};
+use waterwheel_engine::{Clock, DataStream, Edge, Mark, Place, Record, Round};
 
+use crate::entrance::entrance;
 use crate::head::{Head, SharedFeedback};
-use crate::whole::whole;
 
 pub(crate) mod sealed {
     pub trait Sealed {}
@@ -29,7 +29,7 @@ pub trait Records: sealed::Sealed + Sized + 'static {
     ) -> Self::Streams<'s, U>;
 }
 
-/// The record types of the variables of a loop: at least one.
+/// The record types of the variables of a loop, at least one: what is fed back may have to be stored.
 pub trait Variables: Records {
     #[doc(hidden)]
     type Open<'i, T: Clock>;
@@ -78,6 +78,8 @@ pub struct Ending<'i, U: Clock> {
     pub(crate) max_rounds: Round,
     /// A mark for every worker in each round that another one is to follow.
     pub(crate) go: Option<Edge<'i, Vec<Mark>, (U, Round)>>,
+    /// The ticks of the loop, where checkpoints are made between its rounds.
+    pub(crate) ticks: Option<Edge<'i, Vec<Mark>, (U, Round)>>,
 }
 
 #[track_caller]
@@ -87,10 +89,16 @@ fn open<'i, D: 'static, U: Clock>(
 ) -> (DataStream<'i, D, (U, Round)>, SharedFeedback<'i, D, (U, Round)>) {
     let (edge, fed_back) = the_loop.head.open();
     let init = DataStream::from_edge(the_loop.place.enter(init.into_edge()));
-    (whole(init.union(DataStream::from_edge(fed_back)), Location::caller()), edge)
+    let (fed_back, at) = (DataStream::from_edge(fed_back), Location::caller());
+    let variable = if the_loop.head.goes_over_epochs() {
+        entrance(init, at).union(fed_back)
+    } else {
+        entrance(init.union(fed_back), at)
+    };
+    (variable, edge)
 }
 
-fn close<'i, D: 'static, U: Clock>(
+fn close<'i, D: Record, U: Clock>(
     feedback: DataStream<'i, D, (U, Round)>,
     open: SharedFeedback<'i, D, (U, Round)>,
     end: &Ending<'i, U>,
@@ -98,9 +106,11 @@ fn close<'i, D: 'static, U: Clock>(
     let Some(edge) = open.take() else { return };
     let max_rounds = end.max_rounds;
     let admits = move |(_, round): &(U, Round)| *round < max_rounds;
-    match &end.go {
-        Some(go) => edge.close_gated(feedback.into_edge(), go.clone(), admits),
-        None => edge.close_if(feedback.into_edge(), admits),
+    let feedback = feedback.into_edge();
+    match (&end.ticks, &end.go) {
+        (Some(ticks), go) => edge.close_over_epochs(feedback, ticks.clone(), go.clone(), admits),
+        (None, Some(go)) => edge.close_gated(feedback, go.clone(), admits),
+        (None, None) => edge.close_if(feedback, admits),
     }
 }
 
@@ -139,7 +149,7 @@ macro_rules! tuples {
             }
         }
 
-        impl<$($D: 'static),+> Variables for ($($D,)+) {
+        impl<$($D: Record),+> Variables for ($($D,)+) {
             type Open<'i, T: Clock> = ($(SharedFeedback<'i, $D, T>,)+);
 
             fn place<'s, T: Clock>(streams: &Self::Streams<'s, T>) -> Place<'s, T> {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use waterwheel_engine::{Clock, Collector, DataStream, Error, ForRound, Record, Result, Round};
+use waterwheel_engine::{
+    Clock, Collector, DataStream, Error, ForRound, Record, Result, Round, StateReader, StateWriter,
+};
 
 use crate::epochs::EpochStream;
 use crate::listener::{END_EPOCH, EpochContext, EpochProcessFunction, IterationListener};
@@ -193,7 +195,7 @@ impl<D> Default for ForwardInputsOfLastRound<D> {
     }
 }
 
-impl<D: 'static> IterationListener for ForwardInputsOfLastRound<D> {
+impl<D: Record> IterationListener for ForwardInputsOfLastRound<D> {
     type Out = D;
 
     fn on_epoch_watermark_incremented(
@@ -217,9 +219,20 @@ impl<D: 'static> IterationListener for ForwardInputsOfLastRound<D> {
     fn for_next_round(&self) -> ForRound<Self> {
         ForRound::Same
     }
+
+    fn snapshot(&self, state: &mut StateWriter) -> Result<()> {
+        self.kept.iter().try_for_each(|kept| state.put(&kept))
+    }
+
+    fn restore(&mut self, state: &mut StateReader) -> Result<()> {
+        while let Some((epoch, mut records)) = state.next_item()? {
+            self.kept.entry(epoch).or_default().append(&mut records);
+        }
+        Ok(())
+    }
 }
 
-impl<D: 'static> EpochProcessFunction<D> for ForwardInputsOfLastRound<D> {
+impl<D: Record> EpochProcessFunction<D> for ForwardInputsOfLastRound<D> {
     fn process(&mut self, record: D, context: &mut EpochContext, _out: &mut Collector<D>) -> Result<()> {
         if context.epoch() != END_EPOCH {
             self.kept.entry(context.epoch()).or_default().push(record);
@@ -232,7 +245,8 @@ impl<D: 'static> EpochProcessFunction<D> for ForwardInputsOfLastRound<D> {
 pub trait CriteriaStream<'i, D, U: Clock> {
     /// A stream for [`termination_criteria`](crate::IterationBodyResult::termination_criteria) that ends the
     /// iteration with the first epoch for which `is_last(epoch, records)` is true; `records` are all of this
-    /// stream's in that epoch, gathered on worker 0, in order of arrival.
+    /// stream's in that epoch, gathered on worker 0, in order of arrival. What the function keeps from one epoch to the
+    /// next is in no checkpoint.
     ///
     /// # Examples
     /// ```

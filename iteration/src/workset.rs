@@ -9,8 +9,8 @@ use waterwheel_engine::hash::{Key, key_owner};
 use waterwheel_engine::operator::WakeOn;
 use waterwheel_engine::{Clock, DataStream, Record, Result, Round};
 
+use crate::entrance::hold;
 use crate::feedback::feedback_loop;
-use crate::whole::hold;
 use operator::Operator;
 
 /// What [`iterate_workset`] does with the work of a key.

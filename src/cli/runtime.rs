@@ -67,6 +67,10 @@ pub(crate) struct RuntimeArgs {
     )]
     checkpoint_interval: f64,
 
+    /// A checkpoint also behind so many rounds of a bounded iteration [default: by time alone].
+    #[arg(long, env = "WATERWHEEL_CHECKPOINT_ROUNDS", value_name = "ROUNDS")]
+    checkpoint_rounds: Option<u64>,
+
     /// Seconds to wait for the other processes at the start.
     #[arg(
         long,
@@ -138,7 +142,9 @@ impl RuntimeArgs {
         }
         if let Some(directory) = &self.checkpoint_dir {
             let interval = seconds("--checkpoint-interval", self.checkpoint_interval)?;
-            config = config.checkpoints(CheckpointConfig::new(directory).interval(interval));
+            let checkpoints = CheckpointConfig::new(directory).interval(interval);
+            let rounds = self.checkpoint_rounds.into_iter();
+            config = config.checkpoints(rounds.fold(checkpoints, CheckpointConfig::every_rounds));
         }
         let config = self.with_secret(config)?;
         config.validate()?;

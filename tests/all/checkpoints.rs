@@ -14,6 +14,7 @@ mod model_load;
 mod operators;
 mod parameter_server;
 mod refusals;
+mod rounds;
 mod savepoints;
 mod sources;
 mod storage;

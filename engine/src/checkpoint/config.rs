@@ -9,6 +9,7 @@ use crate::checkpoint::migration::Migration;
 use crate::checkpoint::progress::CheckpointState;
 use crate::checkpoint::state::{StateReader, StateWriter};
 use crate::checkpoint::store::{CheckpointStore, Storage};
+use crate::clock::Round;
 use crate::error::{Error, Result};
 use crate::event::TimeWindow;
 use crate::hash::Key;
@@ -31,6 +32,7 @@ pub enum OnMissingCheckpoint {
 /// |---|---|---|---|---|
 /// | directory or URL | `--checkpoint-dir` | `WATERWHEEL_CHECKPOINT_DIR` | none: no checkpoints | one that all processes share |
 /// | time from one to the next, seconds | `--checkpoint-interval` | `WATERWHEEL_CHECKPOINT_INTERVAL` | 10 | above 0 |
+/// | rounds of a bounded iteration from one to the next | `--checkpoint-rounds` | `WATERWHEEL_CHECKPOINT_ROUNDS` | none: by time alone | 1 or more |
 /// | checkpoints that are kept | `--checkpoint-retain` | `WATERWHEEL_CHECKPOINT_RETAIN` | 2 | 1 or more |
 /// | none to go on from | `--on-missing-checkpoint` | `WATERWHEEL_ON_MISSING_CHECKPOINT` | fail | fail, fresh |
 /// | where to go on from, instead of the newest | `--from-checkpoint` | `WATERWHEEL_FROM_CHECKPOINT` | the newest | an epoch, or the name of a savepoint |
@@ -56,6 +58,7 @@ pub enum OnMissingCheckpoint {
 pub struct CheckpointConfig {
     location: Location,
     pub(crate) interval: Duration,
+    pub(crate) every_rounds: Option<Round>,
     pub(crate) retain: usize,
     pub(crate) on_missing: OnMissingCheckpoint,
     pub(crate) allow_unmatched: bool,
@@ -94,6 +97,7 @@ impl CheckpointConfig {
         CheckpointConfig {
             location,
             interval: Self::DEFAULT_INTERVAL,
+            every_rounds: None,
             retain: Self::DEFAULT_RETAIN,
             on_missing: OnMissingCheckpoint::default(),
             allow_unmatched: false,
@@ -112,6 +116,17 @@ impl CheckpointConfig {
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
+        self
+    }
+
+    /// Begins a checkpoint also when a bounded iteration has run so many rounds since its last one, or since it began.
+    /// Default: by [interval](Self::interval) alone. Valid: 1 or more.
+    ///
+    /// The iteration goes on meanwhile, and the checkpoint is of the end of the next round that begins: so it is of a later
+    /// round where rounds take microseconds. It is left out while the one before is still being written.
+    #[must_use]
+    pub fn every_rounds(mut self, rounds: Round) -> Self {
+        self.every_rounds = Some(rounds);
         self
     }
 
@@ -274,6 +289,9 @@ impl CheckpointConfig {
         }
         if self.interval.is_zero() {
             return Err(Error::config("checkpoint interval: found 0, expected a time above zero"));
+        }
+        if self.every_rounds == Some(0) {
+            return Err(Error::config("rounds from one checkpoint to the next: found 0, expected 1 or more"));
         }
         let newest = self.migrations.iter().map(|migration| migration.version).max().unwrap_or(0);
         if newest > self.state_version {

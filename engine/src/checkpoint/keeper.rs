@@ -43,6 +43,8 @@ pub(crate) enum Message {
     Ended { participant: usize, worker: usize, since: Epoch, sections: Vec<(SectionKey, Vec<u8>)> },
     /// To be called when the checkpoint of an epoch is durable.
     Commit { epoch: Epoch, commit: Commit },
+    /// At process 0: a checkpoint is asked for, if none is under way.
+    Asked,
     /// A worker of this process has ended.
     WorkerEnded,
     /// A word of another process's keeper.
@@ -252,6 +254,7 @@ impl Keeper {
                 self.progress.note_ended(participant, Standing { worker, since, sections });
             }
             Message::Commit { epoch, commit } => self.commits.push((epoch, commit)),
+            Message::Asked => self.begin_if_idle()?,
             Message::WorkerEnded => {
                 if self.progress.note_worker_ended() {
                     self.tell_coordinator(Word::Ended)?;

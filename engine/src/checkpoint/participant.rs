@@ -24,6 +24,7 @@ pub use saved::Saved;
 pub(super) const ITEMS: &str = "items";
 const COPIED: &str = "copied";
 const POOLED: &str = "pooled";
+const FIXED: &str = "fixed";
 /// Which of its inputs had ended.
 const ENDED: &str = "ended";
 /// How many records it has counted, of each kind of records that it counts.
@@ -60,6 +61,8 @@ struct Participant {
     epoch: Epoch,
     /// The epoch whose state is being written.
     sweeping: Option<Epoch>,
+    /// The epoch in whose checkpoint the fixed state is written out, once it is.
+    fixed_in: Option<Epoch>,
     has_ended: bool,
     written: Written,
     added: Added,
@@ -114,6 +117,7 @@ impl Part {
             answered: vec![false; n_inputs],
             epoch: 0,
             sweeping: None,
+            fixed_in: None,
             has_ended: false,
             written: Written::default(),
             added: Added::default(),
@@ -223,11 +227,24 @@ impl Part {
     /// As [`step`](Self::step).
     #[inline]
     pub fn be_waited_for<T: AnyClock>(&mut self, frontiers: &Frontiers<'_, T>) -> Result<()> {
+        self.follow(frontiers, &mut ())
+    }
+
+    /// For an operator that answers the end of its inputs before: all its part.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step).
+    #[inline]
+    pub fn follow<T: AnyClock>(
+        &mut self,
+        frontiers: &Frontiers<'_, T>,
+        state: &mut impl Snapshot,
+    ) -> Result<()> {
         if self.is_taken() {
-            self.begin(&mut ())?;
-            self.step(frontiers, &mut ())?;
+            self.begin(state)?;
+            self.step(frontiers, state)?;
             if frontiers.epoch().is_none() {
-                self.end(&mut ())?;
+                self.end(state)?;
             }
         }
         Ok(())
@@ -304,6 +321,7 @@ impl Participant {
         let is_durable =
             epoch.checked_sub(1).is_some_and(|before| self.checkpoints.committed() == Some(before));
         self.written.may_add = is_durable && self.added.may_be_more();
+        self.written.has_fixed = self.fixed_in.is_some() && self.checkpoints.committed() >= self.fixed_in;
         state.mark(&mut self.written)?;
         let added_to = std::mem::take(&mut self.written.added_to);
         match added_to.is_empty() {
@@ -350,6 +368,7 @@ impl Participant {
             }
         }
         self.written.entries = written;
+        self.send_fixed(epoch, more);
         if !more {
             for (kind, items) in self.take_items() {
                 self.send(epoch, kind, None, items);
@@ -358,6 +377,19 @@ impl Participant {
             self.checkpoints.tell(Message::Swept { participant: self.index, epoch });
         }
         Ok(more)
+    }
+
+    /// Hands over fixed state that has been written, or says that it is the same as in the checkpoint before.
+    fn send_fixed(&mut self, epoch: Epoch, more: bool) {
+        if self.written.has_fixed && !more {
+            let (worker, key) = (self.origin.worker(), self.key(FIXED));
+            self.checkpoints.tell(Message::TakeOver { epoch, worker, key });
+        }
+        if self.written.fixed.len_bytes() >= if more { SECTION_BYTES } else { 1 } {
+            let bytes = std::mem::take(&mut self.written.fixed).into_bytes();
+            self.send(epoch, FIXED, None, bytes);
+            self.fixed_in = Some(epoch);
+        }
     }
 
     fn end(&mut self, state: &mut impl Snapshot) -> Result<()> {

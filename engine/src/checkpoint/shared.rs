@@ -12,7 +12,7 @@ use crate::checkpoint::config::CheckpointConfig;
 use crate::checkpoint::keeper::{Message, Section};
 use crate::checkpoint::store::Checkpoint;
 use crate::checkpoint::word::Word;
-use crate::clock::Epoch;
+use crate::clock::{Epoch, Round};
 use crate::error::{Error, Result};
 use crate::runtime::state::{RunState, lock};
 
@@ -262,6 +262,39 @@ impl Drop for CheckpointHold {
         if let Some(checkpoints) = &self.0 {
             checkpoints.n_holds.fetch_sub(1, Ordering::AcqRel);
         }
+    }
+}
+
+/// What an operator that decides when a loop leaves its checkpoint epoch knows of checkpoints.
+pub struct CheckpointWatch(Option<Arc<Checkpoints>>);
+
+impl CheckpointWatch {
+    pub(crate) fn new(checkpoints: Option<Arc<Checkpoints>>) -> Self {
+        CheckpointWatch(checkpoints)
+    }
+
+    /// Whether a checkpoint waits until `epoch` is left.
+    pub fn is_due(&self, epoch: Epoch) -> bool {
+        self.0.as_ref().is_some_and(|checkpoints| checkpoints.leave(epoch).is_some())
+    }
+
+    /// Behind how many rounds there is to be a checkpoint, if the job says so; see
+    /// [`CheckpointConfig::every_rounds`](crate::CheckpointConfig::every_rounds).
+    pub fn every_rounds(&self) -> Option<Round> {
+        self.0.as_ref().and_then(|checkpoints| checkpoints.config.every_rounds)
+    }
+
+    /// Asks for a checkpoint now. Nothing comes of it while one is under way or held up; then it can be asked for again.
+    pub fn ask(&self) {
+        if let Some(checkpoints) = &self.0 {
+            checkpoints.tell(Message::Asked);
+        }
+    }
+}
+
+impl std::fmt::Debug for CheckpointWatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("CheckpointWatch").field(&self.0.is_some()).finish()
     }
 }
 

@@ -63,6 +63,9 @@ pub struct Written {
     pub(super) items: StateWriter,
     pub(super) copied: StateWriter,
     pub(super) pooled: StateWriter,
+    pub(super) fixed: StateWriter,
+    /// Whether the fixed state is in a durable checkpoint.
+    pub(super) has_fixed: bool,
     /// By kind.
     pub(super) entries: Vec<(&'static str, Entries)>,
     /// What is to be done when the checkpoint is durable.
@@ -88,6 +91,17 @@ impl Written {
     /// State of this worker that all need to know: each worker of a later run reads that of all.
     pub fn pooled(&mut self) -> &mut StateWriter {
         &mut self.pooled
+    }
+
+    /// State of this worker that belongs to no key and will never change: `None` where it is durable already, so that
+    /// checkpoints refer to it. Each worker of a later run reads the share of [`Saved::fixed`].
+    pub fn fixed(&mut self) -> Option<&mut StateWriter> {
+        (!self.has_fixed).then_some(&mut self.fixed)
+    }
+
+    /// Says that the fixed state has changed after all: what is written of it now takes the place of all that was.
+    pub fn renew_fixed(&mut self) {
+        self.has_fixed = false;
     }
 
     /// State by key group, of which an operator may have several kinds: a later run reads what belongs to the worker that

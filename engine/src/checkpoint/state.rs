@@ -33,6 +33,10 @@ impl StateWriter {
         put_item(&mut self.bytes, item)
     }
 
+    pub(crate) fn len_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::hash::Key;
 use crate::keyed::{KeySelector, KeyStates, KeyedStream, StateTtl};
 use crate::operator::{OperatorBuilder, WakeOn};
-use crate::process::{Collector, ForRound, Renewable, keeps_nothing, swap_function};
+use crate::process::{Collector, ForRound, Renewable, swap_function};
 use crate::record::Record;
 use crate::side_output::{SideOutputStream, SideOutputs};
 use crate::stream::DataStream;
@@ -119,7 +119,7 @@ pub trait KeyedBroadcastProcessFunction<K, A, B> {
     where
         Self: Sized,
     {
-        keeps_nothing(&self.for_next_round())
+        self.for_next_round().keeps_nothing()
     }
 
     /// Takes over, before its first record, what was written by [`snapshot`](Self::snapshot); as

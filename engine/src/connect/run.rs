@@ -120,18 +120,15 @@ where
     F: CoProcessFunction<A, B> + Renewable + 'static,
 {
     let spans = op.input_spans();
-    let mut part = op.rounds_part();
+    let mut part = op.rounds_part_unless(false, || Ok(()));
     let (mut out, edge) = op.output::<Vec<F::Out>>();
     let takes_part = op.takes_part();
     op.build(move |promises, _activation| {
         let mut spans = spans.map(|(last_of, ticks)| Spans::new(last_of, ticks, promises));
         let mut collector = Collector::default();
         move |frontiers| {
-            part.begin(&mut ())?;
-            if part.had_ended(0) {
-                spans = None;
-            }
             let Some(spans) = &mut spans else { return part.be_waited_for(frontiers) };
+            part.begin(spans)?;
             spans.read(|| f.fresh())?;
             first.try_for_each(|token, batch| {
                 let state = spans.state_of(&token, || f.fresh())?;
@@ -161,7 +158,7 @@ where
                     send(&promises, &mut collector, &mut out, &mut beside);
                 }
             }
-            part.be_waited_for(frontiers)
+            part.follow(frontiers, spans)
         }
     });
     DataStream::from_edge(edge)

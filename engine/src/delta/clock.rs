@@ -25,6 +25,8 @@ impl<T: AnyClock + Lattice> DeltaClock for T {}
 impl<T: sealed::Sealed> sealed::Sealed for InLoop<T> {}
 
 impl<T: AnyClock> AnyClock for InLoop<T> {
+    const NESTED: usize = T::NESTED + 1;
+
     fn epoch(&self) -> Epoch {
         self.outer.epoch()
     }

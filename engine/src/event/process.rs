@@ -14,7 +14,7 @@ use crate::event::stream::Timed;
 use crate::hash::{Key, key_group};
 use crate::keyed::STATES;
 use crate::machine;
-use crate::process::{Collector, ForRound, Renewable, keeps_nothing, swap_function};
+use crate::process::{Collector, ForRound, Renewable, swap_function};
 
 /// A function on the records of a keyed stream with event time: a state `S` per key, and timers.
 ///
@@ -77,7 +77,7 @@ pub trait EventProcessFunction<K, D> {
     where
         Self: Sized,
     {
-        keeps_nothing(&self.for_next_round())
+        self.for_next_round().keeps_nothing()
     }
 
     /// Takes over, before its first record, what was written by [`snapshot`](Self::snapshot); as

@@ -6,6 +6,7 @@ use crate::clock::{Clock, EventClock, EventTime, Watermark};
 use crate::error::Result;
 use crate::feedback::Mark;
 use crate::operator::{Input, Promise, Token};
+use crate::rounds::GOES_ON;
 
 /// A round's time; `None` outside loops, for all times together.
 pub(crate) type RoundTime<T> = Option<T>;
@@ -74,7 +75,9 @@ impl<T: Clock, S: Default> Rounds<T, S> {
         let Rounds { ticks, open } = self;
         let Some(ticks) = ticks else { return };
         ticks.for_each(|token, marks| {
-            marks.clear();
+            if marks.drain(..).next() == Some(GOES_ON) {
+                return;
+            }
             let round = Some(token.time().outer);
             // What a record may have opened can not send at the beginning of event time.
             match open.get_mut(&round) {

@@ -10,6 +10,7 @@ use timely::dataflow::channels::pushers::Output;
 use timely::dataflow::operators::{Capability, InputCapability};
 
 use crate::clock::Clock;
+use crate::error::{Error, Result};
 use crate::feedback::loop_state::LoopGauge;
 use crate::operator::Batch;
 
@@ -93,6 +94,29 @@ impl<T: Clock> RoundGauge<T> {
 pub(super) struct Rights<T: Clock> {
     batch: Capability<T>,
     marks: Option<Capability<T>>,
+}
+
+impl<T: Clock> Rights<T> {
+    /// Those that a feedback edge has from the beginning, one for each output.
+    pub(super) fn first(capabilities: Vec<Capability<T>>) -> Option<Self> {
+        let mut capabilities = capabilities.into_iter();
+        Some(Rights { batch: capabilities.next()?, marks: capabilities.next() })
+    }
+
+    pub(super) fn time(&self) -> &T {
+        self.batch.time()
+    }
+
+    /// Gives up all times before `time`.
+    pub(super) fn advance_to(&mut self, time: &T) -> Result<()> {
+        let both = [Some(&mut self.batch), self.marks.as_mut()];
+        both.into_iter().flatten().try_for_each(|right| {
+            let now = right.time().clone();
+            right
+                .try_downgrade(time)
+                .map_err(|_| Error::internal(format!("feedback at {now:?} can not go back to {time:?}")))
+        })
+    }
 }
 
 impl<C: Default + Batch, T: Clock> Pass<C, T> {

@@ -2,7 +2,7 @@
 
 use timely::progress::operate::FrontierInterest;
 
-use crate::checkpoint::{CheckpointHold, Part, Snapshot};
+use crate::checkpoint::{CheckpointHold, CheckpointWatch, Part, Snapshot};
 use crate::clock::AnyClock;
 use crate::error::{Error, Result};
 use crate::operator::OperatorBuilder;
@@ -26,8 +26,8 @@ impl<T: AnyClock> OperatorBuilder<'_, T> {
         let part = Part::new(&self.origin, self.activation(), self.inputs, self.place.workers());
         if part.is_taken() {
             self.says_what_it_keeps = true;
-            // A bounded iteration is in one checkpoint epoch: its operators have ended when their state would be marked.
-            if !self.is_in_bounded_iteration() {
+            // Where a bounded iteration is in one checkpoint epoch its operators have ended when they would be marked.
+            if !self.is_in_whole_iteration() {
                 self.refuse_unless(check());
             }
             for input in 0..self.inputs {
@@ -49,20 +49,29 @@ impl<T: AnyClock> OperatorBuilder<'_, T> {
         self.part_unless(check)
     }
 
-    /// The part of an operator that is told of rounds, and keeps nothing when its iteration is over. A bounded iteration is
-    /// in one checkpoint epoch, and where its [end](Part::had_ended) was answered in an earlier run, nothing is due. The
-    /// rounds of an unbounded one go on over checkpoints, so there the operator is refused.
-    pub fn rounds_part(&mut self) -> Part {
-        self.part_unless(|| {
-            Err(Error::config(
-                "an operator that is told of rounds can take part in checkpoints in a bounded iteration alone: the rounds \
-                 of an unbounded one go on over checkpoints",
-            ))
+    /// As [`part_unless`](Self::part_unless), for an operator that is told of rounds. Those of an unbounded iteration go on
+    /// over checkpoints: who can not follow, or is in a loop inside of it, is refused.
+    pub fn rounds_part_unless(&mut self, follows: bool, check: impl FnOnce() -> Result<()>) -> Part {
+        let can = self
+            .place
+            .head()
+            .is_none_or(|head| head.in_order() || follows && head.crosses_epochs() && T::NESTED == 1);
+        self.source_part_unless(|| match can {
+            true => check(),
+            false => Err(Error::config(
+                "an operator that begins anew in each round, or is told of the rounds of a loop inside another one, can take \
+                 part in checkpoints in a bounded iteration alone: rounds of an unbounded one go on over checkpoints",
+            )),
         })
     }
 
-    fn is_in_bounded_iteration(&self) -> bool {
-        self.place.head().is_some_and(|head| head.in_order())
+    fn is_in_whole_iteration(&self) -> bool {
+        self.place.head().is_some_and(|head| head.in_order() && !head.crosses_epochs())
+    }
+
+    /// What decides when a loop leaves its checkpoint epoch needs to know of checkpoints.
+    pub fn checkpoint_watch(&self) -> CheckpointWatch {
+        CheckpointWatch::new(self.place.run().checkpoints())
     }
 
     /// Lets no checkpoint of this job be begun until it is dropped.

@@ -15,7 +15,11 @@ impl<T: Clock> Frontiers<'_, T> {
     }
 }
 
-impl<T: AnyClock> Frontiers<'_, T> {
+impl<'a, T: AnyClock> Frontiers<'a, T> {
+    pub(crate) fn new(inputs: &'a [MutableAntichain<T>]) -> Self {
+        Frontiers(inputs)
+    }
+
     /// The first checkpoint epoch of which something may still arrive on any input; `None` when nothing will.
     pub(crate) fn epoch(&self) -> Option<Epoch> {
         self.0.iter().filter_map(|input| input.frontier().iter().map(AnyClock::epoch).min()).min()

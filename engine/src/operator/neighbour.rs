@@ -41,7 +41,7 @@ pub struct Activation {
 }
 
 impl Activation {
-    pub(super) fn new(activator: Activator) -> Self {
+    pub(crate) fn new(activator: Activator) -> Self {
         Activation { activator }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use crate::checkpoint::{Saved, Snapshot, Written};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::feedback::Mark;
@@ -20,6 +21,21 @@ pub enum ForRound<F> {
 }
 
 impl<F> ForRound<F> {
+    /// What a function that has no `snapshot` of its own says of its state in checkpoints: that there is none, where the
+    /// same instance serves the next round.
+    ///
+    /// # Errors
+    /// It may have one.
+    pub fn keeps_nothing(&self) -> Result<()> {
+        match self {
+            ForRound::Same => Ok(()),
+            _ => Err(Error::config(
+                "this function may keep a state that checkpoints do not hold: implement snapshot, and restore if it keeps \
+                 anything",
+            )),
+        }
+    }
+
     /// As the state of a function that has `rest` to begin anew beside itself.
     pub(crate) fn with<R>(self, rest: impl FnOnce() -> R) -> ForRound<(Option<F>, R)> {
         match self {
@@ -75,7 +91,7 @@ impl<T: Clock, S> Spans<T, S> {
         Spans { last_of, ticks, n_outputs: promises.len(), first: Some(promises), open: BTreeMap::new() }
     }
 
-    /// Opens the spans of the rounds that have begun.
+    /// Opens the spans of the rounds that have begun. The first one has begun by itself.
     pub(crate) fn read(&mut self, mut fresh: impl FnMut() -> ForRound<S>) -> Result<()> {
         if let Some(promises) = self.first.take() {
             let last = (self.last_of)(&T::minimum());
@@ -108,6 +124,20 @@ impl<T: Clock, S> Spans<T, S> {
         let first = self.open.first_entry()?;
         let is_complete = frontier.is_none_or(|frontier| frontier > first.key());
         is_complete.then(|| first.remove())
+    }
+}
+
+/// Spans are complete when a checkpoint is made. The first one has then been, if the loop has begun.
+impl<T: Clock, S> Snapshot for Spans<T, S> {
+    fn mark(&mut self, to: &mut Written) -> Result<()> {
+        to.copied().put(&true)
+    }
+
+    fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
+        if from.had_ended(0) || from.copied()?.next_item::<bool>()?.is_some() {
+            self.first = None;
+        }
+        Ok(())
     }
 }
 

@@ -156,6 +156,7 @@ impl RuntimeConfig {
       --cache-dir DIR      where data caches put what does not fit [env: WATERWHEEL_CACHE_DIR] [default: temporary files]
       --checkpoint-dir DIR       make checkpoints there, and go on from them [env: WATERWHEEL_CHECKPOINT_DIR]
       --checkpoint-interval SECS time from one checkpoint to the next [default: 10]
+      --checkpoint-rounds N      also a checkpoint behind so many rounds of a bounded iteration
       --checkpoint-retain N      checkpoints that are kept [default: 2]
       --on-missing-checkpoint X  where all checkpoints are lost: fail, or begin fresh [default: fail]
       --from-checkpoint X        go on from this epoch or savepoint [default: the newest checkpoint]

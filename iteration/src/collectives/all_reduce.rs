@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use waterwheel_engine::{Collector, Error, ForRound, ProcessFunction, Result};
+use waterwheel_engine::{Collector, Error, ForRound, ProcessFunction, Result, StateReader, StateWriter};
 
 /// Elements of a chunk.
 const CHUNK: usize = 4096;
@@ -61,6 +61,17 @@ impl ProcessFunction<Vec<f64>> for Split {
     fn for_next_round(&self) -> ForRound<Self> {
         ForRound::Fresh(Split::new(self.worker))
     }
+
+    fn snapshot(&self, state: &mut StateWriter) -> Result<()> {
+        state.put(&self.has_array)
+    }
+
+    fn restore(&mut self, state: &mut StateReader) -> Result<()> {
+        while let Some(has_array) = state.next_item::<bool>()? {
+            self.has_array |= has_array;
+        }
+        Ok(())
+    }
 }
 
 /// Adds up the chunks with the same number, in order of worker.
@@ -100,6 +111,17 @@ impl ProcessFunction<Chunk> for SumChunks {
     fn for_next_round(&self) -> ForRound<Self> {
         ForRound::Fresh(Self::default())
     }
+
+    fn snapshot(&self, state: &mut StateWriter) -> Result<()> {
+        self.chunks.values().try_for_each(|chunk| state.put(chunk))
+    }
+
+    fn restore(&mut self, state: &mut StateReader) -> Result<()> {
+        while let Some(chunk) = state.next_item::<Chunk>()? {
+            self.chunks.insert((chunk.index, chunk.worker), chunk);
+        }
+        Ok(())
+    }
 }
 
 /// Puts the sums of all chunks together.
@@ -125,5 +147,16 @@ impl ProcessFunction<Chunk> for Assemble {
 
     fn for_next_round(&self) -> ForRound<Self> {
         ForRound::Fresh(Self::default())
+    }
+
+    fn snapshot(&self, state: &mut StateWriter) -> Result<()> {
+        self.chunks.iter().try_for_each(|chunk| state.put(&chunk))
+    }
+
+    fn restore(&mut self, state: &mut StateReader) -> Result<()> {
+        while let Some((index, values)) = state.next_item()? {
+            self.chunks.insert(index, values);
+        }
+        Ok(())
     }
 }

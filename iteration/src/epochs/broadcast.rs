@@ -1,9 +1,10 @@
 //! Functions with a broadcast state that are told of epochs.
 
+use waterwheel_engine::checkpoint::{Saved, Snapshot, Written};
 use waterwheel_engine::operator::{OperatorBuilder, WakeOn};
 use waterwheel_engine::{
     BroadcastConnectedStreams, Clock, Collector, DataStream, Key, KeyedBroadcastConnectedStreams, Record,
-    Result, Round, SideOutputStream,
+    Result, Round, SideOutputStream, State,
 };
 
 use super::Plain;
@@ -117,7 +118,7 @@ where
     F: KeyedEpochBroadcastProcessFunction<K, A, B> + 'static,
 {
     let (main, broadcast) = streams.into_parts();
-    let callbacks = Keyed { f, states: main.states() };
+    let callbacks = Keyed { f: Plain(f), states: main.states() };
     let function = Beside { callbacks, broadcast: F::Broadcast::default() };
     let mut op = OperatorBuilder::new(&main.place(), "keyed_broadcast_process_epochs");
     let n = main.parallelism();
@@ -125,7 +126,7 @@ where
     let mut applied = op.input(broadcast.into_edge(), WakeOn::Progress);
     let (mut firsts, mut seconds) = (Waiting::default(), Waiting::default());
     let read = move |beside: &mut Beside<Keyed<K, F>, F::Broadcast>, emitter: &mut Emitter<F::Out, U>| {
-        let Beside { callbacks: Keyed { f, states }, broadcast } = beside;
+        let Beside { callbacks: Keyed { f: Plain(f), states }, broadcast } = beside;
         emitter.handle(&mut applied, &mut seconds, |record, at, out| {
             f.process_broadcast(broadcast, record, at, out)
         })?;
@@ -147,7 +148,30 @@ struct Beside<C, S> {
     broadcast: S,
 }
 
-impl<C: Callbacks, S: Default + 'static> Callbacks for Beside<C, S> {
+impl<C: Callbacks, S: State> Snapshot for Beside<C, S> {
+    fn check(&self) -> Result<()> {
+        self.callbacks.check()
+    }
+
+    fn mark(&mut self, to: &mut Written) -> Result<()> {
+        self.callbacks.mark(to)?;
+        to.copied().put(&self.broadcast)
+    }
+
+    fn sweep(&mut self, to: &mut Written) -> Result<bool> {
+        self.callbacks.sweep(to)
+    }
+
+    fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
+        self.callbacks.restore(from)?;
+        if let Some(broadcast) = from.copied()?.next_item()? {
+            self.broadcast = broadcast;
+        }
+        Ok(())
+    }
+}
+
+impl<C: Callbacks, S: State> Callbacks for Beside<C, S> {
     type Out = C::Out;
 
     fn epoch_end(
@@ -165,6 +189,10 @@ impl<C: Callbacks, S: Default + 'static> Callbacks for Beside<C, S> {
 
     fn can_begin_anew(&self) -> bool {
         self.callbacks.can_begin_anew()
+    }
+
+    fn is_renewed(&self) -> bool {
+        self.callbacks.is_renewed()
     }
 
     fn begin_anew(&mut self) {

@@ -1,12 +1,13 @@
 //! Functions with a state per key that are told of epochs.
 
+use waterwheel_engine::checkpoint::{Saved, Snapshot, Written};
 use waterwheel_engine::operator::{KeyedStates, OperatorBuilder, WakeOn};
 use waterwheel_engine::{
-    Clock, Collector, DataStream, ForRound, Key, KeyedConnectedStreams, KeyedStream, Record, Result, Round,
+    Clock, Collector, DataStream, Key, KeyedConnectedStreams, KeyedStream, Record, Result, Round,
     SideOutputStream,
 };
 
-use super::begin_anew;
+use super::Plain;
 use super::operator::{Callbacks, Emitter, EpochOperator, Read, Waiting};
 use crate::listener::{
     EpochContext, KeyedEpochCoProcessFunction, KeyedEpochProcessFunction, KeyedIterationListener,
@@ -141,11 +142,11 @@ fn of_one<'i, K: Key, D: Record, U: Clock, F: KeyedEpochProcessFunction<K, D> + 
     f: F,
 ) -> EpochOperator<'i, U, Keyed<K, F>, impl Read<Keyed<K, F>, U> + use<K, D, U, F>> {
     let mut op = OperatorBuilder::new(&keyed.place(), "keyed_process_epochs");
-    let function = Keyed { f, states: keyed.states() };
+    let function = Keyed { f: Plain(f), states: keyed.states() };
     let n = keyed.parallelism();
     let (mut input, key) = op.input_keyed(keyed, WakeOn::Progress, n);
     let mut waiting = Waiting::default();
-    let read = move |Keyed { f, states }: &mut Keyed<K, F>, emitter: &mut Emitter<F::Out, U>| {
+    let read = move |Keyed { f: Plain(f), states }: &mut Keyed<K, F>, emitter: &mut Emitter<F::Out, U>| {
         emitter.handle(&mut input, &mut waiting, |record, at, out| {
             let key = key(&record);
             states.with(&key, |state| f.process(&key, state, record, at, out))
@@ -159,14 +160,14 @@ fn of_two<'i, K: Key, A: Record, B: Record, U: Clock, F: KeyedEpochCoProcessFunc
     streams: KeyedConnectedStreams<'i, K, A, B, (U, Round)>,
     f: F,
 ) -> EpochOperator<'i, U, Keyed<K, F>, impl Read<Keyed<K, F>, U> + use<K, A, B, U, F>> {
-    let function = Keyed { f, states: streams.states() };
+    let function = Keyed { f: Plain(f), states: streams.states() };
     let (first, second) = streams.into_parts();
     let mut op = OperatorBuilder::new(&first.place(), "keyed_co_process_epochs");
     let n = first.parallelism().max(second.parallelism());
     let (mut first, first_key) = op.input_keyed(first, WakeOn::Progress, n);
     let (mut second, second_key) = op.input_keyed(second, WakeOn::Progress, n);
     let (mut firsts, mut seconds) = (Waiting::default(), Waiting::default());
-    let read = move |Keyed { f, states }: &mut Keyed<K, F>, emitter: &mut Emitter<F::Out, U>| {
+    let read = move |Keyed { f: Plain(f), states }: &mut Keyed<K, F>, emitter: &mut Emitter<F::Out, U>| {
         emitter.handle(&mut first, &mut firsts, |record, at, out| {
             let key = first_key(&record);
             states.with(&key, |state| f.process1(&key, state, record, at, out))
@@ -181,8 +182,28 @@ fn of_two<'i, K: Key, A: Record, B: Record, U: Clock, F: KeyedEpochCoProcessFunc
 
 /// A function and the states of this worker's keys.
 pub(super) struct Keyed<K, F: KeyedIterationListener<K>> {
-    pub(super) f: F,
+    pub(super) f: Plain<F>,
     pub(super) states: KeyedStates<K, F::State>,
+}
+
+impl<K: Key, F: KeyedIterationListener<K> + 'static> Snapshot for Keyed<K, F> {
+    fn check(&self) -> Result<()> {
+        self.f.check()
+    }
+
+    fn mark(&mut self, to: &mut Written) -> Result<()> {
+        self.f.mark(to)?;
+        self.states.mark(to)
+    }
+
+    fn sweep(&mut self, to: &mut Written) -> Result<bool> {
+        Ok(self.states.sweep(to)? || self.f.sweep(to)?)
+    }
+
+    fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
+        self.f.restore(from)?;
+        self.states.restore(from)
+    }
 }
 
 impl<K: Key, F: KeyedIterationListener<K> + 'static> Callbacks for Keyed<K, F> {
@@ -194,7 +215,7 @@ impl<K: Key, F: KeyedIterationListener<K> + 'static> Callbacks for Keyed<K, F> {
         context: &mut EpochContext,
         out: &mut Collector<F::Out>,
     ) -> Result<()> {
-        let Keyed { f, states } = self;
+        let Keyed { f: Plain(f), states } = self;
         if F::VISITS_KEYS {
             states.for_each(|key, state| f.on_key_epoch(key, state, epoch, context, out))?;
         }
@@ -202,7 +223,7 @@ impl<K: Key, F: KeyedIterationListener<K> + 'static> Callbacks for Keyed<K, F> {
     }
 
     fn termination(&mut self, context: &mut EpochContext, out: &mut Collector<F::Out>) -> Result<()> {
-        let Keyed { f, states } = self;
+        let Keyed { f: Plain(f), states } = self;
         if F::VISITS_KEYS {
             states.for_each(|key, state| f.on_key_terminated(key, state, context, out))?;
         }
@@ -210,11 +231,15 @@ impl<K: Key, F: KeyedIterationListener<K> + 'static> Callbacks for Keyed<K, F> {
     }
 
     fn can_begin_anew(&self) -> bool {
-        !matches!(self.f.for_next_round(), ForRound::Refused)
+        self.f.can_begin_anew()
+    }
+
+    fn is_renewed(&self) -> bool {
+        self.f.is_renewed()
     }
 
     fn begin_anew(&mut self) {
-        begin_anew(&mut self.f);
+        self.f.begin_anew();
         self.states.clear();
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use waterwheel_engine::checkpoint::{Saved, Snapshot, Written};
 use waterwheel_engine::operator::{Input, OperatorBuilder, Output, Promise, Token};
 use waterwheel_engine::{
     Clock, Collector, DataStream, Error, Result, Round, SideOutputStream, SidePort, SideReaders,
@@ -15,7 +16,7 @@ use crate::schedule::Schedule;
 const SEND_AT: usize = 1024;
 
 /// What is called when an epoch is complete, and at the termination.
-pub(super) trait Callbacks: 'static {
+pub(super) trait Callbacks: Snapshot + 'static {
     type Out: 'static;
 
     fn epoch_end(
@@ -29,6 +30,9 @@ pub(super) trait Callbacks: 'static {
 
     /// Whether there is a new instance for each round, if one is asked for.
     fn can_begin_anew(&self) -> bool;
+
+    /// Whether that is another one, so that nothing is kept from one round to the next.
+    fn is_renewed(&self) -> bool;
 
     /// Begins anew.
     fn begin_anew(&mut self);
@@ -74,7 +78,8 @@ impl<'i, U: Clock, F: Callbacks, R: Read<F, U>> EpochOperator<'i, U, F, R> {
         }
         // One instance at a time: rounds do not mix where each has its own.
         let ticks = op.input_ticks().map(|(ticks, in_order)| (ticks, in_order || ends_span.is_some()));
-        let mut part = op.rounds_part();
+        let keeps = ends_span.is_none() || !f.is_renewed();
+        let mut part = op.rounds_part_unless(ends_span.is_none(), || if keeps { f.check() } else { Ok(()) });
         let takes_part = op.takes_part();
         let context = EpochContext::new(op.worker_index(), side.as_ref().map(SidePort::outputs));
         let (out, edge) = op.output::<Vec<F::Out>>();
@@ -85,15 +90,13 @@ impl<'i, U: Clock, F: Callbacks, R: Read<F, U>> EpochOperator<'i, U, F, R> {
             move |frontiers| {
                 let frontier = least(frontiers, n_inputs + 1);
                 let Some(schedule) = &mut schedule else { return Ok(()) };
-                part.begin(&mut ())?;
-                if part.had_ended(0) {
-                    // The iteration was over in an earlier run.
-                    schedule.say_no_more();
-                }
+                part.begin(&mut Told { schedule, f: keeps.then_some(&mut f) })?;
                 schedule.read()?;
                 emitter.handles_up_to = schedule.handles_up_to();
                 read(&mut f, &mut emitter)?;
-                while let Some((time, promises)) = schedule.next(frontier.as_ref()) {
+                while let Some((time, promises)) =
+                    schedule.next(frontier.as_ref(), |epoch| part.is_open(epoch))
+                {
                     if schedule.in_order() {
                         emitter.handles_up_to = Some(time.clone());
                         read(&mut f, &mut emitter)?;
@@ -109,11 +112,46 @@ impl<'i, U: Clock, F: Callbacks, R: Read<F, U>> EpochOperator<'i, U, F, R> {
                         read(&mut f, &mut emitter)?;
                     }
                 }
-                part.step(frontiers, &mut ())?;
-                if frontier.is_none() { part.end(&mut ()) } else { Ok(()) }
+                let mut told = Told { schedule, f: keeps.then_some(&mut f) };
+                part.step(frontiers, &mut told)?;
+                if frontier.is_none() { part.end(&mut told) } else { Ok(()) }
             }
         });
         DataStream::from_edge(edge)
+    }
+}
+
+/// What such an operator keeps between two rounds: which calls it has made, and the state of its function, if any.
+struct Told<'a, U: Clock, F> {
+    schedule: &'a mut Schedule<U>,
+    f: Option<&'a mut F>,
+}
+
+impl<U: Clock, F: Callbacks> Snapshot for Told<'_, U, F> {
+    fn mark(&mut self, to: &mut Written) -> Result<()> {
+        to.pooled().put(&self.schedule.standing())?;
+        if !self.schedule.in_order() {
+            // More may have come into the loop.
+            to.renew_fixed();
+        }
+        self.f.as_mut().map_or(Ok(()), |f| f.mark(to))
+    }
+
+    fn sweep(&mut self, to: &mut Written) -> Result<bool> {
+        self.f.as_mut().map_or(Ok(false), |f| f.sweep(to))
+    }
+
+    fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
+        if from.had_ended(0) {
+            // The iteration was over in an earlier run.
+            self.schedule.say_no_more();
+            return Ok(());
+        }
+        // That of any worker: they are the same.
+        if let Some(standing) = from.pooled()?.next_item()? {
+            self.schedule.resume(standing)?;
+        }
+        self.f.as_mut().map_or(Ok(()), |f| f.restore(from))
     }
 }
 

@@ -4,7 +4,7 @@
 //! sends them to all. Points stay where they are.
 
 use serde::{Deserialize, Serialize};
-use waterwheel_engine::{Collector, DataStream, Error, Result, Round};
+use waterwheel_engine::{Collector, DataStream, Error, Result, Round, StateReader, StateWriter};
 use waterwheel_iteration::{
     EpochCoProcessFunction, EpochConnectedStreams, EpochContext, EpochProcessFunction, EpochStream,
     IterationBodyResult, IterationConfig, IterationListener, Iterations,
@@ -121,15 +121,16 @@ impl KMeans {
             model: KMeansModel { centroids, weights: Vec::new(), measure: self.measure },
             is_last: false,
         });
-        let start = once(&points.place(), "k-means start", Vec::from_iter(first)).broadcast();
+        let start = once(&points.place(), "k-means start", Vec::from_iter(first));
         let (assign, means) = (Assign::new(self), Means::new(self));
         let config = IterationConfig::new().name("k-means");
         let (models,) =
             Iterations::iterate_bounded((start,), (points,), config, |_it, (steps,), (points,)| {
-                let parts = steps.connect(points).process_epochs(assign).partition_custom(|_, _| 0);
+                let parts =
+                    steps.broadcast().connect(points).process_epochs(assign).partition_custom(|_, _| 0);
                 let steps = parts.process_epochs(means);
                 let last = steps.clone().filter(|step| step.is_last).map(|step| step.model);
-                let next = steps.filter(|step| !step.is_last).broadcast();
+                let next = steps.filter(|step| !step.is_last);
                 IterationBodyResult::new((next,), (last,))
             });
         Ok(models)
@@ -262,6 +263,22 @@ impl IterationListener for Assign {
         }
         Ok(())
     }
+
+    /// Nothing: the model comes with the next step.
+    fn snapshot(&self, _state: &mut StateWriter) -> Result<()> {
+        Ok(())
+    }
+
+    fn snapshot_data(&self, data: &mut StateWriter) -> Result<()> {
+        self.blocks.iter().try_for_each(|block| data.put(block))
+    }
+
+    fn restore_data(&mut self, data: &mut StateReader) -> Result<()> {
+        while let Some(block) = data.next_item()? {
+            self.blocks.push(block);
+        }
+        Ok(())
+    }
 }
 
 impl EpochCoProcessFunction<Step, Matrix> for Assign {
@@ -357,6 +374,20 @@ impl IterationListener for Means {
     ) -> Result<()> {
         let step = if std::mem::take(&mut self.started) { self.start()? } else { self.step()? };
         step.into_iter().for_each(|step| out.emit(step));
+        Ok(())
+    }
+
+    /// Parts and the sample are used up when a round is over.
+    fn snapshot(&self, state: &mut StateWriter) -> Result<()> {
+        state.put(&(&self.centroids, self.rounds))
+    }
+
+    fn restore(&mut self, state: &mut StateReader) -> Result<()> {
+        while let Some((centroids, rounds)) = state.next_item::<(Option<Matrix>, u64)>()? {
+            if centroids.is_some() {
+                (self.centroids, self.rounds) = (centroids, rounds);
+            }
+        }
         Ok(())
     }
 }

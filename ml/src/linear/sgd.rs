@@ -4,7 +4,7 @@
 //! the new coefficients to all. Rows stay where they are.
 
 use serde::{Deserialize, Serialize};
-use waterwheel_engine::{Collector, DataStream, Error, Result, Round};
+use waterwheel_engine::{Collector, DataStream, Error, Result, Round, StateReader, StateWriter};
 use waterwheel_iteration::{
     EpochCoProcessFunction, EpochConnectedStreams, EpochContext, EpochProcessFunction, EpochStream,
     IterationBodyResult, IterationConfig, IterationListener, Iterations,
@@ -32,17 +32,19 @@ pub(crate) fn train<'s, L: Loss>(
         Iterations::iterate_bounded((start,), (examples,), config, |_it, (steps,), (examples,)| {
             let gradients = Gradients {
                 loss,
+                share: (worker, workers),
                 batch: params.local_batch(worker, workers),
                 coefficients: None,
                 blocks: Vec::new(),
                 next: (0, 0),
                 slopes: Vec::new(),
             };
-            let parts = steps.connect(examples).process_epochs(gradients).partition_custom(|_, _| 0);
+            let parts =
+                steps.broadcast().connect(examples).process_epochs(gradients).partition_custom(|_, _| 0);
             let descent = Descent { params, coefficients: Vec::new(), parts: Vec::new() };
             let steps = parts.process_epochs(descent);
             let last = steps.clone().filter(|step| step.is_last).map(|step| step.model);
-            let next = steps.filter(|step| !step.is_last).broadcast();
+            let next = steps.filter(|step| !step.is_last);
             IterationBodyResult::new((next,), (last,))
         });
     Ok(models)
@@ -67,6 +69,8 @@ struct Part {
 /// Adds up the gradient of the next rows of one worker, once per epoch.
 struct Gradients<L> {
     loss: L,
+    /// Which worker this is, of how many.
+    share: (usize, usize),
     /// Rows of an epoch.
     batch: usize,
     /// All zero before the first step.
@@ -128,6 +132,32 @@ impl<L: Loss> IterationListener for Gradients<L> {
     ) -> Result<()> {
         if !self.blocks.is_empty() {
             out.emit(self.part(context.worker_index()));
+        }
+        Ok(())
+    }
+
+    /// Which rows come next. The coefficients come with the next step.
+    fn snapshot(&self, state: &mut StateWriter) -> Result<()> {
+        state.put(&(self.share, self.next))
+    }
+
+    fn snapshot_data(&self, data: &mut StateWriter) -> Result<()> {
+        self.blocks.iter().try_for_each(|block| data.put(block))
+    }
+
+    /// With another number of workers there are other rows here: the first ones come next.
+    fn restore(&mut self, state: &mut StateReader) -> Result<()> {
+        while let Some((share, next)) = state.next_item()? {
+            if self.share == share {
+                self.next = next;
+            }
+        }
+        Ok(())
+    }
+
+    fn restore_data(&mut self, data: &mut StateReader) -> Result<()> {
+        while let Some(block) = data.next_item()? {
+            self.blocks.push(block);
         }
         Ok(())
     }
@@ -222,6 +252,17 @@ impl IterationListener for Descent {
         }
         let is_last = epoch + 1 >= self.params.max_iter || loss <= self.params.tol;
         out.emit(Step { model: LinearModel::new(self.coefficients.clone(), epoch + 1, loss), is_last });
+        Ok(())
+    }
+
+    fn snapshot(&self, state: &mut StateWriter) -> Result<()> {
+        state.put(&self.coefficients)
+    }
+
+    fn restore(&mut self, state: &mut StateReader) -> Result<()> {
+        while let Some(coefficients) = state.next_item()? {
+            self.coefficients = coefficients;
+        }
         Ok(())
     }
 }

@@ -44,6 +44,17 @@ impl IterationListener for Reduce {
         context.output(&SUMS, None);
         Ok(())
     }
+
+    fn snapshot(&self, state: &mut StateWriter) -> Result<()> {
+        state.put(&(&self.cache, &self.sums))
+    }
+
+    fn restore(&mut self, state: &mut StateReader) -> Result<()> {
+        if let Some(kept) = state.next_item()? {
+            (self.cache, self.sums) = kept;
+        }
+        Ok(())
+    }
 }
 
 impl EpochProcessFunction<u64> for Reduce {
@@ -74,32 +85,53 @@ fn with_one_failure(
     sums.into_iter().map(|sum| (sum.map(|(round, _)| round), sum.map_or(0, |(_, sum)| sum))).collect()
 }
 
+/// The sums of the rounds, of an iteration over 4 splits of data and no variable at first.
+fn reduce(
+    config: RuntimeConfig,
+    fuse: Fuse,
+    sync: bool,
+    is_bounded: bool,
+) -> Result<Vec<Option<(Round, u64)>>> {
+    let sums = execute(config, move |env| {
+        let (none, data) = (env.from_iter(Vec::new()), env.from_splits(4, |_| 0..1000u64));
+        let fuse = fuse.clone();
+        let (sums,) = if is_bounded {
+            let settings = IterationConfig::new();
+            Iterations::iterate_bounded((none,), (data,), settings, |_it, (x,), (data,)| {
+                body(x, data, sync, fuse)
+            })
+        } else {
+            Iterations::iterate_unbounded((none,), (data,), |_it, (x,), (data,)| body(x, data, sync, fuse))
+        };
+        Ok(sums.collect())
+    })?;
+    Ok(sums.concat())
+}
+
+type InLoop = (Epoch, Round);
+
+fn body<'i>(
+    x: DataStream<'i, u64, InLoop>,
+    data: DataStream<'i, u64, InLoop>,
+    sync: bool,
+    fuse: Fuse,
+) -> IterationBodyResult<'i, (u64,), (Option<(Round, u64)>,), InLoop> {
+    let reduce = Reduce { sync, cache: Vec::new(), sums: BTreeMap::new() };
+    let reduced = x.union(data).set_parallelism(1).process_epochs_with_side_outputs(reduce);
+    let sums = reduced.side_output(&SUMS);
+    let passed = reduced.into_main().try_map(move |x| fuse.burn().map(|()| x));
+    IterationBodyResult::new((passed.rebalance(),), (sums,))
+}
+
 #[test]
 fn all_round_iteration_has_its_sums_after_a_failure() {
-    let job = |sync| {
-        move |config, fuse: Fuse| {
-            let sums = execute(config, move |env| {
-                let (none, data) = (env.from_iter(Vec::new()), env.from_splits(4, |_| 0..1000u64));
-                let fuse = fuse.clone();
-                let settings = IterationConfig::new();
-                let (sums,) =
-                    Iterations::iterate_bounded((none,), (data,), settings, |_it, (x,), (data,)| {
-                        let reduce = Reduce { sync, cache: Vec::new(), sums: BTreeMap::new() };
-                        let all = x.union(data).set_parallelism(1);
-                        let reduced = all.process_epochs_with_side_outputs(reduce);
-                        let sums = reduced.side_output(&SUMS);
-                        let passed = reduced.into_main().try_map(move |x| fuse.burn().map(|()| x));
-                        IterationBodyResult::new((passed.rebalance(),), (sums,))
-                    });
-                Ok(sums.collect())
-            })?;
-            Ok(sums.concat())
-        }
-    };
     let expected = (0..=4).map(|round| (Some(round), S)).chain([(None, 0)]).collect();
-    for n in [1000, 4000, 8000, 15900] {
-        for sync in [true, false] {
-            assert_eq!(with_one_failure(n, job(sync)), expected, "failure after {n}, sync {sync}");
+    for is_bounded in [false, true] {
+        for n in [1000, 4000, 8000, 15900] {
+            for sync in [true, false] {
+                let found = with_one_failure(n, |config, fuse| reduce(config, fuse, sync, is_bounded));
+                assert_eq!(found, expected, "failure after {n}, sync {sync}, bounded {is_bounded}");
+            }
         }
     }
 }

@@ -85,6 +85,11 @@ impl IterationListener for AddAll {
         }
         Ok(())
     }
+
+    /// Nothing is kept from one epoch to the next.
+    fn snapshot(&self, _state: &mut StateWriter) -> Result<()> {
+        Ok(())
+    }
 }
 
 impl EpochCoProcessFunction<u64, u64> for AddAll {

@@ -56,6 +56,15 @@ impl Keeper {
         self.due = machine::now() + self.checkpoints.config().interval;
     }
 
+    /// Begins a checkpoint, if none is under way and nothing holds it up.
+    pub(super) fn begin_if_idle(&mut self) -> Result<()> {
+        let is_idle = self.coordinator.as_ref().is_some_and(|one| !one.is_busy());
+        if is_idle && self.progress.is_built() && !self.checkpoints.is_held() {
+            self.coordinate(Event::Due)?;
+        }
+        Ok(())
+    }
+
     /// Begins a checkpoint if a savepoint is asked for.
     pub(super) fn look_for_requests(&mut self) -> Result<()> {
         self.looks_for_requests = machine::now() + REQUESTS;

@@ -1,6 +1,6 @@
 //! The state of an operator as a later run reads it.
 
-use crate::checkpoint::participant::{COPIED, COUNTED, ENDED, ITEMS, POOLED, Participant};
+use crate::checkpoint::participant::{COPIED, COUNTED, ENDED, FIXED, ITEMS, POOLED, Participant};
 use crate::checkpoint::state::StateReader;
 use crate::checkpoint::store::Checkpoint;
 use crate::error::Result;
@@ -42,6 +42,18 @@ impl<'a> Saved<'a> {
     pub fn items_of(&self, index: usize, n: usize) -> Result<StateReader> {
         let items = self.read_items(ITEMS, |writer, _writers| writer % n.max(1) == index)?;
         if items.is_empty() { Ok(items) } else { self.migrated(ITEMS, items) }
+    }
+
+    /// Hands this worker's share of the [fixed state](Written::fixed), as that of [`items`](Self::items), to `take`, in pieces
+    /// that each end with a whole item.
+    ///
+    /// # Errors
+    /// The checkpoint can not be read; or those of `take`.
+    pub fn fixed(&self, mut take: impl FnMut(StateReader) -> Result<()>) -> Result<()> {
+        let (index, n) = (self.participant.origin.worker(), self.workers().max(1));
+        let key = self.participant.key(FIXED);
+        let mut sections = self.checkpoint.read_ungrouped_of(&key, |writer| writer % n == index);
+        sections.try_for_each(|section| take(StateReader::new(section?.bytes)))
     }
 
     /// What all workers had [alike](Written::copied), from one of them.

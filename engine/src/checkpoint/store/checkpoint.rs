@@ -138,18 +138,29 @@ impl Checkpoint {
     /// # Ok::<(), waterwheel_engine::Error>(())
     /// ```
     pub fn read(&self, key: &SectionKey, key_groups: Range<u32>) -> Sections<'_> {
-        self.between(key, Some(key_groups.start), Some(key_groups.end))
+        self.between(key, Some(key_groups.start), Some(key_groups.end), |_worker| true)
     }
 
     /// The sections of a key that belong to no key group, in order of worker, then as they were put.
     pub fn read_ungrouped(&self, key: &SectionKey) -> Sections<'_> {
-        self.between(key, None, Some(0))
+        self.read_ungrouped_of(key, |_worker| true)
     }
 
-    fn between(&self, key: &SectionKey, from: Option<u32>, to: Option<u32>) -> Sections<'_> {
+    /// As [`read_ungrouped`](Self::read_ungrouped), of the workers that `is_wanted` is true for.
+    pub fn read_ungrouped_of(&self, key: &SectionKey, is_wanted: impl Fn(usize) -> bool) -> Sections<'_> {
+        self.between(key, None, Some(0), is_wanted)
+    }
+
+    fn between(
+        &self,
+        key: &SectionKey,
+        from: Option<u32>,
+        to: Option<u32>,
+        is_wanted: impl Fn(usize) -> bool,
+    ) -> Sections<'_> {
         let mut found = Vec::new();
         if from < to {
-            for (worker, table) in self.tables.iter().enumerate() {
+            for (worker, table) in self.tables.iter().enumerate().filter(|(worker, _)| is_wanted(*worker)) {
                 let range = table.range((key.clone(), from)..(key.clone(), to));
                 found.extend(range.flat_map(|((_, group), places)| {
                     places.iter().map(move |(part, place)| (*group, worker as u32, *part, *place))

@@ -80,9 +80,10 @@ const ON_MISSING_CHECKPOINT: usize = 16;
 const ALLOW_UNMATCHED_STATE: usize = 17;
 const FROM_CHECKPOINT: usize = 18;
 const ADMIN: usize = 19;
+const CHECKPOINT_ROUNDS: usize = 20;
 
 /// The flags, each at its index above.
-const FLAGS: [Flag; 20] = [
+const FLAGS: [Flag; 21] = [
     flag("--threads", "-w", "WATERWHEEL_THREADS"),
     flag("--processes", "-n", "WATERWHEEL_PROCESSES"),
     flag("--process", "-p", "WATERWHEEL_PROCESS"),
@@ -106,6 +107,7 @@ const FLAGS: [Flag; 20] = [
     },
     flag("--from-checkpoint", "--from-checkpoint", "WATERWHEEL_FROM_CHECKPOINT"),
     flag("--admin", "--admin", "WATERWHEEL_ADMIN"),
+    flag("--checkpoint-rounds", "--checkpoint-rounds", "WATERWHEEL_CHECKPOINT_ROUNDS"),
 ];
 
 /// Values of the flags as text, before they are checked.
@@ -160,9 +162,11 @@ impl Values {
         let retain = self.number(CHECKPOINT_RETAIN, CheckpointConfig::DEFAULT_RETAIN)?;
         let allow_unmatched = self.parsed(ALLOW_UNMATCHED_STATE, "true or false")?.unwrap_or(false);
         let from = self.take(FROM_CHECKPOINT);
+        let rounds = self.parsed(CHECKPOINT_ROUNDS, "a number")?;
         Ok(self.take(CHECKPOINT_DIR).map(|dir| {
             let checkpoints = CheckpointConfig::new(dir).interval(interval).retain(retain);
             let checkpoints = checkpoints.on_missing(on_missing).allow_unmatched_state(allow_unmatched);
+            let checkpoints = rounds.into_iter().fold(checkpoints, CheckpointConfig::every_rounds);
             from.into_iter().fold(checkpoints, CheckpointConfig::from_checkpoint)
         }))
     }

@@ -11,6 +11,7 @@ use waterwheel::ml::online::OnlineKMeans;
 use waterwheel::prelude::*;
 use waterwheel::ps::transform;
 
+use super::train;
 use crate::checkpoints::files::contents;
 
 /// Records of a job, and how many a split gives before it pauses.
@@ -30,11 +31,12 @@ pub(super) struct Job {
     pub(super) expected: fn() -> Vec<String>,
 }
 
-const JOBS: [Job; 5] = [
+const JOBS: [Job; 6] = [
     Job { name: "count", run: count, expected: || counted(0..RECORDS) },
     Job { name: "windows", run: windows, expected: expected_windows },
     Job { name: "loop", run: halve, expected: || counted((1..RECORDS).flat_map(laps)) },
     Job { name: "ps", run: add_up, expected: expected_sums },
+    Job { name: "train", run: train::train, expected: train::expected },
     Job { name: "learner", run: learn, expected: expected_models },
 ];
 
