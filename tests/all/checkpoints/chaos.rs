@@ -88,8 +88,9 @@ const GARBLED_FOR: Duration = Duration::from_millis(300);
 fn run_once(job: &Job, dir: &Path, plan: &Plan, tally: &mut Tally) -> Result<bool, String> {
     let addresses = free_addresses(plan.processes);
     let relays: Vec<Relay> = match plan.disturbance {
-        Some(Disturbance::Cut | Disturbance::Garble(_)) => {
-            addresses.iter().map(|address| Relay::to(address)).collect()
+        Some(Disturbance::Cut) => addresses.iter().map(|address| Relay::to(address)).collect(),
+        Some(Disturbance::Garble { after, seed }) => {
+            addresses.iter().map(|address| Relay::garbling(address, after, seed)).collect()
         }
         _ => Vec::new(),
     };
@@ -97,7 +98,9 @@ fn run_once(job: &Job, dir: &Path, plan: &Plan, tally: &mut Tally) -> Result<boo
     let running: Vec<Running> =
         (0..n).map(|index| start(job, dir, plan, &addresses, &relays, index)).collect();
     if let Some(disturbance) = plan.disturbance {
-        wait(plan.after);
+        if !matches!(disturbance, Disturbance::Garble { .. }) {
+            wait(plan.after);
+        }
         match disturbance {
             Disturbance::Kill => running[plan.victim].signal("KILL"),
             Disturbance::Pause(time) => {
@@ -106,12 +109,15 @@ fn run_once(job: &Job, dir: &Path, plan: &Plan, tally: &mut Tally) -> Result<boo
                 running[plan.victim].signal("CONT");
             }
             Disturbance::Cut => relays.iter().for_each(Relay::cut),
-            Disturbance::Garble(seed) => {
-                relays.iter().for_each(|relay| relay.garble(seed));
+            Disturbance::Garble { .. } => {
+                let garbled = || relays.iter().map(Relay::garbled).sum::<u64>();
+                wait_until("frames that get lost, or the end", || {
+                    (garbled() > 0 || running.iter().all(Running::has_ended)).then_some(())
+                });
                 // A connection that is so bad breaks in the end, which is sooner than signs of life tell of a lost last frame.
                 wait(GARBLED_FOR);
                 relays.iter().for_each(Relay::cut);
-                tally.garbled += relays.iter().map(Relay::garbled).sum::<u64>();
+                tally.garbled += garbled();
             }
         }
     }

@@ -147,6 +147,11 @@ impl Running {
         send_signal(signal, &format!("-{}", self.pid()));
     }
 
+    /// Whether this process and all others that write to its output have ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.out.as_ref().is_some_and(|said| said.bytes.lock().unwrap().1)
+    }
+
     /// Waits for the end of this process and of all others that write to its streams.
     pub(crate) fn finish(mut self) -> Finished {
         let closed = |said: &Option<Arc<Said>>| said.as_ref().is_none_or(|said| said.wait_for(None, LIMIT));

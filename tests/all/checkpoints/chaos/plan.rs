@@ -34,8 +34,12 @@ pub(super) enum Disturbance {
     Pause(Duration),
     /// Breaks the connections between processes.
     Cut,
-    /// Frames between processes get lost, come twice or out of turn, by this seed, and then the connections break.
-    Garble(u64),
+    /// Behind so many on a connection, frames between processes get lost, come twice or out of turn by this seed; and then the
+    /// connections break.
+    Garble {
+        after: u64,
+        seed: u64,
+    },
 }
 
 /// How the disk of the checkpoints is.
@@ -78,6 +82,9 @@ impl Disk {
     }
 }
 
+/// Frames on a connection behind which some may get lost: a run has several times as many.
+const FRAMES: u64 = 300;
+
 impl Plan {
     /// A process is killed.
     pub(super) fn kill(seed: u64) -> Self {
@@ -100,7 +107,7 @@ impl Plan {
         let disturbance = match sm(seed, 3) % 5 {
             0 => Disturbance::Pause(Duration::from_millis(sm(seed, 4) % 1500)),
             1 if plan.processes > 1 => Disturbance::Cut,
-            2 if plan.processes > 1 => Disturbance::Garble(sm(seed, 4)),
+            2 if plan.processes > 1 => Disturbance::Garble { after: sm(seed, 8) % FRAMES, seed: sm(seed, 4) },
             _ => Disturbance::Kill,
         };
         let disk = Disk { kind: (sm(seed, 5) % DISKS.len() as u64) as usize, seed: sm(seed, 6) };
@@ -111,7 +118,12 @@ impl Plan {
     pub(super) fn garble(seed: u64) -> Self {
         let plan = Self::kill(seed);
         let (processes, threads) = [(2, 1), (2, 2), (3, 1)][(sm(seed, 0) % 3) as usize];
-        Plan { processes, threads, disturbance: Some(Disturbance::Garble(sm(seed, 3))), ..plan }
+        Plan {
+            processes,
+            threads,
+            disturbance: Some(Disturbance::Garble { after: sm(seed, 4) % FRAMES, seed: sm(seed, 3) }),
+            ..plan
+        }
     }
 
     /// The same layout, and nothing happens.
@@ -149,7 +161,7 @@ impl Tally {
                 self.kills += finished.iter().filter(|process| process.signal() == Some(9)).count() as u64;
             }
             Some(Disturbance::Pause(_)) => self.pauses += 1,
-            Some(Disturbance::Cut | Disturbance::Garble(_)) => self.cuts += 1,
+            Some(Disturbance::Cut | Disturbance::Garble { .. }) => self.cuts += 1,
             None => {}
         }
     }

@@ -18,18 +18,28 @@ pub(super) struct Relay {
 struct Line {
     /// Both ends of each connection; `None` once it is cut.
     open: Mutex<Option<Vec<TcpStream>>>,
-    /// By what seed frames get lost; 0 while none do.
-    garbles: AtomicU64,
+    /// Behind how many frames of a connection others get lost, and by what seed; if they do at all.
+    garbles: Option<(u64, u64)>,
     /// Frames that were lost, doubled or moved.
     garbled: AtomicU64,
 }
 
 impl Relay {
     pub(super) fn to(target: &str) -> Self {
+        Self::new(target, None)
+    }
+
+    /// Passes frames on as they are, until there were so many on a connection for data. From then on a tenth is lost, a tenth
+    /// comes twice, and a tenth after the next one.
+    pub(super) fn garbling(target: &str, after: u64, seed: u64) -> Self {
+        Self::new(target, Some((after, seed)))
+    }
+
+    fn new(target: &str, garbles: Option<(u64, u64)>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (address, target) = (listener.local_addr().unwrap(), target.to_string());
         let open = Mutex::new(Some(Vec::new()));
-        let line = Arc::new(Line { open, garbles: AtomicU64::new(0), garbled: AtomicU64::new(0) });
+        let line = Arc::new(Line { open, garbles, garbled: AtomicU64::new(0) });
         let ours = Arc::clone(&line);
         listener.set_nonblocking(true).unwrap();
         spawn(move || {
@@ -49,11 +59,6 @@ impl Relay {
 
     pub(super) fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    /// From now on a tenth of the frames of data is lost, a tenth comes twice, and a tenth after the next one.
-    pub(super) fn garble(&self, seed: u64) {
-        self.line.garbles.store(seed | 1, Ordering::Relaxed);
     }
 
     /// How many frames were lost, doubled or moved.
@@ -124,9 +129,16 @@ const HEADER: usize = 24;
 const LENGTH: std::ops::Range<usize> = 8..12;
 
 fn pump_frames(mut from: TcpStream, mut to: &TcpStream, handshake: usize, line: &Line) -> io::Result<()> {
-    let mut bytes = vec![0; handshake];
-    from.read_exact(&mut bytes)?;
-    to.write_all(&bytes)?;
+    // Piece by piece: the second half of what an acceptor says answers the caller.
+    let (mut bytes, mut left) = ([0; ANSWER], handshake);
+    while left > 0 {
+        let n = from.read(&mut bytes[..left])?;
+        if n == 0 {
+            return Ok(());
+        }
+        to.write_all(&bytes[..n])?;
+        left -= n;
+    }
     let mut held: Option<Vec<u8>> = None;
     for n in 0.. {
         let mut frame = vec![0; HEADER];
@@ -134,8 +146,8 @@ fn pump_frames(mut from: TcpStream, mut to: &TcpStream, handshake: usize, line: 
         let length = u32::from_le_bytes(frame[LENGTH].try_into().unwrap());
         frame.resize(HEADER + length as usize, 0);
         from.read_exact(&mut frame[HEADER..])?;
-        let seed = line.garbles.load(Ordering::Relaxed);
-        let what = if seed == 0 { 9 } else { sm(seed, n) % 10 };
+        let seed = line.garbles.and_then(|(after, seed)| (n >= after).then_some(seed));
+        let what = seed.map_or(9, |seed| sm(seed, n) % 10);
         line.garbled.fetch_add(u64::from(what < 3), Ordering::Relaxed);
         match what {
             0 => {}
