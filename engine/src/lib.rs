@@ -82,7 +82,7 @@ pub use runtime::{
     ByteSize, Meeting, Restarts, RunHandles, RuntimeConfig, StopHandle, execute, started_as, supervise,
 };
 pub use side_output::{OutputTag, SideOutputStream, SideOutputs, SidePort, SideReaders};
-pub use sink::{Sink, SinkContext};
+pub use sink::{FileFormat, FileWriter, PartFile, RollingPolicy, Sink, SinkContext};
 pub use source::{
     BadRecord, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header, Source, SourcePosition, SourceStatus,
 };

@@ -1,6 +1,10 @@
 //! Sinks that write in transactions, and commit them with checkpoints.
 
+mod csv;
 mod files;
+mod format;
+mod ndjson;
+mod rolling;
 
 use std::collections::VecDeque;
 use std::panic::Location;
@@ -13,6 +17,9 @@ use crate::clock::{AnyClock, Epoch};
 use crate::error::{Result, Site};
 use crate::operator::{OperatorBuilder, WakeOn};
 use crate::stream::DataStream;
+
+pub use format::{FileFormat, FileWriter, PartFile};
+pub use rolling::RollingPolicy;
 
 /// A place outside of the job that records are written to, in transactions: what comes between two checkpoints is seen
 /// there all at once, when the second one is durable. A job that goes on from a checkpoint writes what comes behind it
@@ -227,3 +234,6 @@ impl<S: Sink<D>, D: 'static> Snapshot for Transactions<S, D> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
