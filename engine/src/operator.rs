@@ -442,12 +442,11 @@ impl<T: AnyClock> std::fmt::Debug for OperatorBuilder<'_, T> {
 /// Watches an operator run.
 struct Watch {
     gauges: Arc<Gauges>,
-    is_described: bool,
 }
 
 impl Watch {
     fn new(gauges: Arc<Gauges>) -> Self {
-        Watch { gauges, is_described: false }
+        Watch { gauges }
     }
 
     /// Runs one activation, and notes how long it took and how far event time is.
@@ -457,9 +456,6 @@ impl Watch {
         frontiers: &[MutableAntichain<T>],
         logic: impl FnOnce() -> Result<()>,
     ) {
-        if !std::mem::replace(&mut self.is_described, true) {
-            origin.describe();
-        }
         let since = machine::now();
         origin.guard(logic);
         self.gauges.note_run(since);

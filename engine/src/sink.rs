@@ -14,6 +14,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::checkpoint::{Checkpoint, Checkpoints, Saved, Snapshot, Written};
 use crate::clock::{AnyClock, Epoch};
+use crate::collect::DataStreamSink;
 use crate::error::{Result, Site};
 use crate::operator::{OperatorBuilder, WakeOn};
 use crate::stream::DataStream;
@@ -115,8 +116,12 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
     /// # Ok::<(), waterwheel_engine::Error>(())
     /// ```
     #[track_caller]
-    pub fn write_to<S: Sink<D>>(self, name: &str, open: impl Fn(SinkContext) -> Result<S> + 'static) {
-        self.write_to_at(name, Location::caller(), open);
+    pub fn write_to<S: Sink<D>>(
+        self,
+        name: &str,
+        open: impl Fn(SinkContext) -> Result<S> + 'static,
+    ) -> DataStreamSink {
+        self.write_to_at(name, Location::caller(), open)
     }
 
     fn write_to_at<S: Sink<D>>(
@@ -124,7 +129,7 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
         name: &str,
         location: &'static Location<'static>,
         open: impl Fn(SinkContext) -> Result<S> + 'static,
-    ) {
+    ) -> DataStreamSink {
         let checkpoints = self.place().run().checkpoints();
         let mut op = OperatorBuilder::made_at(&self.place(), name, location);
         let mut input = op.input(self.into_edge(), WakeOn::Progress);
@@ -138,6 +143,7 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
             records: std::marker::PhantomData,
         };
         let mut part = op.part(&ledger);
+        let as_sink = DataStreamSink::new(op.origin());
         let mut has_ended = false;
         op.build(move |_promises, _activation| {
             move |frontiers| {
@@ -154,6 +160,7 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
                 Ok(())
             }
         });
+        as_sink
     }
 }
 

@@ -17,7 +17,7 @@ pub(crate) struct Registry {
 
 #[derive(Default)]
 struct Entry {
-    /// Known when it first runs: programs name operators after they have built them.
+    /// Changes while the graph is built: programs name operators after they have built them.
     description: Option<(String, String, Option<String>)>,
     gauges: BTreeMap<usize, Arc<Gauges>>,
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::clock::AnyClock;
+use crate::collect::DataStreamSink;
 use crate::sink::{FileFormat, FileWriter, PartFile, RollingPolicy};
 use crate::stream::DataStream;
 
@@ -53,8 +54,8 @@ impl<'s, D: Serialize + 'static, T: AnyClock> DataStream<'s, D, T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[track_caller]
-    pub fn write_csv(self, directory: impl Into<PathBuf>, rolling: RollingPolicy) {
-        self.write_files_at("write_csv", Location::caller(), directory.into(), CsvFormat, rolling);
+    pub fn write_csv(self, directory: impl Into<PathBuf>, rolling: RollingPolicy) -> DataStreamSink {
+        self.write_files_at("write_csv", Location::caller(), directory.into(), CsvFormat, rolling)
     }
 }
 

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::AnyClock;
+use crate::collect::DataStreamSink;
 use crate::error::{Error, Result};
 use crate::sink::format::PlainFormat;
 use crate::sink::{FileFormat, FileWriter, PartFile, RollingPolicy, Sink, SinkContext};
@@ -42,10 +43,10 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
         directory: impl Into<PathBuf>,
         suffix: &str,
         format: impl Fn(&D, &mut dyn Write) -> io::Result<()> + Clone + 'static,
-    ) {
+    ) -> DataStreamSink {
         let format = PlainFormat { suffix: suffix.to_string(), format };
         let rolling = RollingPolicy::default();
-        self.write_files_at("write_files", Location::caller(), directory.into(), format, rolling);
+        self.write_files_at("write_files", Location::caller(), directory.into(), format, rolling)
     }
 
     /// Writes the records to files in a directory of their own, which all processes share.
@@ -73,8 +74,8 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
         directory: impl Into<PathBuf>,
         format: impl FileFormat<D>,
         rolling: RollingPolicy,
-    ) {
-        self.write_files_at("write_files", Location::caller(), directory.into(), format, rolling);
+    ) -> DataStreamSink {
+        self.write_files_at("write_files", Location::caller(), directory.into(), format, rolling)
     }
 
     pub(super) fn write_files_at(
@@ -84,10 +85,10 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
         directory: PathBuf,
         format: impl FileFormat<D>,
         rolling: RollingPolicy,
-    ) {
+    ) -> DataStreamSink {
         self.write_to_at(name, location, move |context| {
             FileSink::open(directory.clone(), context, format.clone(), rolling)
-        });
+        })
     }
 }
 

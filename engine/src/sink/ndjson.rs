@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::clock::AnyClock;
+use crate::collect::DataStreamSink;
 use crate::sink::RollingPolicy;
 use crate::sink::format::PlainFormat;
 use crate::stream::DataStream;
@@ -36,12 +37,12 @@ impl<'s, D: Serialize + 'static, T: AnyClock> DataStream<'s, D, T> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[track_caller]
-    pub fn write_ndjson(self, directory: impl Into<PathBuf>, rolling: RollingPolicy) {
+    pub fn write_ndjson(self, directory: impl Into<PathBuf>, rolling: RollingPolicy) -> DataStreamSink {
         let format = |record: &D, mut file: &mut dyn Write| -> io::Result<()> {
             serde_json::to_writer(&mut file, record)?;
             file.write_all(b"\n")
         };
         let format = PlainFormat { suffix: ".ndjson".to_string(), format };
-        self.write_files_at("write_ndjson", Location::caller(), directory.into(), format, rolling);
+        self.write_files_at("write_ndjson", Location::caller(), directory.into(), format, rolling)
     }
 }
