@@ -124,7 +124,7 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
         self.write_to_at(name, Location::caller(), open)
     }
 
-    fn write_to_at<S: Sink<D>>(
+    pub(crate) fn write_to_at<S: Sink<D>>(
         self,
         name: &str,
         location: &'static Location<'static>,

@@ -229,7 +229,8 @@ impl RuntimeArgs {
     }
 }
 
-fn seconds(flag: &str, found: f64) -> Result<Duration> {
+/// Seconds that a setting says.
+pub(crate) fn seconds(flag: &str, found: f64) -> Result<Duration> {
     Duration::try_from_secs_f64(found)
         .map_err(|_| Error::config(format!("{flag}: found {found}, expected a number of seconds, 0 or more")))
 }

@@ -1,11 +1,11 @@
 //! Files that appear whole, each with what one worker has written between two checkpoints.
 
-use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Write};
 use std::panic::Location;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -78,7 +78,7 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
         self.write_files_at("write_files", Location::caller(), directory.into(), format, rolling)
     }
 
-    pub(super) fn write_files_at(
+    pub(crate) fn write_files_at(
         self,
         name: &str,
         location: &'static Location<'static>,
@@ -110,7 +110,7 @@ struct FileSink<D, F: FileFormat<D>> {
 struct OpenFile<W> {
     writer: W,
     records: u64,
-    len_bytes: Rc<Cell<u64>>,
+    len_bytes: Arc<AtomicU64>,
 }
 
 /// A file that is to appear.
@@ -160,7 +160,11 @@ impl<D: 'static, F: FileFormat<D>> FileSink<D, F> {
         let file = self.open.insert(file);
         file.writer.write(record)?;
         file.records += 1;
-        if self.rolling.is_full(file.records, file.len_bytes.get()) { self.close() } else { Ok(()) }
+        if self.rolling.is_full(file.records, file.len_bytes.load(Ordering::Relaxed)) {
+            self.close()
+        } else {
+            Ok(())
+        }
     }
 
     /// Makes the file that is open durable.

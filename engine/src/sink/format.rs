@@ -1,10 +1,10 @@
 //! How records become the bytes of a file.
 
-use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A format of files, for [`DataStream::write_files_as`](crate::DataStream::write_files_as).
 ///
@@ -81,17 +81,17 @@ pub trait FileWriter<D>: 'static {
 #[derive(Debug)]
 pub struct PartFile {
     file: BufWriter<File>,
-    len_bytes: Rc<Cell<u64>>,
+    len_bytes: Arc<AtomicU64>,
 }
 
 impl PartFile {
     pub(super) fn create(path: &Path) -> io::Result<Self> {
-        Ok(PartFile { file: BufWriter::new(File::create(path)?), len_bytes: Rc::default() })
+        Ok(PartFile { file: BufWriter::new(File::create(path)?), len_bytes: Arc::default() })
     }
 
     /// Bytes that were written so far, as they grow.
-    pub(super) fn len_bytes(&self) -> Rc<Cell<u64>> {
-        Rc::clone(&self.len_bytes)
+    pub(super) fn len_bytes(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.len_bytes)
     }
 
     /// Writes what is buffered to the disk.
@@ -104,7 +104,7 @@ impl PartFile {
 impl Write for PartFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let n = self.file.write(bytes)?;
-        self.len_bytes.set(self.len_bytes.get() + n as u64);
+        self.len_bytes.fetch_add(n as u64, Ordering::Relaxed);
         Ok(n)
     }
 

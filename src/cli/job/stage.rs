@@ -1,7 +1,6 @@
 //! Stages between the source and the sink of a job from a file.
 
 use std::cmp::Ordering;
-use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
@@ -9,6 +8,7 @@ use waterwheel::engine::{AggregateFunction, Windows};
 use waterwheel::prelude::{DataStream, Error, Result, WatermarkStrategy};
 
 use super::row::{Cell, Row};
+use crate::cli::runtime::seconds;
 
 /// What happens to the records, one after the other.
 #[derive(Clone, Debug, Subcommand)]
@@ -254,11 +254,6 @@ impl Window {
         };
         if millis.abs() < 9e15 { Ok(millis.floor() as i64) } else { Err(wrong()) }
     }
-}
-
-fn seconds(what: &str, found: f64) -> Result<Duration> {
-    Duration::try_from_secs_f64(found)
-        .map_err(|_| Error::config(format!("{what}: found {found}, expected a number of seconds, 0 or more")))
 }
 
 /// What was counted of one key.
