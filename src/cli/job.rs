@@ -6,6 +6,7 @@
 mod config;
 mod file;
 mod graph;
+mod number;
 mod pipeline;
 mod row;
 mod sink;

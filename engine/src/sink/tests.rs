@@ -84,7 +84,7 @@ fn rolling() -> impl Strategy<Value = RollingPolicy> {
 fn round_trip<D: crate::Record + Sync>(
     records: &[D],
     threads: usize,
-    write: impl for<'s> Fn(DataStream<'s, D>, &Path) + Send + Sync + 'static,
+    write: impl for<'s> Fn(DataStream<'s, D>, &Path) -> DataStreamSink + Send + Sync + 'static,
     read: impl for<'s> Fn(&Env<'s>, PathBuf) -> Result<DataStream<'s, D>> + Send + Sync + 'static,
 ) -> Vec<D> {
     let dir = tempfile::tempdir().unwrap();
@@ -168,7 +168,7 @@ proptest! {
 /// Names and contents of the files that one worker writes.
 fn files<D: Debug + Clone + Send + Sync + 'static>(
     records: &[D],
-    write: impl for<'s> Fn(DataStream<'s, D>, &Path) + Send + Sync + 'static,
+    write: impl for<'s> Fn(DataStream<'s, D>, &Path) -> DataStreamSink + Send + Sync + 'static,
 ) -> Result<Vec<(String, String)>> {
     let dir = tempfile::tempdir().unwrap();
     let (records, to) = (records.to_vec(), dir.path().to_path_buf());

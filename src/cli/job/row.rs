@@ -7,6 +7,8 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 
+use super::number::Number;
+
 /// One cell. A number is the text that it was, so that what was read is written as it was.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum Cell {
@@ -34,6 +36,20 @@ impl Cell {
             return Cell::Number(format!("{}", number as i64));
         }
         if number.is_finite() { Cell::Number(number.to_string()) } else { Cell::Null }
+    }
+
+    pub(super) fn of_exact(number: Number) -> Self {
+        match number {
+            Number::Float(number) => Cell::of_number(number),
+            decimal => Cell::Number(decimal.to_string()),
+        }
+    }
+
+    pub(super) fn exact(&self) -> Option<Number> {
+        match self {
+            Cell::Number(text) => text.parse().ok(),
+            _ => None,
+        }
     }
 
     pub(super) fn number(&self) -> Option<f64> {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use waterwheel::engine::{AggregateFunction, Windows};
 use waterwheel::prelude::{DataStream, Error, Result, WatermarkStrategy};
 
+use super::number::Number;
 use super::row::{Cell, Row};
 use crate::cli::runtime::seconds;
 
@@ -168,7 +169,7 @@ fn field<'r>(row: &'r Row, name: &str) -> Result<&'r Cell> {
 }
 
 /// A record on its way to its aggregate: its key, and the numbers in the order of the settings.
-type Measured = (Vec<Cell>, Vec<Option<f64>>);
+type Measured = (Vec<Cell>, Vec<Option<Number>>);
 
 impl Aggregate {
     /// The fields whose numbers are needed.
@@ -180,7 +181,7 @@ impl Aggregate {
         let key = self.by.iter().map(|name| field(row, name).cloned()).collect::<Result<_>>()?;
         let number = |name: &String| match field(row, name)? {
             Cell::Null => Ok(None),
-            cell => cell.number().map(Some).ok_or_else(|| {
+            cell => cell.exact().map(Some).ok_or_else(|| {
                 Error::data(format!("field {name:?}: found {:?}, expected a number", cell.text()))
             }),
         };
@@ -263,36 +264,40 @@ struct Tally {
     numbers: Vec<Numbers>,
 }
 
-/// What is known of the numbers of one field.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+/// What is known of the numbers of one field, if there were any.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Numbers {
     n: u64,
-    sum: f64,
-    min: f64,
-    max: f64,
+    sum: Number,
+    min: Number,
+    max: Number,
 }
 
 impl Numbers {
+    const NONE: Self = Numbers { n: 0, sum: Number::ZERO, min: Number::ZERO, max: Number::ZERO };
+
     fn plus(self, other: Self) -> Self {
+        let least = |a: Number, b: Number| if b.as_f64() < a.as_f64() { b } else { a };
+        let greatest = |a: Number, b: Number| if b.as_f64() > a.as_f64() { b } else { a };
         match (self.n, other.n) {
             (0, _) => other,
             (_, 0) => self,
             (n, m) => Numbers {
                 n: n + m,
-                sum: self.sum + other.sum,
-                min: self.min.min(other.min),
-                max: self.max.max(other.max),
+                sum: self.sum.plus(other.sum),
+                min: least(self.min, other.min),
+                max: greatest(self.max, other.max),
             },
         }
     }
 
     fn of(self, kind: &str) -> Cell {
         match kind {
-            "sum" => Cell::of_number(self.sum),
+            "sum" => Cell::of_exact(self.sum),
             _ if self.n == 0 => Cell::Null,
-            "mean" => Cell::of_number(self.sum / self.n as f64),
-            "min" => Cell::of_number(self.min),
-            _ => Cell::of_number(self.max),
+            "mean" => Cell::of_number(self.sum.as_f64() / self.n as f64),
+            "min" => Cell::of_exact(self.min),
+            _ => Cell::of_exact(self.max),
         }
     }
 }
@@ -306,7 +311,7 @@ impl AggregateFunction for Tallying {
     type Out = Tally;
 
     fn create_accumulator(&self) -> Tally {
-        Tally { records: 0, numbers: vec![Numbers::default(); self.0] }
+        Tally { records: 0, numbers: vec![Numbers::NONE; self.0] }
     }
 
     fn add(&self, tally: &mut Tally, (_key, numbers): Measured) {
