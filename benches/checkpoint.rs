@@ -1,4 +1,4 @@
-//! What checkpoints cost: a keyed count with one every second beside the same count with none; the longest time for which a
+//! What checkpoints cost: a keyed count and a job of the parameter server with one every second beside the same with none; the longest time for which a
 //! large state stops the flow; how fast it is written; and how long a job takes from its restart to its first result.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use common::{Bench, Figure, medians};
 use waterwheel::prelude::*;
+use waterwheel::ps::transform;
 
 /// Bytes of an entry's state beside its count, in memory and in a checkpoint.
 const PAYLOAD: usize = 88;
@@ -21,7 +22,8 @@ fn main() {
     let bench = Bench::from_args("checkpoint");
     let records = if bench.quick { 20_000_000 } else { 120_000_000 };
     for workers in [1, 2] {
-        throughput(&bench, workers, records);
+        throughput(&bench, ("count, 1 s interval", count), workers, records);
+        throughput(&bench, ("parameter server, 1 s interval", pull_and_push), workers, records / 4);
     }
     let sizes: &[u64] = if bench.quick { &[100] } else { &[100, 1000] };
     for megabytes in sizes {
@@ -82,17 +84,55 @@ fn every_second(dir: &Path, state: &CheckpointState) -> CheckpointConfig {
     checkpoints.state(state.clone())
 }
 
-/// A count of a million keys, with and without checkpoints in turns.
-fn throughput(bench: &Bench, workers: usize, records: u64) {
+/// A count of a million keys.
+fn count(config: RuntimeConfig, records: u64) {
+    execute(config, move |env| {
+        let counts = load(env, records, 1_000_000).key_by(|x| *x).at_end().count();
+        counts.uid("counts").sink(|_| Ok(())).uid("sink");
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// Pulls a row of eight of a million keys, and adds to it.
+struct PullThenPush;
+
+impl WorkerLogic for PullThenPush {
+    type In = u64;
+    type Key = u64;
+    type Pull = f32;
+    type Push = f32;
+    type Out = ();
+
+    fn on_recv(&mut self, x: u64, ps: &mut ParameterServerClient<Self>) -> Result<()> {
+        ps.pull(x)
+    }
+
+    fn on_pull_recv(&mut self, key: &u64, _row: &[f32], ps: &mut ParameterServerClient<Self>) -> Result<()> {
+        ps.push(*key, [1.0; 8])
+    }
+}
+
+fn pull_and_push(config: RuntimeConfig, records: u64) {
+    execute(config, move |env| {
+        let server = SimpleServer::new(
+            |_key: &u64, row: &mut Vec<f32>| row.extend([0.0; 8]),
+            |row: &mut [f32], delta: &[f32]| row.iter_mut().zip(delta).for_each(|(a, b)| *a += b),
+        );
+        let ps = PsConfig::new().width(8);
+        let trained = transform(load(env, records, 1_000_000), PullThenPush, server.emit(Emit::Never), &ps)?;
+        trained.model.sink(|_| Ok(()));
+        Ok(())
+    })
+    .unwrap();
+}
+
+/// A job with a state of a million keys, with and without checkpoints in turns.
+fn throughput(bench: &Bench, (case, job): (&str, fn(RuntimeConfig, u64)), workers: usize, records: u64) {
     let mut made = 0;
     let run = |config: RuntimeConfig| {
         let start = Instant::now();
-        execute(config, move |env| {
-            let counts = load(env, records, 1_000_000).key_by(|x| *x).at_end().count();
-            counts.uid("counts").sink(|_| Ok(())).uid("sink");
-            Ok(())
-        })
-        .unwrap();
+        job(config, records);
         start.elapsed().as_secs_f64() * 1e9 / records as f64
     };
     let [with, without] = medians(
@@ -107,7 +147,7 @@ fn throughput(bench: &Bench, workers: usize, records: u64) {
             &mut || run(RuntimeConfig::threads(workers)),
         ],
     );
-    let (case, floor_name, unit) = ("count, 1 s interval", "none", "ns/record");
+    let (floor_name, unit) = ("none", "ns/record");
     bench.report(&Figure { case, workers, processes: 1, ours: with, floor: without, floor_name, unit });
     if !bench.json {
         println!("    {made} checkpoints in 3 runs");

@@ -112,6 +112,17 @@ impl<K, E, D> Block<K, E, D> {
     }
 
     /// Number of pulls in a request.
+    /// The word that workers are to leave the checkpoint epoch with their next clock.
+    pub(crate) fn leave() -> Self {
+        Block { snapshot: true, urgent: true, ..Block::default() }
+    }
+
+    /// Whether this is that word.
+    pub(crate) fn is_leave(&self) -> bool {
+        let says_nothing = self.answered == 0 && self.applied == 0 && self.open == 0;
+        self.snapshot && self.keys.is_empty() && says_nothing
+    }
+
     pub(crate) fn pulls(&self) -> usize {
         self.count(Op::pulls)
     }

@@ -30,6 +30,7 @@ mod server;
 mod server_op;
 mod shard;
 mod simple_server;
+mod snapshot;
 mod state;
 mod store;
 mod transform;
@@ -51,6 +52,7 @@ pub use sampling::{Draw, KeySampler};
 pub use saved_model::SavedModel;
 pub use server::{Combiner, Replay, ServerContext, ServerLogic};
 pub use simple_server::{Emit, SimpleServer};
+pub use snapshot::{LogicReader, LogicWriter};
 pub use state::{PsState, ServerState, ServerTraffic, WorkerTraffic};
 pub use transform::{
     LoadModel, Transformed, transform, transform_with_double_model_load, transform_with_model_load,

@@ -118,6 +118,28 @@ impl KeySampler {
         Ok(KeySampler { n: keys.len() as u64, weights, keys: Some(keys.into()), ..self })
     }
 
+    /// How far it is: for a [snapshot](crate::WorkerLogic::snapshot). All else is made anew as it was made first.
+    pub fn position(&self) -> u64 {
+        self.drawn
+    }
+
+    /// Goes to a [position](Self::position): what is drawn next is what would have been drawn there.
+    ///
+    /// # Examples
+    /// ```
+    /// use waterwheel_ps::KeySampler;
+    ///
+    /// let mut sampler = KeySampler::uniform(1000)?.seed(7);
+    /// sampler.draw_many(10);
+    /// let mut restored = KeySampler::uniform(1000)?.seed(7);
+    /// restored.seek(sampler.position());
+    /// assert_eq!(restored.draw_many(5), sampler.draw_many(5));
+    /// # Ok::<(), waterwheel_engine::Error>(())
+    /// ```
+    pub fn seek(&mut self, position: u64) {
+        self.drawn = position;
+    }
+
     /// Draws one key.
     pub fn draw(&mut self) -> u64 {
         let number = self.draw_number();

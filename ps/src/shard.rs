@@ -2,6 +2,7 @@
 
 mod clocked;
 mod locked;
+mod snapshot;
 mod watch;
 
 use waterwheel_engine::operator::Promise;
@@ -15,6 +16,7 @@ use crate::parameter_server::{ParameterServer, wrong_answer};
 use crate::server::{ServerContext, ServerLogic};
 use crate::worker_op::LoopTime;
 use clocked::Clocked;
+pub(crate) use snapshot::ServerState;
 
 pub(crate) use watch::Watch;
 
@@ -84,6 +86,11 @@ impl<S: ServerLogic, T: Clock> Shard<S, T> {
     /// Whether the model is loaded: before, operations wait.
     pub(crate) fn is_ready(&self) -> bool {
         self.ready
+    }
+
+    /// Lets operations wait until [`set_ready`](Self::set_ready).
+    pub(crate) fn set_unready(&mut self) {
+        self.ready = false;
     }
 
     pub(crate) fn set_ready(&mut self) {

@@ -13,6 +13,7 @@ use crate::core::replicas::Replicas;
 use crate::element::Element;
 use crate::placement::Route;
 use crate::server::Replay;
+use crate::snapshot::{LogicReader, LogicWriter, keeps_nothing};
 
 /// What a worker logic is told when it opens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +46,10 @@ pub trait WorkerLogic: Sized + 'static {
     type Push: Element;
     /// What it outputs.
     type Out: 'static;
+
+    /// Whether a checkpoint may be made where a clock comes, behind the end of the input.
+    #[doc(hidden)]
+    const LEAVES_WITH_CLOCKS: bool = true;
 
     /// Called once, before anything else.
     ///
@@ -99,6 +104,16 @@ pub trait WorkerLogic: Sized + 'static {
         keys.iter().zip(rows.chunks(width.max(1))).try_for_each(|(key, row)| self.on_pull_recv(key, row, ps))
     }
 
+    /// Called when the logic has been given all records that it may have for now: no more are there, credit is used up,
+    /// the clock moves, or an epoch ends. A logic that collects records, to pull for many at once, asks for what it has
+    /// collected; nothing else will remind it before the next record. The default does nothing.
+    ///
+    /// # Errors
+    /// Ends the run, naming the worker operator.
+    fn on_pause(&mut self, _ps: &mut ParameterServerClient<Self>) -> Result<()> {
+        Ok(())
+    }
+
     /// Called once, when this worker has received its last record. May pull and push.
     ///
     /// # Errors
@@ -115,6 +130,61 @@ pub trait WorkerLogic: Sized + 'static {
     /// # Errors
     /// Ends the run, naming the worker operator.
     fn on_clock(&mut self, _clock: u64, _ps: &mut ParameterServerClient<Self>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Takes down what this worker keeps, for a checkpoint: everything that it issued is answered and applied.
+    ///
+    /// The default is for logics without fields; others are refused in jobs with checkpoints.
+    ///
+    /// # Errors
+    /// Ends the run, naming the worker operator.
+    ///
+    /// # Examples
+    /// Counts by user, of records that `key_by` sends to the worker of their user:
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// use waterwheel_engine::Result;
+    /// use waterwheel_ps::{LogicReader, LogicWriter, ParameterServerClient, WorkerLogic};
+    ///
+    /// #[derive(Default)]
+    /// struct Counts(BTreeMap<u64, u32>);
+    ///
+    /// impl WorkerLogic for Counts {
+    ///     # type In = u64;
+    ///     # type Key = u64;
+    ///     # type Pull = f32;
+    ///     # type Push = f32;
+    ///     # type Out = ();
+    ///     # fn on_pull_recv(&mut self, _: &u64, _: &[f32], _: &mut ParameterServerClient<Self>) -> Result<()> { Ok(()) }
+    ///     fn on_recv(&mut self, user: u64, ps: &mut ParameterServerClient<Self>) -> Result<()> {
+    ///         *self.0.entry(user).or_default() += 1;
+    ///         ps.push(user, [1.0])
+    ///     }
+    ///
+    ///     fn snapshot(&self, to: &mut LogicWriter<'_>) -> Result<()> {
+    ///         self.0.iter().try_for_each(|(user, n)| to.put_keyed(user, n))
+    ///     }
+    ///
+    ///     fn restore(&mut self, from: &mut LogicReader<'_>) -> Result<()> {
+    ///         from.for_each_keyed(|user, n| {
+    ///             self.0.insert(user, n);
+    ///             Ok(())
+    ///         })
+    ///     }
+    /// }
+    /// ```
+    fn snapshot(&self, _to: &mut LogicWriter<'_>) -> Result<()> {
+        keeps_nothing::<Self>("worker")
+    }
+
+    /// Takes over what [`snapshot`](Self::snapshot) has taken down in an earlier run, after [`open`](Self::open) and
+    /// before any record. With another number of workers it may be that of several workers, or of none; see
+    /// [`LogicReader`].
+    ///
+    /// # Errors
+    /// Ends the run, naming the worker operator.
+    fn restore(&mut self, _from: &mut LogicReader<'_>) -> Result<()> {
         Ok(())
     }
 

@@ -2,8 +2,10 @@
 
 mod ahead;
 mod answers;
+mod leave;
 mod progress;
 mod requests;
+mod snapshot;
 mod watch;
 
 use std::cell::RefCell;
@@ -11,8 +13,9 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Instant;
 
+use waterwheel_engine::checkpoint::Part;
 use waterwheel_engine::operator::{Activation, Frontiers, Input, OnBehalf, Output, Promise};
-use waterwheel_engine::{Clock, ClockHop, Collector, Parcel, Result, SourceHold};
+use waterwheel_engine::{Clock, ClockHop, Collector, Epoch, Parcel, Result, SourceHold};
 
 use crate::config::PsConfig;
 use crate::core::policy::SendPolicy;
@@ -35,6 +38,12 @@ pub(crate) struct WorkerPorts<L: WorkerLogic, S: ServerLogic, T: Clock> {
     pub(crate) saved: Option<ReadSaved<L, T>>,
     pub(crate) requests: Output<Parcel<BlockOf<S>>, LoopTime<T>>,
     pub(crate) out: Output<Vec<L::Out>, LoopTime<T>>,
+}
+
+impl<L: WorkerLogic, S: ServerLogic, T: Clock> WorkerPorts<L, S, T> {
+    pub(crate) fn n_inputs(&self) -> usize {
+        2 + usize::from(self.saved.is_some())
+    }
 }
 
 /// Hands what has come of a saved model to the logic. Returns whether that was all.
@@ -86,6 +95,15 @@ where
     staleness: Option<u64>,
     /// Whether servers may hold answers back.
     calls_in: bool,
+    part: Part,
+    /// The clock with whose coming this worker leaves the checkpoint epoch.
+    leaves_at: Option<u64>,
+    /// The epoch that worker 0 has told all to leave.
+    told_to_leave: Option<Epoch>,
+    /// Index of this worker, number of workers, and of those that the job has.
+    place: (usize, usize, usize),
+    /// Whether this worker was opened.
+    is_open: bool,
     /// What is counted, if somebody looks.
     watch: Option<Watch>,
 }
@@ -98,12 +116,13 @@ where
 {
     /// One activation: everything that can be done now.
     pub(crate) fn run(&mut self, frontiers: &Frontiers<'_, LoopTime<T>>) -> Result<()> {
-        if self.promises.is_none() {
-            // It has ended, or takes no part: no record and no answer can come.
-            return Ok(());
+        if !std::mem::replace(&mut self.is_open, true) {
+            self.open()?;
         }
-        if let Some(context) = self.unopened.take() {
-            self.logic.open(&context)?;
+        if self.promises.is_none() {
+            // It has ended, or takes no part: no record and no answer can come, but words of those that go on.
+            self.read_answers()?;
+            return self.step(frontiers);
         }
         self.read_records();
         if !self.load_saved(frontiers)? {
@@ -134,7 +153,15 @@ where
         if let Some(watch) = &mut self.watch {
             watch.show(&self.client);
         }
+        self.step(frontiers)?;
         self.finish(frontiers)
+    }
+
+    fn open(&mut self) -> Result<()> {
+        if let Some(context) = self.unopened.take().filter(|_| self.promises.is_some()) {
+            self.logic.open(&context)?;
+        }
+        self.restore()
     }
 
     /// Loads what has come of a saved model. Returns whether that is done.
@@ -160,8 +187,16 @@ where
         self.client.has_credit() && !self.client.wants_clock && !self.awaits_clock
     }
 
-    /// Gives records to the logic while there is credit.
+    /// Gives records to the logic while there is credit, and tells it when there are no more.
     fn admit_records(&mut self) -> Result<()> {
+        if self.backlog.is_empty() || !self.takes_records() {
+            return Ok(());
+        }
+        self.give_records()?;
+        self.logic.on_pause(&mut self.client)
+    }
+
+    fn give_records(&mut self) -> Result<()> {
         let epoch = self.epoch();
         while let Some((time, records)) = self.backlog.front_mut() {
             if Some(time.epoch()) != epoch {
@@ -229,6 +264,8 @@ pub(crate) struct WorkerParts<L: WorkerLogic, S: ServerLogic, T: Clock> {
     pub(crate) hold: SourceHold,
     pub(crate) activation: Activation,
     pub(crate) servers: usize,
+    pub(crate) part: Part,
+    pub(crate) peers: usize,
 }
 
 impl<L, S, T> WorkerParts<L, S, T>
@@ -243,6 +280,7 @@ where
         config: &PsConfig<L::Key>,
         promises: Option<(Promise<LoopTime<T>>, Promise<LoopTime<T>>)>,
     ) -> WorkerDriver<L, S, T> {
+        let place = (self.index, self.context.parallelism, self.peers);
         let takes_part = promises.is_some();
         WorkerDriver {
             index: self.index,
@@ -266,6 +304,11 @@ where
             drains: false,
             staleness: config.consistency.staleness(),
             calls_in: config.server_send != SendPolicy::Immediate,
+            part: self.part,
+            leaves_at: None,
+            told_to_leave: None,
+            place,
+            is_open: false,
             watch: config
                 .state
                 .as_ref()

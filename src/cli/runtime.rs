@@ -103,7 +103,8 @@ pub(crate) struct RuntimeArgs {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Checkpoints")]
 struct CheckpointArgs {
-    /// Directory or address of checkpoints; a job with one goes on from the newest.
+    /// Make checkpoints there, and go on from the newest: a directory, or the URL of a bucket in a build that knows its
+    /// kind. All processes need it. The job is known by its name.
     #[arg(long, env = "WATERWHEEL_CHECKPOINT_DIR", value_name = "DIR")]
     checkpoint_dir: Option<String>,
 
@@ -111,6 +112,7 @@ struct CheckpointArgs {
     #[arg(
         long,
         default_value_t = CheckpointConfig::DEFAULT_INTERVAL.as_secs_f64(),
+        allow_negative_numbers = true,
         env = "WATERWHEEL_CHECKPOINT_INTERVAL",
         value_name = "SECONDS"
     )]

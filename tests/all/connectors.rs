@@ -92,8 +92,11 @@ fn files_that_appear_are_read_once_over_failures() {
 fn post(address: SocketAddr, body: &str) -> Option<u16> {
     let mut socket = TcpStream::connect(address).ok()?;
     let length = body.len();
-    write!(socket, "POST / HTTP/1.1\r\nHost: job\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}")
-        .ok()?;
+    write!(
+        socket,
+        "POST / HTTP/1.1\r\nHost: job\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .ok()?;
     let mut answer = String::new();
     socket.read_to_string(&mut answer).ok()?;
     answer.split(' ').nth(1)?.parse().ok()
@@ -160,7 +163,10 @@ fn bodies_that_are_no_lines_are_refused_and_change_nothing() {
     let head = "HTTP/1.1\r\nHost: job\r\nConnection: close\r\n";
     assert_eq!(status(format!("GET / {head}\r\n").as_bytes()), "405");
     assert_eq!(status(format!("POST /else {head}Content-Length: 0\r\n\r\n").as_bytes()), "404");
-    assert_eq!(status(&[format!("POST / {head}Content-Length: 2\r\n\r\n").as_bytes(), b"\xff\xfe"].concat()), "400");
+    assert_eq!(
+        status(&[format!("POST / {head}Content-Length: 2\r\n\r\n").as_bytes(), b"\xff\xfe"].concat()),
+        "400"
+    );
     assert_eq!(status(format!("POST / {head}Content-Length: 99999999\r\n\r\n").as_bytes()), "413");
     assert_eq!(post(address, "one\n"), Some(200));
     lines.close();

@@ -185,6 +185,7 @@ impl Keeper {
             match self.next_step(inbox)? {
                 Step::Heed(message) => self.heed(message)?,
                 Step::Write(section) => self.write(&section),
+                Step::BeginCheckpoint if self.checkpoints.is_held() => self.put_off(),
                 Step::BeginCheckpoint => self.coordinate(Event::Due)?,
                 Step::LookForRequests => self.look_for_requests()?,
             }
@@ -441,8 +442,8 @@ impl Keeper {
             Err(error) => tracing::debug!("requests for savepoints: {}", error.full_message()),
         }
         match self.savepoint {
-            Some(_) => self.coordinate(Event::Due),
-            None => Ok(()),
+            Some(_) if !self.checkpoints.is_held() => self.coordinate(Event::Due),
+            _ => Ok(()),
         }
     }
 

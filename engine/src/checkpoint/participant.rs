@@ -249,9 +249,17 @@ impl Part {
         Ok(next)
     }
 
-    /// Whether a source may read in `epoch`.
+    /// The epoch that an operator at `epoch` should go to, if it is to leave that one; for an operator that goes on by
+    /// itself when its input has ended.
     #[inline]
-    pub(crate) fn is_open(&self, epoch: Epoch) -> bool {
+    pub fn next_epoch(&self, epoch: Epoch) -> Option<Epoch> {
+        self.0.as_ref().and_then(|participant| participant.checkpoints.leave(epoch))
+    }
+
+    /// Whether something new may be begun in `epoch`: all operators have marked their state as of the end of the one
+    /// before. Always true without checkpoints.
+    #[inline]
+    pub fn is_open(&self, epoch: Epoch) -> bool {
         self.0.as_ref().is_none_or(|participant| participant.checkpoints.is_open(epoch))
     }
 
@@ -443,8 +451,15 @@ impl Saved<'_> {
     /// # Errors
     /// The checkpoint can not be read.
     pub fn items(&self) -> Result<StateReader> {
-        let (me, n) = (self.participant.origin.worker(), self.workers());
-        let items = self.read_items(ITEMS, |writer, _writers| writer % n == me)?;
+        self.items_of(self.participant.origin.worker(), self.workers())
+    }
+
+    /// As [`items`](Self::items), for number `index` of `n` workers that share them.
+    ///
+    /// # Errors
+    /// The checkpoint can not be read.
+    pub fn items_of(&self, index: usize, n: usize) -> Result<StateReader> {
+        let items = self.read_items(ITEMS, |writer, _writers| writer % n.max(1) == index)?;
         if items.is_empty() { Ok(items) } else { self.migrated(ITEMS, items) }
     }
 
@@ -497,6 +512,28 @@ impl Saved<'_> {
         let config = self.participant.checkpoints.config();
         let mut migrations = config.migrations(&self.participant.name, kind, self.checkpoint.state_version());
         migrations.try_fold(state, |state, migration| migration.convert(state))
+    }
+
+    /// Hands the entries of a kind, of the key groups and written by the workers that `is_wanted(group, worker)`, to `take`,
+    /// in pieces that each end with a whole entry: for state whose place is not the owner of its key group.
+    ///
+    /// # Errors
+    /// As [`entries`](Self::entries).
+    pub fn entries_where(
+        &self,
+        kind: &str,
+        is_wanted: impl Fn(u64, usize) -> bool,
+        mut take: impl FnMut(StateReader) -> Result<()>,
+    ) -> Result<()> {
+        let mut sections = self.checkpoint.read(&self.participant.key(kind), 0..KEY_GROUPS as u32);
+        sections.try_for_each(|section| {
+            let section = section?;
+            let group = section.key_group.map_or(0, u64::from);
+            match is_wanted(group, section.worker as usize) {
+                true => take(self.migrated(kind, StateReader::new(section.bytes))?),
+                false => Ok(()),
+            }
+        })
     }
 
     /// Number of workers that the operator runs on.

@@ -87,7 +87,8 @@ pub struct StateReader {
 }
 
 impl StateReader {
-    pub(crate) fn new(bytes: Vec<u8>) -> Self {
+    /// A reader of items that were written one behind the other.
+    pub fn new(bytes: Vec<u8>) -> Self {
         StateReader { bytes, next: 0 }
     }
 
@@ -149,7 +150,7 @@ impl Entries {
     }
 
     /// Adds all of `other` behind those that are here.
-    pub(crate) fn append(&mut self, other: &mut Entries) {
+    pub fn append(&mut self, other: &mut Entries) {
         if self.groups.is_empty() {
             std::mem::swap(self, other);
             return;
@@ -159,8 +160,9 @@ impl Entries {
         }
     }
 
-    /// Takes all entries of the groups that have at least `from` bytes of them.
-    pub(crate) fn take(&mut self, from: usize) -> impl Iterator<Item = (u32, Vec<u8>)> {
+    /// Takes all entries of the groups that have at least `from` bytes of them: the group, and items for a
+    /// [`StateReader`].
+    pub fn take(&mut self, from: usize) -> impl Iterator<Item = (u32, Vec<u8>)> {
         let full = self.groups.iter_mut().zip(0u32..).filter(move |(bytes, _)| bytes.len() >= from.max(1));
         full.map(|(bytes, group)| (group, std::mem::take(bytes)))
     }

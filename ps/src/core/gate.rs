@@ -54,6 +54,11 @@ impl<T: Ord + Clone, W> ClockGate<T, W> {
         self.waiting.entry(needed).or_default().push_back(what);
     }
 
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Notes the least clock that may still come; `None` if none will.
     pub(crate) fn advance(&mut self, open: Option<At<T>>) {
         self.open = open;

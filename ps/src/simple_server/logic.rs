@@ -6,6 +6,7 @@ use crate::element::Element;
 use crate::parameter_server::ParameterServer;
 use crate::server::{Combiner, Replay, ServerContext, ServerLogic};
 use crate::simple_server::{Emit, SimpleServer, in_push};
+use crate::snapshot::{LogicReader, LogicWriter};
 use crate::update::Update;
 
 impl<K: Key, E: Element, D: Element, I, U> ServerLogic for SimpleServer<K, E, D, I, U>
@@ -159,6 +160,18 @@ where
         let row = self.store.loaded_row(key, |row| row.extend_from_slice(value))?;
         row[..value.len()].clone_from_slice(value);
         Ok(())
+    }
+
+    fn snapshot(&mut self, to: &mut LogicWriter<'_>) -> Result<()> {
+        self.store.snapshot(to)
+    }
+
+    fn sweep(&mut self, to: &mut LogicWriter<'_>) -> Result<bool> {
+        self.store.sweep(to.entries())
+    }
+
+    fn restore(&mut self, from: &mut LogicReader<'_>) -> Result<()> {
+        self.store.restore(from)
     }
 
     fn close(&mut self, out: &mut Collector<Self::Out>) -> Result<()> {

@@ -49,6 +49,35 @@ impl<K: Key, E: Clone> Evicting<K, E> {
         self.now = Moment { operation: self.now.operation + 1, clock: self.now.clock.max(clock), time };
     }
 
+    /// When a row was last used.
+    pub(crate) fn used(&self, row: u32) -> Option<Moment> {
+        self.recency.used(row)
+    }
+
+    /// Goes to a moment; not back.
+    pub(crate) fn go_to(&mut self, operation: u64, clock: u64) {
+        self.now.operation = self.now.operation.max(operation);
+        self.now.clock = self.now.clock.max(clock);
+    }
+
+    /// Operations and the clock so far, and how many rows were evicted.
+    pub(crate) fn now(&self) -> (u64, u64, u64) {
+        (self.now.operation, self.now.clock, self.count)
+    }
+
+    /// How often the keys without a row were used.
+    pub(crate) fn uses(&self) -> impl Iterator<Item = &(K, u32)> {
+        self.uses.iter()
+    }
+
+    /// Takes over how often a key without a row was used.
+    pub(crate) fn take_over_uses(&mut self, key: K, uses: u32) {
+        match self.uses.get_mut(&key) {
+            Some(known) => *known += uses,
+            None => self.uses.insert(key, uses),
+        }
+    }
+
     /// Whether a key that has no row and is used now gets one.
     pub(crate) fn admits(&mut self, key: &K) -> bool {
         let needed = self.limits.min_frequency.unwrap_or(1);
@@ -96,6 +125,12 @@ impl<K: Key, E: Clone> Evicting<K, E> {
     }
 
     /// The key of a row.
+    /// The row that was not used for longest, and its key.
+    pub(crate) fn oldest(&self) -> Option<(K, u32)> {
+        let (row, _) = self.recency.oldest()?;
+        self.recency.key(row).map(|key| (key.clone(), row))
+    }
+
     pub(crate) fn key(&self, row: u32) -> Option<&K> {
         self.recency.key(row)
     }

@@ -55,6 +55,11 @@ impl<K: Clone> Recency<K> {
         self.nodes.get(row as usize)?.first().map(|node| &node.key)
     }
 
+    /// When a row was last used.
+    pub(crate) fn used(&self, row: u32) -> Option<Moment> {
+        self.nodes.get(row as usize)?.first().map(|node| node.used)
+    }
+
     /// Adds the next row, as the one used last.
     pub(crate) fn push(&mut self, key: K, used: Moment) {
         let row = self.nodes.push([Node { key, used, older: NONE, newer: NONE }]) as u32;

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use waterwheel_engine::checkpoint::{CheckpointHold, Part, Written};
 use waterwheel_engine::hash::Key;
 use waterwheel_engine::operator::{Activation, Input, OnBehalf, OperatorBuilder, WakeOn};
 use waterwheel_engine::{Clock, ClockHop, DataStream, Edge, Parcel, Record, Result, SourceHold};
@@ -13,8 +14,9 @@ use crate::consistency::Consistency;
 use crate::core::outbox::{Outbox, OutboxConfig};
 use crate::placement::Placement;
 use crate::server::{Combiner, Replay, ServerContext, ServerLogic};
-use crate::server_op::{Saved, ServerDriver, ServerParts};
+use crate::server_op::{ModelInput, Saved, ServerDriver, ServerParts};
 use crate::shard::{BlockOf, Shard};
+use crate::snapshot::LogicWriter;
 use crate::transform::Transformed;
 use crate::worker::{ParameterServerClient, WorkerContext, WorkerLogic};
 use crate::worker_op::{LoopTime, ReadSaved, SAVED, WorkerParts, WorkerPorts};
@@ -111,15 +113,19 @@ where
         let hold = op.source_hold(&data.sources(), &spared);
         let data = self.worker_input(&mut op, it.enter(data));
         let answers = op.input_parcels(answers, WakeOn::Progress);
-        let saved = saved.map(|(edge, take)| saved_reader(self.worker_input(&mut op, it.enter(edge)), take));
+        let saved = saved.map(|(edge, take)| {
+            let hold = op.checkpoint_hold();
+            saved_reader(self.worker_input(&mut op, it.enter(edge)), take, hold)
+        });
         let (requests, requests_edge) = op.output();
         let (out, out_edge) = op.output();
+        let part = op.source_part_unless(|| worker.snapshot(&mut LogicWriter::new(&mut Written::default())));
         let ports = WorkerPorts { data, answers, saved, requests, out };
         // Each side wakes the other; the second gets its handle when it is built.
         let wake_worker = op.activation();
         let server_op = it.operator("ps server");
         let server = (server_op.on_behalf(), server_op.activation());
-        self.build_worker(op, ports, worker, hold, server);
+        self.build_worker(op, ports, worker, (hold, part), server);
         let (answers, model_edge) = self.build_server(server_op, it, requests_edge, model, wake_worker);
         (answers, (it.leave(out_edge), it.leave(model_edge)))
     }
@@ -142,14 +148,14 @@ where
         op: OperatorBuilder<'_, LoopTime<T>>,
         ports: WorkerPorts<L, S, T>,
         worker: L,
-        hold: SourceHold,
+        (hold, part): (SourceHold, Part),
         (as_server, wake_server): (OnBehalf, Activation),
     ) {
         let outbox = Outbox::new(OutboxConfig {
             servers: self.servers,
             placement: self.config.placement.clone(),
             push_width: self.config.push_width,
-            combine: self.combine,
+            combine: self.combine.filter(|_| self.config.combine_pushes),
             pushes_overtake: self.config.consistency == Consistency::Serialisable,
             credit: self.config.credit,
             block_len: self.config.block_len,
@@ -159,6 +165,7 @@ where
         let (shard, semantics) = (Rc::clone(&self.shard), self.config.semantics());
         let neighbour = (self.me < self.servers).then(|| Rc::clone(&self.shard));
         let (index, servers, takes_part) = (self.me, self.servers, self.me < self.workers);
+        let peers = self.peers;
         let context = WorkerContext { index, parallelism: self.workers, servers };
         op.build(|mut promises, activation| {
             let out = promises.pop();
@@ -179,6 +186,8 @@ where
                 hold,
                 activation,
                 servers,
+                part,
+                peers,
             };
             let mut driver = parts.into_driver(self.config, promises);
             move |frontiers| driver.run(frontiers)
@@ -197,10 +206,17 @@ where
         let requests = op.input_parcels(requests, WakeOn::Progress);
         let (placement, servers) = (self.config.placement.clone(), self.servers);
         let model = model.map(|model| {
-            op.input_routed(it.enter(model), WakeOn::Progress, move |(key, _row)| {
-                server_or_panic(&placement, key, servers)
-            })
+            let route = move |(key, _row): &Saved<S>| server_or_panic(&placement, key, servers);
+            ModelInput {
+                hold: op.checkpoint_hold(),
+                rows: op.input_routed(it.enter(model), WakeOn::Progress, route),
+            }
         });
+        let part = op.part_unless(|| self.shard.borrow_mut().check_snapshot());
+        if part.is_taken() {
+            self.shard.borrow_mut().set_unready();
+        }
+        let (servers, placement) = (self.servers, self.config.placement.clone());
         let (answers, answers_edge) = op.output();
         let (out, out_edge) = op.output();
         let (index, shard, peers) = (self.me, self.shard, self.peers);
@@ -221,6 +237,9 @@ where
                 tells_hot,
                 activation,
                 wake_worker,
+                part,
+                servers,
+                placement,
             };
             let mut driver = ServerDriver::new(parts, peers);
             move |frontiers| driver.run(frontiers)
@@ -233,8 +252,11 @@ where
 fn saved_reader<L: 'static, M: Record, T: Clock>(
     mut input: Input<Vec<M>, LoopTime<T>>,
     take: TakeSaved<L, M>,
+    hold: CheckpointHold,
 ) -> ReadSaved<L, T> {
     Box::new(move |logic, frontiers| {
+        // Held until all is read and this is dropped.
+        let _hold = &hold;
         input.try_for_each(|_token, batch| batch.drain(..).try_for_each(|saved| take(logic, saved)))?;
         Ok(frontiers.is_done(SAVED))
     })

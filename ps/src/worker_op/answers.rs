@@ -19,8 +19,14 @@ where
     /// Hands the answers of other workers' servers to the logic.
     pub(super) fn read_answers(&mut self) -> Result<()> {
         let (logic, client, width) = (&mut self.logic, &mut self.client, self.width);
-        self.ports.answers.try_for_each(|_token, parcel| {
+        let leaves_at = &mut self.leaves_at;
+        self.ports.answers.try_for_each(|token, parcel| {
             let block = std::mem::take(&mut parcel.0);
+            if block.is_leave() {
+                let (_, (clock, _hop)) = token.time();
+                *leaves_at = Some(clock + 1);
+                return Ok(());
+            }
             deliver::<L, S>(logic, client, block, width)
         })
     }

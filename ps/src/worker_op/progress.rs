@@ -47,10 +47,11 @@ where
             self.call_in_answers();
         }
         self.drains = drains;
+        self.say_leave();
         if self.client.wants_clock && !self.awaits_clock && self.client.is_idle() {
             self.start_clock()?;
         }
-        if self.awaits_clock && self.clock_has_come(frontiers) {
+        if self.awaits_clock && self.clock_has_come(frontiers) && !self.leaves_epoch()? {
             self.awaits_clock = false;
             let clock = self.client.clock;
             self.logic.on_clock(clock, &mut self.client)?;
@@ -61,7 +62,11 @@ where
     /// Whether the last record has been handled, and the clock stands.
     pub(super) fn ends(&self, frontiers: &Frontiers<'_, LoopTime<T>>) -> bool {
         let clock_moves = self.client.wants_clock || self.awaits_clock;
-        !self.input_ended && !clock_moves && self.backlog.is_empty() && frontiers.is_done(DATA)
+        !self.input_ended
+            && !clock_moves
+            && self.backlog.is_empty()
+            && frontiers.is_done(DATA)
+            && self.epoch_is_open()
     }
 
     /// Whether no record of the present checkpoint epoch is left.
@@ -97,7 +102,9 @@ where
         if self.staleness.is_some() {
             return true;
         }
-        let Some((requests, _)) = &self.promises else { return false };
+        let Some((requests, _)) = self.promises.as_ref().filter(|_| self.epoch_is_open()) else {
+            return false;
+        };
         let last_of_previous = (requests.time().0.clone(), (self.client.clock - 1, u64::MAX));
         !frontiers.may_arrive(ANSWERS, &last_of_previous)
     }

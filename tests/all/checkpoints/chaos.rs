@@ -173,6 +173,16 @@ fn asynchronous_loop_to_files_survives_kills() {
 }
 
 #[test]
+fn asynchronous_sums_at_the_parameter_server_survive_kills() {
+    chaos("ps", 3, Plan::kill);
+}
+
+#[test]
+fn online_learner_survives_kills_with_the_same_models() {
+    chaos("learner", 3, Plan::kill);
+}
+
+#[test]
 fn windowed_keyed_count_to_files_survives_whatever_happens() {
     chaos("windows", 8, Plan::any);
 }

@@ -4,7 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use waterwheel::ml::Matrix;
+use waterwheel::ml::clustering::KMeansModel;
+use waterwheel::ml::generate::sm;
+use waterwheel::ml::online::OnlineKMeans;
 use waterwheel::prelude::*;
+use waterwheel::ps::transform;
+
+use crate::checkpoints::files::contents;
 
 /// Records of a job, and how many a split gives before it pauses.
 const RECORDS: u64 = 40_000;
@@ -23,10 +30,12 @@ pub(super) struct Job {
     pub(super) expected: fn() -> Vec<String>,
 }
 
-const JOBS: [Job; 3] = [
+const JOBS: [Job; 5] = [
     Job { name: "count", run: count, expected: || counted(0..RECORDS) },
     Job { name: "windows", run: windows, expected: expected_windows },
     Job { name: "loop", run: halve, expected: || counted((1..RECORDS).flat_map(laps)) },
+    Job { name: "ps", run: add_up, expected: expected_sums },
+    Job { name: "learner", run: learn, expected: expected_models },
 ];
 
 pub(super) fn job_of(name: &str) -> Job {
@@ -36,15 +45,17 @@ pub(super) fn job_of(name: &str) -> Job {
 /// Numbers with a pause now and then, so that there is time to be disturbed in.
 struct Paced {
     next: u64,
+    n_splits: usize,
 }
 
 impl Source for Paced {
     type Item = u64;
 
     fn read(&mut self, limit: usize, out: &mut Vec<u64>) -> Result<SourceStatus> {
-        let end = RECORDS.min(self.next + SPLITS as u64 * CHUNK.min(limit as u64));
-        out.extend((self.next..end).step_by(SPLITS));
-        self.next += ((end - self.next).div_ceil(SPLITS as u64)) * SPLITS as u64;
+        let step = self.n_splits as u64;
+        let end = RECORDS.min(self.next + step * CHUNK.min(limit as u64));
+        out.extend((self.next..end).step_by(self.n_splits));
+        self.next += (end - self.next).div_ceil(step) * step;
         Ok(if end == RECORDS { SourceStatus::Done } else { SourceStatus::Idle(Duration::from_millis(5)) })
     }
 
@@ -59,7 +70,7 @@ impl Source for Paced {
 }
 
 fn open(split: usize) -> Result<Paced> {
-    Ok(Paced { next: split as u64 })
+    Ok(Paced { next: split as u64, n_splits: SPLITS })
 }
 
 /// Counts by key, each result to a file.
@@ -120,6 +131,83 @@ fn halve(config: RuntimeConfig, files: &Path) -> Result<()> {
         Ok(())
     })
     .map(drop)
+}
+
+/// Adds up numbers by key at a parameter server, each new sum to a file.
+fn add_up(config: RuntimeConfig, files: &Path) -> Result<()> {
+    let files = files.to_path_buf();
+    execute(config, move |env| {
+        let numbers = env.source("numbers", SPLITS, open).uid("numbers");
+        let server = SimpleServer::new(
+            |_key: &u64, row: &mut Vec<u64>| row.extend([0, 0]),
+            |row: &mut [u64], delta: &[u64]| row.iter_mut().zip(delta).for_each(|(a, b)| *a += b),
+        );
+        let ps = PsConfig::new().width(2).credit(64);
+        let trained = transform(numbers, AddOne, server.emit(Emit::EveryPush), &ps)?;
+        trained
+            .model
+            .write_files(&files, ".txt", |(key, row), file| writeln!(file, "{key} {} {}", row[0], row[1]));
+        Ok(())
+    })
+    .map(drop)
+}
+
+/// Pulls the sum of a number's key, and adds the key and one to it.
+struct AddOne;
+
+impl WorkerLogic for AddOne {
+    type In = u64;
+    type Key = u64;
+    type Pull = u64;
+    type Push = u64;
+    type Out = ();
+
+    fn on_recv(&mut self, x: u64, ps: &mut ParameterServerClient<Self>) -> Result<()> {
+        ps.pull(x % KEYS)
+    }
+
+    fn on_pull_recv(&mut self, key: &u64, _row: &[u64], ps: &mut ParameterServerClient<Self>) -> Result<()> {
+        ps.push(*key, [*key, 1])
+    }
+}
+
+fn expected_sums() -> Vec<String> {
+    let of_key = |key| (1..=RECORDS / KEYS).map(move |n| format!("{key} {} {n}", key * n));
+    let mut lines: Vec<String> = (0..KEYS).flat_map(of_key).collect();
+    lines.sort();
+    lines
+}
+
+/// Whole numbers, whose sums do not depend on the order: so a model does not on the layout.
+fn point(x: u64) -> Result<Matrix> {
+    let coordinate = |i| (sm(7, 2 * x + i) % 1000) as f64;
+    Matrix::new(2, vec![coordinate(0), coordinate(1)])
+}
+
+/// Learns clusters online, each model to a file.
+fn learn(config: RuntimeConfig, files: &Path) -> Result<()> {
+    let files = files.to_path_buf();
+    execute(config, move |env| {
+        let in_order = |_split| Ok(Paced { next: 0, n_splits: 1 });
+        let points = env.source("numbers", 1, in_order).uid("numbers").try_map(point);
+        let start = Matrix::new(2, vec![0.0, 0.0, 0.0, 1000.0, 1000.0, 0.0])?;
+        let learner = OnlineKMeans::new(KMeansModel::new(start, vec![1.0; 3])?);
+        let models = learner.global_batch_size(100).decay_factor(0.5).fit(points)?;
+        models.write_files(&files, ".txt", |model, file| {
+            writeln!(file, "{:?} {:?}", model.weights(), model.centroids().values())
+        });
+        Ok(())
+    })
+    .map(drop)
+}
+
+/// What a run gives that nobody disturbs.
+fn expected_models() -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    learn(RuntimeConfig::threads(1), dir.path()).unwrap();
+    let models = contents(dir.path());
+    assert_eq!(models.len() as u64, RECORDS / 100);
+    models
 }
 
 /// What a number becomes on its way through the loop.
