@@ -93,7 +93,7 @@ fn topic_that_is_not_there_and_property_that_is_none_are_refused() {
         });
         run.unwrap_err()
     };
-    let wrong = error(TOPIC, config.clone().set("no.such.property", "1"));
+    let wrong = error(TOPIC, config.set("no.such.property", "1"));
     assert_eq!(wrong.kind(), ErrorKind::Config);
     assert!(wrong.full_message().contains("no.such.property"), "{}", wrong.full_message());
     let nowhere = KafkaConfig::new("127.0.0.1:1").outage(Duration::from_millis(300));
@@ -167,7 +167,9 @@ fn committed(config: &KafkaConfig, partitions: i32) -> i64 {
     client.set("group.id", config.group.as_deref().unwrap());
     let consumer: BaseConsumer = client.create().unwrap();
     let mut list = TopicPartitionList::new();
-    (0..partitions).for_each(|partition| drop(list.add_partition(TOPIC, partition)));
+    for partition in 0..partitions {
+        list.add_partition(TOPIC, partition);
+    }
     let offsets = consumer.committed_offsets(list, PATIENCE).unwrap();
     offsets
         .elements()
