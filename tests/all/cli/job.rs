@@ -224,7 +224,7 @@ fn graph_of_a_job_is_printed_and_nothing_is_run() {
         "[source]\ninput = \"sales.csv\"\n[[stages]]\nkind = \"aggregate\"\nby = [\"shop\"]\n[sink]\noutput = \"out\"\n",
     );
     let text = done(dir.run("graph job.toml")).out;
-    assert!(text.contains("read_csv") && text.contains("write_files") && text.contains("=>"), "{text}");
+    assert!(text.contains("read_csv") && text.contains("sink") && text.contains("=>"), "{text}");
     assert!(done(dir.run("graph job.toml --format dot")).out.starts_with("digraph job {"));
     assert!(!dir.path("out").exists());
     dir.generate_ratings(100);
