@@ -19,6 +19,7 @@ pages! {
     learning: "../docs/guide/learning.md";
     running: "../docs/guide/running.md";
     checkpoints: "../docs/guide/checkpoints.md";
+    job_files: "../docs/guide/job-files.md";
     admin: "../docs/admin.md";
     determinism: "../docs/guide/determinism.md";
     from_flink: "../docs/guide/from-flink.md";

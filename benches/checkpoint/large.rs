@@ -59,7 +59,7 @@ fn run(checkpoints: CheckpointConfig, watch: &Arc<Watch>, until: Until) {
     let mut wanted = None;
     let see = move |_count| {
         let n = watch.note();
-        if n <= 2 * watch.keys || n % 4096 > 0 {
+        if n <= 2 * watch.keys || !n.is_multiple_of(4096) {
             return Ok(());
         }
         let done = match &until {

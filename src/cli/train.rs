@@ -9,8 +9,10 @@ use std::path::Path;
 use anyhow::Context;
 use clap::Subcommand;
 
+use crate::cli::runtime::RuntimeArgs;
+
 /// What can be trained.
-#[derive(Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(crate) enum TrainCommand {
     /// Matrix factorization: predict ratings of items by users.
     Mf(mf::MfArgs),
@@ -20,6 +22,18 @@ pub(crate) enum TrainCommand {
     Logistic(learners::LogisticArgs),
     /// Factorization machine: two classes or numbers, by pairs of features of sparse rows.
     Fm(learners::FmArgs),
+}
+
+impl TrainCommand {
+    /// Where it runs.
+    pub(crate) fn runtime_mut(&mut self) -> &mut RuntimeArgs {
+        match self {
+            TrainCommand::Mf(args) => &mut args.runtime,
+            TrainCommand::Pa(args) => &mut args.sparse.runtime,
+            TrainCommand::Logistic(args) => &mut args.sparse.runtime,
+            TrainCommand::Fm(args) => &mut args.sparse.runtime,
+        }
+    }
 }
 
 /// Trains.

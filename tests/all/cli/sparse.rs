@@ -44,7 +44,7 @@ fn line_that_is_no_sparse_row_is_named_or_skipped() {
     let refused = dir.run("train pa --input rows.svm --output model");
     assert_refused(&refused, 1, &["rows.svm:2", "value of index 4", "\"x\""]);
     dir.assert_no_model("model");
-    let found = dir.summary("train pa --input rows.svm --skip-bad-records --json");
+    let found = dir.summary("train pa --input rows.svm --on-bad-record skip --json");
     assert_eq!((found["rows"].as_u64(), found["bad_records"].as_u64()), (Some(2), Some(1)), "{found}");
 }
 
