@@ -2,6 +2,7 @@
 
 mod ckpt;
 mod generate;
+mod neighbours;
 mod ratings;
 mod recommend;
 mod run;
@@ -57,6 +58,8 @@ enum Command {
     Recommend(recommend::RecommendArgs),
     /// Print the topics of a model of documents, or the topics of a new document.
     Topics(topics::TopicsArgs),
+    /// Print the words nearest to some.
+    Neighbours(neighbours::NeighboursArgs),
     /// Generate seeded data: ratings, points, labels, sparse examples, words, graphs.
     Generate(generate::GenerateArgs),
     /// Start the processes of a program that was built with Waterwheel.
@@ -76,6 +79,7 @@ pub(crate) fn main() -> ExitCode {
     let done = match cli.command {
         Command::Train(args) => train::run(args).map(|()| ExitCode::SUCCESS),
         Command::Recommend(args) => recommend::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Neighbours(args) => neighbours::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Topics(args) => topics::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Generate(args) => generate::run(args).map(|()| ExitCode::SUCCESS),
         Command::Run(args) => run::run(&args),

@@ -15,6 +15,7 @@ pub mod retrieval;
 pub mod sketch;
 pub mod sparse;
 mod tensors;
+pub mod word2vec;
 
 pub use examples::Examples;
 pub use matrix::Matrix;

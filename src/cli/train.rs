@@ -4,6 +4,7 @@ mod lda;
 mod learners;
 mod mf;
 mod sparse;
+mod word2vec;
 
 use std::path::Path;
 
@@ -23,6 +24,9 @@ pub(crate) enum TrainCommand {
     Fm(learners::FmArgs),
     /// Latent Dirichlet allocation: topics of documents.
     Lda(lda::LdaArgs),
+    /// Vectors of words, from text.
+    #[command(name = "word2vec")]
+    Word2Vec(word2vec::Word2VecArgs),
 }
 
 /// Trains.
@@ -33,6 +37,7 @@ pub(crate) fn run(command: TrainCommand) -> anyhow::Result<()> {
         TrainCommand::Logistic(args) => learners::run_logistic(&args),
         TrainCommand::Fm(args) => learners::run_fm(&args),
         TrainCommand::Lda(args) => lda::run(&args),
+        TrainCommand::Word2Vec(args) => word2vec::run(&args),
     }
 }
 

@@ -8,3 +8,4 @@ mod optima;
 mod recommender;
 mod similarity;
 mod sparse;
+mod word2vec;
