@@ -53,7 +53,7 @@ enum LogFormat {
 enum Command {
     /// Train a model.
     #[command(subcommand)]
-    Train(train::TrainCommand),
+    Train(Box<train::TrainCommand>),
     /// Recommend items to a user from a trained model.
     Recommend(recommend::RecommendArgs),
     /// Print the topics of a model of documents, or the topics of a new document.
@@ -77,7 +77,7 @@ pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     start_log(cli.log_format);
     let done = match cli.command {
-        Command::Train(args) => train::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Train(command) => train::run(*command).map(|()| ExitCode::SUCCESS),
         Command::Recommend(args) => recommend::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Neighbours(args) => neighbours::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Topics(args) => topics::run(&args).map(|()| ExitCode::SUCCESS),

@@ -1,5 +1,8 @@
 //! Waterwheel: dataflow with native iteration.
 
+#[cfg(doctest)]
+mod guide;
+
 pub use waterwheel_engine as engine;
 pub use waterwheel_iteration as iteration;
 pub use waterwheel_ml as ml;

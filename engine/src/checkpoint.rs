@@ -30,6 +30,11 @@
 //!    end for which [`Part::had_ended`] is true was answered in an earlier run, and must not be answered again.
 //! 5. when all ends are answered, [`Part::end`]: the operator has no further state, but what [`Snapshot::end`] writes.
 //!
+//! An operator that goes on by itself when its input has ended leaves its epoch as a source does: it is made with
+//! [`OperatorBuilder::source_part_unless`](crate::operator::OperatorBuilder::source_part_unless), asks
+//! [`Part::next_epoch`] and begins nothing new before [`Part::is_open`]. What can not be cut in two takes a
+//! [`CheckpointHold`]: no checkpoint is begun before it is dropped.
+//!
 //! A loop that drains needs nothing else: when an operator's frontier leaves the epoch, nothing of it goes round any more.
 //! What an operator keeps for a round only is gone then.
 //!
@@ -44,7 +49,9 @@
 mod config;
 mod coordinator;
 mod keeper;
+mod migration;
 mod participant;
+mod progress;
 mod shared;
 mod state;
 mod store;
@@ -53,6 +60,8 @@ mod word;
 pub use config::{CheckpointConfig, OnMissingCheckpoint};
 pub(crate) use keeper::{Inbox, JobNames, KeeperThread, Membership, Message};
 pub use participant::{Part, Saved, Snapshot, Written};
+pub use progress::{CheckpointCounts, CheckpointState};
+pub use shared::CheckpointHold;
 pub(crate) use shared::Checkpoints;
 pub use state::{Entries, State, StateReader, StateWriter};
 pub use store::{

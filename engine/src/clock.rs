@@ -34,6 +34,9 @@ pub trait AnyClock: Timestamp + sealed::Sealed {
     /// The checkpoint epoch this time belongs to.
     fn epoch(&self) -> Epoch;
 
+    /// The first time of a checkpoint epoch.
+    fn first_of(epoch: Epoch) -> Self;
+
     /// Appends the checkpoint epoch, then the counters of the loops, from the outermost.
     fn counters(&self, to: &mut Vec<u64>);
 
@@ -80,6 +83,10 @@ impl AnyClock for Epoch {
         *self
     }
 
+    fn first_of(epoch: Epoch) -> Self {
+        epoch
+    }
+
     fn counters(&self, to: &mut Vec<u64>) {
         to.push(*self);
     }
@@ -92,6 +99,10 @@ impl AnyClock for Epoch {
 impl<T: Clock, R: LoopCounter> AnyClock for (T, R) {
     fn epoch(&self) -> Epoch {
         self.0.epoch()
+    }
+
+    fn first_of(epoch: Epoch) -> Self {
+        (T::first_of(epoch), R::minimum())
     }
 
     fn counters(&self, to: &mut Vec<u64>) {
@@ -109,6 +120,10 @@ impl<T: sealed::Sealed> sealed::Sealed for EventClock<T> {}
 impl<T: AnyClock> AnyClock for EventClock<T> {
     fn epoch(&self) -> Epoch {
         self.outer.epoch()
+    }
+
+    fn first_of(epoch: Epoch) -> Self {
+        timely::order::Product { outer: T::first_of(epoch), inner: Timestamp::minimum() }
     }
 
     fn counters(&self, to: &mut Vec<u64>) {

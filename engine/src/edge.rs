@@ -180,6 +180,11 @@ impl<'s, T: AnyClock> Place<'s, T> {
         Arc::clone(&self.run)
     }
 
+    /// Whether the run makes checkpoints.
+    pub fn makes_checkpoints(&self) -> bool {
+        self.run.checkpoints().is_some()
+    }
+
     /// Ends the run because the graph is wrong at the caller's source line.
     #[track_caller]
     pub fn refuse(&self, error: Error) {

@@ -49,11 +49,12 @@ impl<K, D, T: Clock> std::fmt::Debug for KeyedStream<'_, K, D, T> {
 /// The sum of each key's numbers, each time that the key has had none for ten milliseconds:
 /// ```
 /// use std::time::Duration;
+/// use serde::{Deserialize, Serialize};
 /// use waterwheel_engine::{
 ///     Collector, KeyedContext, KeyedProcessFunction, ProcessingTimer, Result, RuntimeConfig, execute,
 /// };
 ///
-/// #[derive(Default)]
+/// #[derive(Default, Serialize, Deserialize)]
 /// struct Burst { sum: u64, timer: Option<ProcessingTimer> }
 ///
 /// struct SumOfBurst;

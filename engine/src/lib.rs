@@ -42,7 +42,9 @@ mod wire;
 pub use async_map::AsyncOptions;
 pub use bad_record::{BadRecordPolicy, BadRecordState};
 pub use cache::{CachePosition, CacheReader, CacheShare, DataCache, SegmentFile};
-pub use checkpoint::{CheckpointConfig, OnMissingCheckpoint, State, StateReader, StateWriter};
+pub use checkpoint::{
+    CheckpointConfig, CheckpointCounts, CheckpointState, OnMissingCheckpoint, State, StateReader, StateWriter,
+};
 pub use clock::{AnyClock, Clock, ClockHop, Epoch, EventTime, LoopCounter, Round};
 pub use collect::{Collected, DataStreamSink, Outcome};
 pub use connect::{

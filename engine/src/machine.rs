@@ -1,12 +1,18 @@
 //! The machine underneath: its clock (read nowhere else) and its memory.
 
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Now, on the monotonic clock. Use it for durations and rates, never for results.
 #[inline]
 #[expect(clippy::disallowed_methods, reason = "this is the wrapper that the lint points to")]
 pub fn now() -> Instant {
     Instant::now()
+}
+
+/// Time since 1970-01-01 00:00 UTC by the system's clock, which may be set: for people and for metrics, never for results.
+#[expect(clippy::disallowed_methods, reason = "this is the wrapper that the lint points to")]
+pub fn unix_time() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// Peak resident memory of this process so far, in bytes; `None` where the system does not tell

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::checkpoint::{Checkpoints, Saved, Snapshot, Written};
+use crate::checkpoint::{Checkpoint, Checkpoints, Saved, Snapshot, Written};
 use crate::clock::{AnyClock, Epoch};
 use crate::error::{Result, Site};
 use crate::operator::{OperatorBuilder, WakeOn};
@@ -45,8 +45,8 @@ pub trait Sink<D>: 'static {
     fn commit(transaction: Self::Transaction) -> Result<()>;
 
     /// Called on the first worker before anything is written, when all transactions up to the checkpoint that the run
-    /// goes on from have been committed: removes what earlier attempts have written and never committed. Default:
-    /// nothing.
+    /// goes on from have been committed: removes what earlier attempts have written and never committed, and takes back,
+    /// if it can, what was committed behind [`last_transaction`](SinkContext::last_transaction). Default: nothing.
     ///
     /// # Errors
     /// Ends the run, naming this operator.
@@ -66,6 +66,10 @@ pub struct SinkContext {
     /// Number of the first transaction, above those of all that were ever committed; 0 without checkpoints. The next
     /// ones count up.
     pub first_transaction: u64,
+    /// Number of the last transaction of the checkpoint that the run goes on from; `None` at the beginning. What was
+    /// committed between it and the first one comes again: the run goes on from an older checkpoint than the newest,
+    /// because that is damaged or because it was told to.
+    pub last_transaction: Option<u64>,
 }
 
 impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
@@ -167,7 +171,10 @@ impl<S: Sink<D>, D: 'static> Transactions<S, D> {
                 let start = self.checkpoints.as_ref().and_then(|checkpoints| checkpoints.start());
                 let (attempt, first_transaction) =
                     start.map_or((0, 0), |start| (start.attempt, start.first_epoch));
-                let mut sink = open(SinkContext { worker: self.worker, attempt, first_transaction })?;
+                let last_transaction =
+                    start.and_then(|start| start.checkpoint.as_ref()).map(Checkpoint::epoch);
+                let worker = self.worker;
+                let mut sink = open(SinkContext { worker, attempt, first_transaction, last_transaction })?;
                 if self.worker == 0 {
                     sink.discard_unfinished()?;
                 }

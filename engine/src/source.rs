@@ -3,6 +3,7 @@
 mod csv;
 mod iter;
 mod lines;
+mod ndjson;
 mod position;
 mod splits;
 

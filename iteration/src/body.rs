@@ -1,11 +1,13 @@
 //! What the body of an iteration gets and returns.
 
 use std::collections::BTreeSet;
+use std::panic::Location;
 
 use waterwheel_engine::operator::{OperatorBuilder, WakeOn};
 use waterwheel_engine::{Clock, DataStream, Edge, Mark, Place, Round};
 
 use crate::streams::{Records, StreamTuple, Variables};
+use crate::whole::whole;
 
 /// The inside of an iteration while it is built.
 ///
@@ -72,8 +74,9 @@ impl<'i, 's, U: Clock> Iteration<'i, 's, U> {
     /// assert_eq!(all, [0, 1, 2, 100]);
     /// # Ok::<(), waterwheel_engine::Error>(())
     /// ```
+    #[track_caller]
     pub fn enter<D: 'static>(&self, stream: DataStream<'s, D, U>) -> DataStream<'i, D, (U, Round)> {
-        DataStream::from_edge(self.inner.enter(stream.into_edge()))
+        whole(DataStream::from_edge(self.inner.enter(stream.into_edge())), Location::caller())
     }
 
     /// Lets the operators that `sub_body` makes of `inputs` begin anew in each round: they see the end of their
@@ -207,6 +210,7 @@ fn vote<'i, X: 'static, T: Clock>(criteria: DataStream<'i, X, T>) -> Edge<'i, Ve
     let mut op = OperatorBuilder::new(&edge.place(), "termination_criteria");
     let workers = edge.place().workers() as Mark;
     let mut input = op.input(edge, WakeOn::Records);
+    op.keep_nothing();
     let (mut out, votes) = op.output::<Vec<Mark>>();
     op.build(move |_promises, _activation| {
         let mut told = BTreeSet::new();

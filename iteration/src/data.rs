@@ -8,6 +8,7 @@ use waterwheel_engine::{Clock, DataStream, Error, Place, Record, Round};
 
 use crate::replay;
 use crate::streams::Records;
+use crate::whole::whole;
 
 /// Source line of the iteration that a stream is brought into.
 type Line = &'static Location<'static>;
@@ -80,8 +81,8 @@ pub trait DataInput<'s, U: Clock> {
 impl<'s, D: 'static, U: Clock> DataInput<'s, U> for DataStream<'s, D, U> {
     type Record = D;
 
-    fn bring<'i>(self, place: &Place<'i, (U, Round)>, _at: Line) -> DataStream<'i, D, (U, Round)> {
-        DataStream::from_edge(place.enter(self.into_edge()))
+    fn bring<'i>(self, place: &Place<'i, (U, Round)>, at: Line) -> DataStream<'i, D, (U, Round)> {
+        whole(DataStream::from_edge(place.enter(self.into_edge())), at)
     }
 }
 

@@ -75,6 +75,8 @@ impl<'i, U: Clock> Head<'i, U> {
         let mut inputs: Vec<_> =
             marks.drain(..).map(|edge| op.input_routed(edge, WakeOn::Records, |mark| *mark)).collect();
         inputs.extend(self.outer_ticks.clone().map(|edge| op.input(edge, WakeOn::Records)));
+        // Where rounds go on over checkpoints, those that are told of them are refused.
+        op.keep_nothing();
         let (mut out, edge) = op.output::<Vec<Mark>>();
         op.build(move |_promises, _activation| {
             let mut told = BTreeSet::new();

@@ -20,6 +20,7 @@ mod replay;
 mod schedule;
 mod streams;
 mod termination;
+mod whole;
 mod workset;
 
 pub use body::{Iteration, IterationBodyResult};

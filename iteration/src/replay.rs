@@ -20,6 +20,8 @@ pub(crate) fn replay<'i, D: Record, U: Clock>(
     let mut op = OperatorBuilder::made_at(&data.place(), "replay", at);
     let input = op.input(data, WakeOn::Progress);
     let ticks = op.input_ticks();
+    // Only bounded iterations replay, and these are in one checkpoint epoch.
+    op.keep_nothing();
     let (out, edge) = op.output::<Vec<D>>();
     let share = op.cache_share();
     op.build(move |_promises, activation| {

@@ -36,6 +36,11 @@ impl<U: Clock> Schedule<U> {
         Schedule { ticks, in_order, n_outputs, first, due: BTreeMap::new(), last: None }
     }
 
+    /// Gives up what is due from the beginning: all of it was done in an earlier run.
+    pub(crate) fn say_no_more(&mut self) {
+        self.first = None;
+    }
+
     /// Notes the rounds that have begun.
     pub(crate) fn read(&mut self) -> Result<()> {
         if let Some(promises) = self.first.take() {

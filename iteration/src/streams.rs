@@ -1,8 +1,11 @@
 //! Tuples of streams of different records.
 
+use std::panic::Location;
+
 use waterwheel_engine::{Clock, DataStream, Edge, Mark, Place, Round};
 
 use crate::head::{Head, SharedFeedback};
+use crate::whole::whole;
 
 pub(crate) mod sealed {
     pub trait Sealed {}
@@ -84,7 +87,7 @@ fn open<'i, D: 'static, U: Clock>(
 ) -> (DataStream<'i, D, (U, Round)>, SharedFeedback<'i, D, (U, Round)>) {
     let (edge, fed_back) = the_loop.head.open();
     let init = DataStream::from_edge(the_loop.place.enter(init.into_edge()));
-    (init.union(DataStream::from_edge(fed_back)), edge)
+    (whole(init.union(DataStream::from_edge(fed_back)), Location::caller()), edge)
 }
 
 fn close<'i, D: 'static, U: Clock>(

@@ -3,11 +3,14 @@
 mod operator;
 mod slots;
 
+use std::panic::Location;
+
 use waterwheel_engine::hash::{Key, key_owner};
 use waterwheel_engine::operator::WakeOn;
 use waterwheel_engine::{Clock, DataStream, Record, Result, Round};
 
 use crate::feedback::feedback_loop;
+use crate::whole::hold;
 use operator::Operator;
 
 /// What [`iterate_workset`] does with the work of a key.
@@ -111,10 +114,12 @@ pub fn iterate_workset_named<'s, K: Key, W: Record, T: Clock, F: WorksetFunction
     work: DataStream<'s, (K, W), T>,
     function: F,
 ) -> DataStream<'s, F::Out, T> {
-    let edge = work.into_edge();
+    let (edge, at) = (work.into_edge(), Location::caller());
     let out = feedback_loop::<_, Round, _, _>(&edge.place(), name, |it, fed_back| {
-        let all = DataStream::from_edge(it.enter(edge)).union(DataStream::from_edge(fed_back));
+        let all = hold(DataStream::from_edge(it.enter(edge)), at).union(DataStream::from_edge(fed_back));
         let mut op = it.operator("workset");
+        // All of the loop is in one checkpoint epoch.
+        op.keep_nothing();
         let workers = it.place().workers();
         let owner = move |(key, _): &(K, W)| key_owner(key, workers) as u64;
         let input = op.input_routed(all.into_edge(), WakeOn::Progress, owner);

@@ -14,8 +14,8 @@ pub mod ranking;
 pub mod retrieval;
 pub mod sketch;
 pub mod sparse;
-mod tensors;
 pub mod word2vec;
+mod words;
 
 pub use examples::Examples;
 pub use matrix::Matrix;

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use waterwheel_engine::{Collector, Error, Key, Result};
 
 use crate::element::Element;
+use crate::snapshot::{LogicReader, LogicWriter, keeps_nothing};
 use crate::worker::{ParameterServerClient, WorkerContext, WorkerLogic};
 use desk::Desk;
 use tasks::{Tasks, tasks};
@@ -90,12 +91,38 @@ pub trait AsyncWorkerLogic: Sized + 'static {
         ps: PsHandle<Self>,
     ) -> impl Future<Output = Result<()>> + 'static;
 
+    /// Names keys that the future of a record which waits will pull; see
+    /// [`WorkerLogic::intent`](crate::WorkerLogic::intent). The default names none.
+    ///
+    /// # Errors
+    /// Ends the run, naming the worker operator.
+    fn intent(&self, _record: &Self::In, _keys: &mut Vec<Self::Key>) -> Result<()> {
+        Ok(())
+    }
+
     /// Started once, when this worker has received its last record; futures of records may be under way still.
     ///
     /// # Errors
     /// Ends the run, naming the worker operator.
     fn on_end_of_input(self: Rc<Self>, _ps: PsHandle<Self>) -> impl Future<Output = Result<()>> + 'static {
         std::future::ready(Ok(()))
+    }
+
+    /// Takes down what this worker keeps, for a checkpoint, when none of its futures waits for an answer; as
+    /// [`WorkerLogic::snapshot`].
+    ///
+    /// # Errors
+    /// Ends the run, naming the worker operator.
+    fn snapshot(&self, _to: &mut LogicWriter<'_>) -> Result<()> {
+        keeps_nothing::<Self>("worker")
+    }
+
+    /// Takes over what [`snapshot`](Self::snapshot) has taken down; as [`WorkerLogic::restore`].
+    ///
+    /// # Errors
+    /// Ends the run, naming the worker operator.
+    fn restore(&mut self, _from: &mut LogicReader<'_>) -> Result<()> {
+        Ok(())
     }
 
     /// Called once, when all futures have ended and nothing is in flight. May output.
@@ -147,6 +174,9 @@ impl<A: AsyncWorkerLogic> WorkerLogic for AsyncWorker<A> {
     type Push = A::Push;
     type Out = A::Out;
 
+    /// A future that waits for a clock can not be stored.
+    const LEAVES_WITH_CLOCKS: bool = false;
+
     fn open(&mut self, context: &WorkerContext) -> Result<()> {
         match Rc::get_mut(&mut self.logic) {
             Some(logic) => logic.open(context),
@@ -154,7 +184,12 @@ impl<A: AsyncWorkerLogic> WorkerLogic for AsyncWorker<A> {
         }
     }
 
+    fn intent(&self, record: &A::In, keys: &mut Vec<A::Key>) -> Result<()> {
+        self.logic.intent(record, keys)
+    }
+
     fn on_recv(&mut self, record: A::In, ps: &mut ParameterServerClient<Self>) -> Result<()> {
+        self.desk.borrow_mut().go_to_clock(ps.clock());
         let handle = self.handle();
         self.records.start(Rc::clone(&self.logic), record, handle)?;
         self.go_on(ps)
@@ -181,6 +216,7 @@ impl<A: AsyncWorkerLogic> WorkerLogic for AsyncWorker<A> {
     }
 
     fn on_end_of_input(&mut self, ps: &mut ParameterServerClient<Self>) -> Result<()> {
+        self.desk.borrow_mut().go_to_clock(ps.clock());
         let handle = self.handle();
         self.end.start(Rc::clone(&self.logic), (), handle)?;
         self.go_on(ps)
@@ -189,6 +225,24 @@ impl<A: AsyncWorkerLogic> WorkerLogic for AsyncWorker<A> {
     fn on_clock(&mut self, clock: u64, ps: &mut ParameterServerClient<Self>) -> Result<()> {
         self.desk.borrow_mut().set_clock(clock);
         self.go_on(ps)
+    }
+
+    fn snapshot(&self, to: &mut LogicWriter<'_>) -> Result<()> {
+        match self.records.n_open() + self.end.n_open() {
+            0 => self.logic.snapshot(to),
+            n => Err(Error::operator(format!(
+                "{n} futures of the worker logic have not ended at a checkpoint, though all that they asked for is \
+                 answered: they must not wait for later records, nor for a clock"
+            ))),
+        }
+    }
+
+    fn restore(&mut self, from: &mut LogicReader<'_>) -> Result<()> {
+        match Rc::get_mut(&mut self.logic) {
+            Some(logic) => logic.restore(from)?,
+            None => return Err(Error::internal("a worker logic that is in use was restored")),
+        }
+        Ok(())
     }
 
     fn close(&mut self, out: &mut Collector<A::Out>) -> Result<()> {

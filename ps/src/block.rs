@@ -70,6 +70,8 @@ pub(crate) struct Block<K, E, D> {
     pub(crate) finished: bool,
     /// Whether its pulls are to see all clocks before the present one, and nothing else.
     pub(crate) snapshot: bool,
+    /// Whether the keys are those that are hot on a server, in place of an answer.
+    pub(crate) hot: bool,
     /// Runs of equal operations; of rows in an answer, where all stand alone if there are none.
     pub(crate) runs: Vec<Run>,
     pub(crate) keys: Vec<K>,
@@ -91,6 +93,7 @@ impl<K, E, D> Default for Block<K, E, D> {
             urgent: false,
             finished: false,
             snapshot: false,
+            hot: false,
             runs: Vec::new(),
             keys: Vec::new(),
             values: Vec::new(),
@@ -109,6 +112,17 @@ impl<K, E, D> Block<K, E, D> {
     }
 
     /// Number of pulls in a request.
+    /// The word that workers are to leave the checkpoint epoch with their next clock.
+    pub(crate) fn leave() -> Self {
+        Block { snapshot: true, urgent: true, ..Block::default() }
+    }
+
+    /// Whether this is that word.
+    pub(crate) fn is_leave(&self) -> bool {
+        let says_nothing = self.answered == 0 && self.applied == 0 && self.open == 0;
+        self.snapshot && self.keys.is_empty() && says_nothing
+    }
+
     pub(crate) fn pulls(&self) -> usize {
         self.count(Op::pulls)
     }
@@ -129,6 +143,7 @@ impl<K, E, D> Block<K, E, D> {
             && self.open == 0
             && !self.urgent
             && !self.finished
+            && !self.hot
     }
 
     /// Notes in an answer that the rows of these keys, pulls of `group`, have been appended.
@@ -189,18 +204,18 @@ impl<K, E, D> Block<K, E, D> {
     }
 
     fn flags(&self) -> u32 {
-        let flags = [self.urgent, self.finished, self.snapshot];
+        let flags = [self.urgent, self.finished, self.snapshot, self.hot];
         flags.iter().rev().fold(0, |bits, flag| bits << 1 | u32::from(*flag))
     }
 
     fn set_flags(&mut self, bits: u32) {
-        let flags = [&mut self.urgent, &mut self.finished, &mut self.snapshot];
+        let flags = [&mut self.urgent, &mut self.finished, &mut self.snapshot, &mut self.hot];
         flags.into_iter().enumerate().for_each(|(i, flag)| *flag = bits >> i & 1 == 1);
     }
 }
 
 /// First word of the wire form: the letters `WB` and the version of the format.
-const FORMAT: u32 = u32::from_le_bytes([b'W', b'B', 2, 0]);
+const FORMAT: u32 = u32::from_le_bytes([b'W', b'B', 3, 0]);
 const HEADER_WORDS: usize = 12;
 const HEADER_BYTES: usize = 4 * HEADER_WORDS + 24;
 /// Bytes of a run.
@@ -210,7 +225,7 @@ const RUN_BYTES: usize = 12;
 /// deltas; bytes of keys, values, deltas; open), `u64` answered, `u64` applied, `u64` checksum (XXH3 of what is
 /// before it, xor XXH3 of what follows), then the runs (three `u32` each: 0 pull, 1 push or 2 push and pull;
 /// how many; group), keys, values and deltas as the module `element` writes them. Flags are the bits urgent,
-/// finished and snapshot, from the lowest; `open` is signed.
+/// finished, snapshot and hot, from the lowest; `open` is signed.
 impl<K: Key, E: Element, D: Element> Packet for Block<K, E, D> {
     fn destination(&self) -> usize {
         self.destination as usize
@@ -365,6 +380,7 @@ mod tests {
             urgent: true,
             finished: false,
             snapshot: true,
+            hot: true,
             runs: [(Op::Pull, 1, 3), (Op::Push, 2, 0)].map(|(op, n, group)| Run { op, n, group }).to_vec(),
             keys: vec![7, u64::MAX, 0],
             values: vec![],
@@ -397,7 +413,7 @@ mod tests {
     }
 
     /// Made with another implementation of XXH3.
-    const GOLDEN: &str = "5742020001000000020000000500000002000000030000000000000002000000180000000000000008000000fcffffff080000000000000009000000000000003ddb8f6dc7c075bc0000000001000000\
+    const GOLDEN: &str = "5742030001000000020000000d00000002000000030000000000000002000000180000000000000008000000fcffffff08000000000000000900000000000000814737611300b8da0000000001000000\
                           030000000100000002000000000000000700000000000000ffffffffffffffff00000000000000000000003f000080bf";
 
     #[test]

@@ -1,10 +1,15 @@
 //! Settings of a parameter-server job.
 
-use waterwheel_engine::{Error, Result};
+mod kept;
+
+use waterwheel_engine::{Error, Key, Result};
 
 use crate::consistency::{Consistency, PushOrder, Semantics};
+use crate::core::hot::HotKeys;
 use crate::core::policy::SendPolicy;
 use crate::placement::Placement;
+use crate::shard::Watch;
+use crate::state::PsState;
 
 /// Settings of [`transform`](crate::transform).
 ///
@@ -19,6 +24,10 @@ use crate::placement::Placement;
 /// | `whole_clocks` | off; on, by value, with staleness 0 | not with [`Consistency::Serialisable`] |
 /// | `placement` | [`Placement::Hash`] | |
 /// | `worker_send`, `server_send` | [`SendPolicy::Immediate`] | |
+/// | `intents` | 0: pulls are not announced | 0 or more, at most half of `replica_age`; 0 with [`Consistency::Serialisable`] |
+/// | `replicas` | 0: hot rows are not kept at workers | 0 or more; 0 with [`Consistency::BULK_SYNCHRONOUS`] and [`Consistency::Serialisable`] |
+/// | `replica_age` | 4,096 pulls | 1 or more |
+/// | `state` | none: nobody watches | |
 #[derive(Clone, Debug)]
 pub struct PsConfig<K> {
     pub(crate) workers: Option<usize>,
@@ -32,7 +41,14 @@ pub struct PsConfig<K> {
     pub(crate) placement: Placement<K>,
     pub(crate) worker_send: SendPolicy,
     pub(crate) server_send: SendPolicy,
+    intents: usize,
+    pub(crate) replicas: usize,
+    replica_age: u64,
+    pub(crate) state: Option<PsState>,
 }
+
+/// Hot keys that are shown where somebody looks.
+const SHOWN: usize = 16;
 
 impl<K> Default for PsConfig<K> {
     fn default() -> Self {
@@ -48,6 +64,10 @@ impl<K> Default for PsConfig<K> {
             placement: Placement::Hash,
             worker_send: SendPolicy::Immediate,
             server_send: SendPolicy::Immediate,
+            intents: 0,
+            replicas: 0,
+            replica_age: 4_096,
+            state: None,
         }
     }
 }
@@ -170,6 +190,23 @@ impl<K> PsConfig<K> {
         self
     }
 
+    /// Shows there what workers and servers do.
+    #[must_use]
+    pub fn state(mut self, state: &PsState) -> Self {
+        self.state = Some(state.clone());
+        self
+    }
+
+    /// What server `index` counts, in a job of so many workers.
+    pub(crate) fn watch(&self, index: usize, peers: usize) -> Watch<K>
+    where
+        K: Key,
+    {
+        let rows = if self.state.is_some() { self.replicas.max(SHOWN) } else { self.replicas };
+        let hot = (rows > 0).then(|| HotKeys::new(rows, peers));
+        Watch::new(hot, self.state.as_ref().map(|state| state.enter_server(index)))
+    }
+
     /// Checks the settings for a job of `peers` workers and returns the numbers of workers and servers.
     pub(crate) fn check(&self, peers: usize) -> Result<(usize, usize)> {
         let (workers, servers) = (self.workers.unwrap_or(peers), self.servers.unwrap_or(peers));
@@ -189,6 +226,7 @@ impl<K> PsConfig<K> {
         if let Some((what, _)) = positive.iter().find(|(_, n)| *n == 0) {
             return Err(Error::config(format!("parameter server: {what} is 0, expected 1 or more")));
         }
+        self.check_replicas()?;
         if !(self.worker_send.is_possible() && self.server_send.is_possible()) {
             return Err(Error::config("parameter server: the send policy Any([]) would never send"));
         }
@@ -227,6 +265,27 @@ mod tests {
         let config = PsConfig::<u64>::new().credit(15).worker_send(SendPolicy::Count(4));
         assert!(config.check(2).unwrap_err().message().contains("expected 16 or more"));
         assert_eq!(config.servers(1).check(2).unwrap(), (2, 1));
+    }
+
+    #[test]
+    fn rows_at_workers_are_refused_where_they_could_not_be_used() {
+        let config = PsConfig::<u64>::new;
+        let locks = config().consistency(Consistency::Serialisable);
+        let cases = [
+            (locks.clone().intents(1), "intents with serialisable consistency"),
+            (locks.replicas(1), "replicas with Serialisable consistency"),
+            (
+                config().consistency(Consistency::Bounded(0)).replicas(1),
+                "replicas with Bounded(0) consistency",
+            ),
+            (config().intents(8).replica_age(15), "replica_age is 15, expected 16 or more for 8 intents"),
+            (config().replica_age(0), "replica_age is 0, expected 1 or more for 0 intents"),
+        ];
+        for (config, what) in cases {
+            let error = config.check(1).unwrap_err();
+            assert!(error.message().contains(what), "{error}");
+        }
+        assert!(config().consistency(Consistency::Bounded(0)).intents(8).check(1).is_ok());
     }
 
     #[test]

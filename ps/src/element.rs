@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::cmp::Ordering;
 
+use safetensors::tensor::Dtype;
 use serde::{Serialize, de::DeserializeOwned};
 use waterwheel_engine::{Error, Result};
 
@@ -51,6 +52,24 @@ fn numbers_from<E: 'static>(bytes: &[u8]) -> Option<Vec<E>> {
 fn is_number<E: 'static>() -> bool {
     if_number!(E, N => return size_of::<N>() > 0);
     false
+}
+
+/// What safetensors calls elements of this type, if they are numbers.
+pub(crate) fn number_type<E: 'static>() -> Option<Dtype> {
+    use std::any::TypeId;
+    let names = [
+        (TypeId::of::<f32>(), Dtype::F32),
+        (TypeId::of::<f64>(), Dtype::F64),
+        (TypeId::of::<u64>(), Dtype::U64),
+        (TypeId::of::<i64>(), Dtype::I64),
+        (TypeId::of::<u32>(), Dtype::U32),
+        (TypeId::of::<i32>(), Dtype::I32),
+        (TypeId::of::<u16>(), Dtype::U16),
+        (TypeId::of::<i16>(), Dtype::I16),
+        (TypeId::of::<u8>(), Dtype::U8),
+        (TypeId::of::<i8>(), Dtype::I8),
+    ];
+    names.into_iter().find(|(number, _)| *number == TypeId::of::<E>()).map(|(_, dtype)| dtype)
 }
 
 /// The number zero, where elements are numbers.

@@ -1,5 +1,7 @@
 //! Which rows a server forgets.
 
+use std::time::Duration;
+
 use waterwheel_engine::{Error, Result};
 
 /// When a [`SimpleServer`](crate::SimpleServer) forgets rows, so that a key space without end fits in memory.
@@ -14,6 +16,7 @@ use waterwheel_engine::{Error, Result};
 /// | `max_rows`: the row that was not used for the longest time makes place | none | 1 or more |
 /// | `idle_operations`: rows not used during so many pulls and pushes of the server | none | 1 or more |
 /// | `idle_clocks`: rows not used during so many clocks of the workers | none | 1 or more |
+/// | `idle_time`: rows not used for so long, by the clock of the machine | none | more than 0 |
 /// | `min_frequency`: a key has no row before it is used so often | 1 | 1 or more |
 ///
 /// Which rows are there depends on the order in which operations reach the server, and on the number of servers.
@@ -33,6 +36,7 @@ pub struct Eviction {
     pub(crate) max_rows: Option<usize>,
     pub(crate) idle_operations: Option<u64>,
     pub(crate) idle_clocks: Option<u64>,
+    pub(crate) idle_time: Option<Duration>,
     pub(crate) min_frequency: Option<u32>,
     pub(crate) emit: bool,
 }
@@ -65,6 +69,15 @@ impl Eviction {
         self
     }
 
+    /// Sets after how long without a use a row is evicted. Servers look at the clock when they are asked something: the
+    /// rows of one that has nothing to do stay until the next pull or push, which does not see them any more. What is
+    /// there then depends on the speed of the machine.
+    #[must_use]
+    pub fn idle_time(mut self, time: Duration) -> Self {
+        self.idle_time = Some(time);
+        self
+    }
+
     /// Sets how often a key must be used before it gets a row.
     #[must_use]
     pub fn min_frequency(mut self, uses: u32) -> Self {
@@ -87,6 +100,9 @@ impl Eviction {
             ("idle_clocks", self.idle_clocks),
             ("min_frequency", self.min_frequency.map(u64::from)),
         ];
+        if self.idle_time == Some(Duration::ZERO) {
+            return Err(Error::config("eviction: idle_time is 0, expected more"));
+        }
         match limits.iter().find(|(_, limit)| *limit == Some(0)) {
             Some((what, _)) => Err(Error::config(format!("eviction: {what} is 0, expected 1 or more"))),
             None => Ok(()),
@@ -110,6 +126,8 @@ mod tests {
             let expected = format!("eviction: {what} is 0, expected 1 or more");
             assert_eq!(eviction.check().unwrap_err().message(), expected);
         }
-        assert!(Eviction::new().max_rows(1).check().is_ok());
+        let at_once = Eviction::new().idle_time(Duration::ZERO);
+        assert_eq!(at_once.check().unwrap_err().message(), "eviction: idle_time is 0, expected more");
+        assert!(Eviction::new().max_rows(1).idle_time(Duration::from_nanos(1)).check().is_ok());
     }
 }

@@ -126,6 +126,11 @@ impl<K: Key, E: Element, O> ParameterServer<K, E, O> {
         self.workers.get(worker).map_or(0, |late| late.n_open)
     }
 
+    /// Whether there is an open pull of any worker.
+    pub(crate) fn has_open(&self) -> bool {
+        self.workers.iter().any(|late| late.n_open > 0)
+    }
+
     fn is_open(&self, worker: usize, key: &K) -> bool {
         self.workers.get(worker).is_some_and(|late| late.open.contains_key(key))
     }

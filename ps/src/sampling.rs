@@ -118,6 +118,28 @@ impl KeySampler {
         Ok(KeySampler { n: keys.len() as u64, weights, keys: Some(keys.into()), ..self })
     }
 
+    /// How far it is: for a [snapshot](crate::WorkerLogic::snapshot). All else is made anew as it was made first.
+    pub fn position(&self) -> u64 {
+        self.drawn
+    }
+
+    /// Goes to a [position](Self::position): what is drawn next is what would have been drawn there.
+    ///
+    /// # Examples
+    /// ```
+    /// use waterwheel_ps::KeySampler;
+    ///
+    /// let mut sampler = KeySampler::uniform(1000)?.seed(7);
+    /// sampler.draw_many(10);
+    /// let mut restored = KeySampler::uniform(1000)?.seed(7);
+    /// restored.seek(sampler.position());
+    /// assert_eq!(restored.draw_many(5), sampler.draw_many(5));
+    /// # Ok::<(), waterwheel_engine::Error>(())
+    /// ```
+    pub fn seek(&mut self, position: u64) {
+        self.drawn = position;
+    }
+
     /// Draws one key.
     pub fn draw(&mut self) -> u64 {
         let number = self.draw_number();
@@ -217,6 +239,15 @@ impl Draw {
     pub(crate) fn numbers(self) -> impl Iterator<Item = u64> {
         (0..self.rows as u64).map(move |n| sm(mixed(self.seed), n))
     }
+}
+
+/// Place that a random number chooses among weights with these running sums; `None` if all are 0.
+pub(crate) fn pick(sums: &[f64], number: u64) -> Option<usize> {
+    let sum = sums.last().copied().filter(|sum| *sum > 0.0)?;
+    let at = (number >> 11) as f64 / (1u64 << 53) as f64 * sum;
+    let place = sums.partition_point(|sum| *sum <= at);
+    // A product that is rounded up to the whole sum belongs to the last place that has a weight.
+    Some(place.min(sums.partition_point(|before| *before < sum)))
 }
 
 #[cfg(test)]

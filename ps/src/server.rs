@@ -5,6 +5,7 @@ use waterwheel_engine::{Collector, Key, Result};
 use crate::element::Element;
 use crate::parameter_server::ParameterServer;
 use crate::placement::Placement;
+use crate::snapshot::{LogicReader, LogicWriter, keeps_nothing};
 
 /// What a server logic is told when it opens.
 #[derive(Clone, Debug)]
@@ -28,7 +29,7 @@ pub struct ServerContext<K> {
 /// A pull may be answered at once, later, more than once or not at all; see [`ParameterServer`]. Pulled and
 /// pushed rows may have different element types (the *loose* form of Flink-PS). Operations of one
 /// worker on one key arrive in the order in which it issued them.
-pub trait ServerLogic: 'static {
+pub trait ServerLogic: Sized + 'static {
     /// Type of parameter keys.
     type Key: Key;
     /// Element of the rows that are pulled.
@@ -161,11 +162,47 @@ pub trait ServerLogic: 'static {
         None
     }
 
+    /// How a push shows in a row that a worker keeps: the second argument of the function, a pushed row, is applied to
+    /// the first, which becomes the row that the server has after the push. Default: `None`, a push ends the copies of
+    /// its key.
+    fn replay(&self) -> Option<Replay<Self::Pull, Self::Push>> {
+        None
+    }
+
     /// Takes a parameter of a saved model, before the first pull and push.
     ///
     /// # Errors
     /// Ends the run, naming the server operator.
     fn on_load(&mut self, key: &Self::Key, value: &[Self::Pull]) -> Result<()>;
+
+    /// Takes down what this server keeps, for a checkpoint: no operation is under way, and no pull is open. What is
+    /// changed later is no part of it. A server that has much begins here and goes on in [`sweep`](Self::sweep).
+    ///
+    /// The default is for logics without fields; others are refused in jobs with checkpoints.
+    ///
+    /// # Errors
+    /// Ends the run, naming the server operator.
+    fn snapshot(&mut self, _to: &mut LogicWriter<'_>) -> Result<()> {
+        keeps_nothing::<Self>("server")
+    }
+
+    /// Writes some more of what [`snapshot`](Self::snapshot) took down; whether there is still more. Called between
+    /// operations, so it must not take long.
+    ///
+    /// # Errors
+    /// Ends the run, naming the server operator.
+    fn sweep(&mut self, _to: &mut LogicWriter<'_>) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Takes over what [`snapshot`](Self::snapshot) has taken down in an earlier run, after [`open`](Self::open) and
+    /// before any operation.
+    ///
+    /// # Errors
+    /// Ends the run, naming the server operator.
+    fn restore(&mut self, _from: &mut LogicReader<'_>) -> Result<()> {
+        Ok(())
+    }
 
     /// Called once, when no operation can come any more; the place to output the model.
     ///
@@ -178,3 +215,6 @@ pub trait ServerLogic: 'static {
 
 /// Adds the second row of a push to the first, which both have `push_width` elements.
 pub type Combiner<D> = fn(&mut [D], &[D]);
+
+/// Applies a pushed row, the second one, to a row as it is pulled: what a server has after the push.
+pub type Replay<E, D> = fn(&mut [E], &[D]);

@@ -5,13 +5,15 @@ mod replies;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use waterwheel_engine::operator::{Activation, Frontiers, Input, Output, Promise};
+use waterwheel_engine::checkpoint::{CheckpointHold, Part};
+use waterwheel_engine::operator::{Activation, Frontiers, Input, Output, Promise, Token};
 use waterwheel_engine::{Clock, Error, Parcel, Result};
 
 use crate::block::Block;
 use crate::core::policy::SendPolicy;
+use crate::placement::Placement;
 use crate::server::ServerLogic;
-use crate::shard::{BlockOf, Request, Shard};
+use crate::shard::{BlockOf, Request, ServerState, Shard};
 use crate::worker_op::LoopTime;
 use replies::{Replies, Right};
 
@@ -24,27 +26,40 @@ pub(crate) const ANSWERS_PORT: usize = 0;
 /// A parameter of a saved model: key and row.
 pub(crate) type Saved<S> = (<S as ServerLogic>::Key, Vec<<S as ServerLogic>::Pull>);
 
+/// Where a saved model comes from.
+pub(crate) struct ModelInput<S: ServerLogic, T: Clock> {
+    pub(crate) rows: Input<Vec<Saved<S>>, LoopTime<T>>,
+    /// No checkpoint is begun before all of the model is there: a job that goes on from one has it in its state.
+    pub(crate) hold: CheckpointHold,
+}
+
 /// The ports and places of a server operator.
 pub(crate) struct ServerParts<S: ServerLogic, T: Clock> {
     pub(crate) index: usize,
     pub(crate) shard: Rc<RefCell<Shard<S, T>>>,
     pub(crate) requests: Input<Parcel<BlockOf<S>>, LoopTime<T>>,
     /// Absent when no model is loaded.
-    pub(crate) model: Option<Input<Vec<Saved<S>>, LoopTime<T>>>,
+    pub(crate) model: Option<ModelInput<S, T>>,
     pub(crate) answers: Output<Parcel<BlockOf<S>>, LoopTime<T>>,
     pub(crate) out: Output<Vec<S::Out>, LoopTime<T>>,
     /// The right to output; dropped when the server has closed.
     pub(crate) out_promise: Option<Promise<LoopTime<T>>>,
     pub(crate) send: SendPolicy,
+    /// Whether workers are told which keys are hot.
+    pub(crate) tells_hot: bool,
     pub(crate) activation: Activation,
     /// Wakes the worker beside it, whose blocks wait for the model, for clocks and for others too.
     pub(crate) wake_worker: Activation,
+    pub(crate) part: Part,
+    pub(crate) servers: usize,
+    pub(crate) placement: Placement<S::Key>,
 }
 
 /// The server operator's state on one worker.
 pub(crate) struct ServerDriver<S: ServerLogic, T: Clock> {
     requests: Input<Parcel<BlockOf<S>>, LoopTime<T>>,
-    model: Option<Input<Vec<Saved<S>>, LoopTime<T>>>,
+    /// Until all of the model is there.
+    model: Option<ModelInput<S, T>>,
     out: Output<Vec<S::Out>, LoopTime<T>>,
     out_promise: Option<Promise<LoopTime<T>>>,
     activation: Activation,
@@ -52,6 +67,10 @@ pub(crate) struct ServerDriver<S: ServerLogic, T: Clock> {
     /// Requests that came before the model was loaded; their number is bounded by the workers' credit.
     parked: Vec<(Promise<LoopTime<T>>, BlockOf<S>)>,
     serving: Serving<S, T>,
+    part: Part,
+    servers: usize,
+    placement: Placement<S::Key>,
+    restored: bool,
 }
 
 /// A server's state and its way to the workers.
@@ -59,6 +78,8 @@ struct Serving<S: ServerLogic, T: Clock> {
     index: usize,
     shard: Rc<RefCell<Shard<S, T>>>,
     replies: Replies<S, T>,
+    /// Whether workers are told which keys are hot.
+    tells_hot: bool,
     /// The right to answer the pulls of each worker that are open.
     rights: Vec<Option<Promise<LoopTime<T>>>>,
 }
@@ -68,13 +89,28 @@ impl<S: ServerLogic, T: Clock> ServerDriver<S, T> {
         let ServerParts { index, shard, requests, model, answers, out, .. } = parts;
         let (out_promise, activation, wake_worker) = (parts.out_promise, parts.activation, parts.wake_worker);
         let replies = Replies::new(answers, parts.send, peers);
-        let serving = Serving { index, shard, replies, rights: (0..peers).map(|_| None).collect() };
+        let (tells_hot, rights) = (parts.tells_hot, (0..peers).map(|_| None).collect());
+        let serving = Serving { index, shard, replies, tells_hot, rights };
         let parked = Vec::new();
-        ServerDriver { requests, model, out, out_promise, activation, wake_worker, parked, serving }
+        ServerDriver {
+            requests,
+            model,
+            out,
+            out_promise,
+            activation,
+            wake_worker,
+            parked,
+            serving,
+            part: parts.part,
+            servers: parts.servers,
+            placement: parts.placement,
+            restored: false,
+        }
     }
 
     /// One activation: everything that can be done now.
     pub(crate) fn run(&mut self, frontiers: &Frontiers<'_, LoopTime<T>>) -> Result<()> {
+        self.begin()?;
         self.load_model(frontiers)?;
         self.serve_requests()?;
         let for_neighbour = self.serving.advance(frontiers)? | self.serving.send_late()?;
@@ -84,16 +120,56 @@ impl<S: ServerLogic, T: Clock> ServerDriver<S, T> {
         if let Some(interval) = self.serving.replies.let_go() {
             self.activation.wake_after(interval);
         }
+        self.send_outputs();
+        self.step(frontiers)?;
         self.finish(frontiers)
+    }
+
+    /// Takes over what a checkpoint has of the server, the first time.
+    fn begin(&mut self) -> Result<()> {
+        if std::mem::replace(&mut self.restored, true) {
+            return Ok(());
+        }
+        let mut shard = self.serving.shard.borrow_mut();
+        let (index, servers, placement) = (self.serving.index, self.servers, &self.placement);
+        self.part.begin(&mut ServerState { shard: &mut shard, index, servers, placement })?;
+        if self.part.had_ended(REQUESTS) {
+            // The model was emitted in that run.
+            self.out_promise = None;
+        }
+        if self.model.is_none() && self.part.is_taken() {
+            shard.set_ready();
+            drop(shard);
+            self.wake_worker.wake();
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, frontiers: &Frontiers<'_, LoopTime<T>>) -> Result<()> {
+        if !self.part.is_taken() {
+            return Ok(());
+        }
+        let mut shard = self.serving.shard.borrow_mut();
+        let (index, servers, placement) = (self.serving.index, self.servers, &self.placement);
+        let mut state = ServerState { shard: &mut shard, index, servers, placement };
+        self.part.step(frontiers, &mut state)
+    }
+
+    /// Sends what the logic has output.
+    fn send_outputs(&mut self) {
+        let Some(promise) = &self.out_promise else { return };
+        let mut shard = self.serving.shard.borrow_mut();
+        let out = &mut shard.ps.out;
+        if !out.is_empty() {
+            self.out.send_promised(promise, [out.batch()]);
+            out.batch().clear();
+        }
     }
 
     fn load_model(&mut self, frontiers: &Frontiers<'_, LoopTime<T>>) -> Result<()> {
         let Some(model) = &mut self.model else { return Ok(()) };
         let mut shard = self.serving.shard.borrow_mut();
-        if shard.is_ready() {
-            return Ok(());
-        }
-        model.try_for_each(|_token, batch| {
+        model.rows.try_for_each(|_token, batch| {
             batch.drain(..).try_for_each(|(key, value)| shard.load(&key, &value))
         })?;
         if !frontiers.is_done(MODEL) {
@@ -101,6 +177,7 @@ impl<S: ServerLogic, T: Clock> ServerDriver<S, T> {
         }
         shard.set_ready();
         drop(shard);
+        drop(self.model.take().map(|model| model.hold));
         self.wake_worker.wake();
         let mut parked = std::mem::take(&mut self.parked).into_iter();
         parked.try_for_each(|(promise, block)| {
@@ -118,6 +195,10 @@ impl<S: ServerLogic, T: Clock> ServerDriver<S, T> {
                 return Err(Error::data(format!("a request of worker {}, which there is not", block.from)));
             }
             match (block.keys.is_empty(), ready) {
+                (true, _) if block.is_leave() => {
+                    serving.pass_on_leave(&token);
+                    Ok(())
+                }
                 (true, _) => serving.take_word(&block),
                 (false, true) => serving.serve(block, &Right::Token(&token)),
                 (false, false) => {
@@ -128,24 +209,23 @@ impl<S: ServerLogic, T: Clock> ServerDriver<S, T> {
         })
     }
 
-    /// Sends what the logic has output; closes when no request can come any more.
+    /// Closes the logic when nothing will come any more, and lets time pass behind the outputs.
     fn finish(&mut self, frontiers: &Frontiers<'_, LoopTime<T>>) -> Result<()> {
-        let Some(promise) = &mut self.out_promise else { return Ok(()) };
-        let mut shard = self.serving.shard.borrow_mut();
         let next = frontiers.next(REQUESTS);
-        let closes = next.is_none() && shard.is_ready();
-        if closes {
-            shard.close()?;
+        let closes = next.is_none() && self.serving.shard.borrow().is_ready();
+        if closes && self.out_promise.is_some() {
+            self.serving.shard.borrow_mut().close()?;
+            self.send_outputs();
         }
-        let out = &mut shard.ps.out;
-        if !out.is_empty() {
-            self.out.send_promised(promise, [out.batch()]);
-            out.batch().clear();
-        }
-        match next {
-            Some(time) if time > *promise.time() => promise.advance_to(&time)?,
-            None if closes => self.out_promise = None,
+        match (next, &mut self.out_promise) {
+            (Some(time), Some(promise)) if time > *promise.time() => promise.advance_to(&time)?,
+            (None, Some(_)) if closes => self.out_promise = None,
             _ => {}
+        }
+        if closes && self.part.is_taken() {
+            let mut shard = self.serving.shard.borrow_mut();
+            let (index, servers, placement) = (self.serving.index, self.servers, &self.placement);
+            self.part.end(&mut ServerState { shard: &mut shard, index, servers, placement })?;
         }
         Ok(())
     }
@@ -158,6 +238,13 @@ impl<S: ServerLogic, T: Clock> Serving<S, T> {
         let (time, (clock, _hop)) = right.time();
         let mut shard = self.shard.borrow_mut();
         let served = shard.serve(block, worker, &(time, clock), || Some(right.promise()))?;
+        // Before the answer, without which the worker can not end: behind it nobody might read the word.
+        if self.tells_hot
+            && let Some(keys) = shard.watch.news(worker)
+        {
+            let word = Block { hot: true, keys, ..Block::default() };
+            self.replies.tell(self.index, worker, word, right);
+        }
         if let Some(late) = shard.ps.take_late(worker) {
             self.replies.send(self.index, worker, late, right);
         }
@@ -168,6 +255,14 @@ impl<S: ServerLogic, T: Clock> Serving<S, T> {
             self.rights[worker] = Some(right.promise());
         }
         Ok(())
+    }
+
+    /// Passes on to all workers that they are to leave the checkpoint epoch.
+    fn pass_on_leave(&mut self, token: &Token<LoopTime<T>>) {
+        for worker in 0..self.rights.len() {
+            let word = Block::leave();
+            self.replies.tell(self.index, worker, word, &Right::Token(token));
+        }
     }
 
     /// Takes what a worker says without asking for something. It has no answer: the worker may have ended.

@@ -2,6 +2,8 @@
 
 mod clocked;
 mod locked;
+mod snapshot;
+mod watch;
 
 use waterwheel_engine::operator::Promise;
 use waterwheel_engine::{Clock, Error, Result};
@@ -14,6 +16,9 @@ use crate::parameter_server::{ParameterServer, wrong_answer};
 use crate::server::{ServerContext, ServerLogic};
 use crate::worker_op::LoopTime;
 use clocked::Clocked;
+pub(crate) use snapshot::ServerState;
+
+pub(crate) use watch::Watch;
 
 /// The block that a server logic's types make.
 pub(crate) type BlockOf<S> =
@@ -38,6 +43,8 @@ pub(crate) struct Shard<S: ServerLogic, T: Clock> {
     /// Answers to blocks of the worker beside the server that had to wait.
     pub(crate) for_neighbour: Vec<BlockOf<S>>,
     discipline: Discipline<S, T>,
+    /// What is counted of the requests.
+    pub(crate) watch: Watch<S::Key>,
     pull_width: usize,
     push_width: usize,
     /// The row of a pull that is answered late, while it is made.
@@ -61,8 +68,8 @@ impl<S: ServerLogic, T: Clock> Shard<S, T> {
         let (pull_width, push_width) = (context.pull_width, context.push_width);
         let ps = ParameterServer::new(peers, pull_width);
         let (unopened, discipline, row) = (Some(context), Discipline::Direct, Vec::new());
-        let for_neighbour = Vec::new();
-        Shard { logic, unopened, ps, for_neighbour, discipline, pull_width, push_width, row, ready }
+        let (for_neighbour, watch) = (Vec::new(), Watch::default());
+        Shard { logic, unopened, ps, for_neighbour, discipline, watch, pull_width, push_width, row, ready }
     }
 
     /// Sets what pulls are guaranteed to see, in a loop that begins at time `start`.
@@ -79,6 +86,11 @@ impl<S: ServerLogic, T: Clock> Shard<S, T> {
     /// Whether the model is loaded: before, operations wait.
     pub(crate) fn is_ready(&self) -> bool {
         self.ready
+    }
+
+    /// Lets operations wait until [`set_ready`](Self::set_ready).
+    pub(crate) fn set_unready(&mut self) {
+        self.ready = false;
     }
 
     pub(crate) fn set_ready(&mut self) {
@@ -141,6 +153,7 @@ impl<S: ServerLogic, T: Clock> Shard<S, T> {
                 block.pushes()
             )));
         }
+        let counted = self.watch.count(&block.runs, &block.keys);
         match &self.discipline {
             Discipline::Locked(_) => self.serve_locked(block, worker),
             Discipline::Clocked(clocked) if clocked.whole_clocks.is_some() => {
@@ -149,6 +162,13 @@ impl<S: ServerLogic, T: Clock> Shard<S, T> {
             Discipline::Direct | Discipline::Clocked(_) => self.serve_direct(block),
         }?;
         block.deltas.clear();
+        if let Some(counted) = counted {
+            let missing = match &self.discipline {
+                Discipline::Clocked(clocked) => clocked.missing(at),
+                Discipline::Direct | Discipline::Locked(_) => 0,
+            };
+            self.watch.note(counted, block.open, missing);
+        }
         self.ps.end()
     }
 

@@ -1,17 +1,18 @@
 //! The server that most jobs need: rows, a function that makes them and one that updates them.
 
+mod draws;
 mod logic;
 
 use waterwheel_engine::{Collector, Error, Key, Result};
 
 use crate::element::{Element, zero};
 use crate::eviction::Eviction;
-use crate::parameter_server::ParameterServer;
 use crate::sampling::Draw;
 use crate::server::{Combiner, ServerContext};
 use crate::state::PsState;
 use crate::store::RowStore;
 use crate::update::Update;
+use draws::Draws;
 
 /// When a [`SimpleServer`] outputs parameters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,7 +52,7 @@ pub struct SimpleServer<K, E, D, I, U> {
     emit: Emit,
     combine: Option<Combiner<D>>,
     eviction: Option<Eviction>,
-    draws: Option<fn(&K) -> Option<Draw>>,
+    draws: Option<Draws<K, E>>,
     state: Option<PsState>,
     store: RowStore<K, E>,
     /// Elements of a row; its slots are behind them.
@@ -144,7 +145,33 @@ where
     /// ```
     #[must_use]
     pub fn draw_on(mut self, draws: fn(&K) -> Option<Draw>) -> Self {
-        self.draws = Some(draws);
+        self.draws = Some(Draws::new(draws, None));
+        self
+    }
+
+    /// As [`draw_on`](Self::draw_on), where a row is drawn with a chance in proportion to its `weight`, a function of
+    /// its key and its elements: counts, priorities, how recent it is. Rows of weight 0 are not drawn; if all have it,
+    /// nothing is answered. Weights must be finite and not below 0; one that is not ends the run.
+    ///
+    /// A pull that asks for draws reads all rows of the server once, whatever the number of draws: ask for many at a
+    /// time. Pushes cost nothing more. For weights that belong to fixed keys `0..n`, a
+    /// [`KeySampler`](crate::KeySampler) draws in constant time.
+    ///
+    /// # Examples
+    /// Words by how often they were counted:
+    /// ```
+    /// use waterwheel_ps::{Draw, SimpleServer, Sum};
+    ///
+    /// let zero = |_: &u64, row: &mut Vec<u64>| row.push(0);
+    /// let server = SimpleServer::with_update(zero, Sum).draw_by_weight(
+    ///     |key| (*key >= 1_000_000).then(|| Draw { rows: 10, seed: *key }),
+    ///     |_word, count| count[0] as f64,
+    /// );
+    /// # let _ = server;
+    /// ```
+    #[must_use]
+    pub fn draw_by_weight(mut self, draws: fn(&K) -> Option<Draw>, weight: fn(&K, &[E]) -> f64) -> Self {
+        self.draws = Some(Draws::new(draws, Some(weight)));
         self
     }
 
@@ -186,20 +213,6 @@ where
     #[inline]
     fn takes_many(&self) -> bool {
         self.eviction.is_none() && self.emit != Emit::EveryPush
-    }
-
-    /// Answers a pull with rows that are drawn.
-    fn answer_draw(
-        &self,
-        key: &K,
-        draw: Draw,
-        worker: usize,
-        ps: &mut ParameterServer<K, E, (K, Vec<E>)>,
-    ) -> Result<()> {
-        for (key, row) in draw.numbers().filter_map(|number| self.store.drawn(number)) {
-            ps.add_row(worker, key, &row[..self.width])?;
-        }
-        ps.dismiss_pull(worker, key)
     }
 
     /// Outputs rows that the last operation has evicted.

@@ -1,11 +1,17 @@
-//! The memory of servers as a program sees it while a job runs.
+//! What servers hold and what they and the workers do, as a program sees it while a job runs.
+
+mod traffic;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Reads how many rows the servers of this process hold, while a job runs and after it.
+pub(crate) use traffic::{ServerFigures, WorkerFigures};
+pub use traffic::{ServerTraffic, WorkerTraffic};
+
+/// Reads what the servers of this process hold, and what they and its workers do, while a job runs and after it.
 ///
-/// Give it to a server, as [`SimpleServer::state`](crate::SimpleServer::state). Clones read the same; of several runs
+/// Give it to a server, as [`SimpleServer::state`](crate::SimpleServer::state), for what it holds; and to the job, as
+/// [`PsConfig::state`](crate::PsConfig::state), for what is pulled and pushed. Clones read the same; of several runs
 /// the one that started last.
 ///
 /// # Examples
@@ -36,7 +42,44 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct PsState {
-    servers: Arc<Mutex<Vec<Arc<Figures>>>>,
+    held: Registry<Figures>,
+    servers: Registry<ServerFigures>,
+    workers: Registry<WorkerFigures>,
+}
+
+/// Figures by the index of who writes them.
+#[derive(Debug)]
+struct Registry<F> {
+    entries: Arc<Mutex<Vec<(usize, Arc<F>)>>>,
+}
+
+impl<F> Clone for Registry<F> {
+    fn clone(&self) -> Self {
+        Registry { entries: Arc::clone(&self.entries) }
+    }
+}
+
+impl<F> Default for Registry<F> {
+    fn default() -> Self {
+        Registry { entries: Arc::default() }
+    }
+}
+
+impl<F: Default> Registry<F> {
+    /// Begins the figures of `index`, in place of those of a run before.
+    fn enter(&self, index: usize) -> Arc<F> {
+        let figures = Arc::new(F::default());
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.retain(|(other, _)| *other != index);
+        entries.push((index, Arc::clone(&figures)));
+        entries.sort_by_key(|(index, _)| *index);
+        figures
+    }
+
+    fn read<R>(&self, read: impl Fn(usize, &F) -> R) -> Vec<R> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.iter().map(|(index, figures)| read(*index, figures)).collect()
+    }
 }
 
 /// What one server holds.
@@ -54,10 +97,9 @@ pub struct ServerState {
     pub evicted: u64,
 }
 
-/// The figures of one server, written by it alone.
-#[derive(Debug)]
+/// What one server holds, written by it alone.
+#[derive(Debug, Default)]
 pub(crate) struct Figures {
-    index: usize,
     rows: AtomicU64,
     bytes: AtomicU64,
     evicted: AtomicU64,
@@ -69,21 +111,32 @@ impl PsState {
         Self::default()
     }
 
-    /// The servers of this process that have served, by index.
+    /// What the servers of this process hold that were given this handle and have served, by index.
     pub fn servers(&self) -> Vec<ServerState> {
-        let figures = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
-        figures.iter().map(|figures| figures.read()).collect()
+        self.held.read(|index, figures| figures.read(index))
     }
 
-    /// Begins the figures of a server.
+    /// What the servers of this process have been asked, by index.
+    pub fn server_traffic(&self) -> Vec<ServerTraffic> {
+        self.servers.read(|index, figures| figures.read(index))
+    }
+
+    /// What the workers of this process have asked, by index.
+    pub fn worker_traffic(&self) -> Vec<WorkerTraffic> {
+        self.workers.read(|index, figures| figures.read(index))
+    }
+
+    /// Begins the figures of what a server holds.
     pub(crate) fn enter(&self, index: usize) -> Arc<Figures> {
-        let zero = || AtomicU64::new(0);
-        let figures = Arc::new(Figures { index, rows: zero(), bytes: zero(), evicted: zero() });
-        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
-        servers.retain(|other| other.index != index);
-        servers.push(Arc::clone(&figures));
-        servers.sort_by_key(|figures| figures.index);
-        figures
+        self.held.enter(index)
+    }
+
+    pub(crate) fn enter_server(&self, index: usize) -> Arc<ServerFigures> {
+        self.servers.enter(index)
+    }
+
+    pub(crate) fn enter_worker(&self, index: usize) -> Arc<WorkerFigures> {
+        self.workers.enter(index)
     }
 }
 
@@ -95,9 +148,9 @@ impl Figures {
         self.evicted.store(evicted, Ordering::Relaxed);
     }
 
-    fn read(&self) -> ServerState {
+    fn read(&self, index: usize) -> ServerState {
         ServerState {
-            index: self.index,
+            index,
             rows: self.rows.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
             evicted: self.evicted.load(Ordering::Relaxed),

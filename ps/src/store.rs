@@ -1,5 +1,6 @@
 //! Where a server keeps its rows: side by side in slabs, found by hash or by position.
 
+pub(crate) mod aside;
 mod evicting;
 mod index;
 mod many;
@@ -17,6 +18,7 @@ use crate::eviction::Eviction;
 use crate::partition::Part;
 use crate::prefetch;
 use crate::state::Figures;
+use aside::Aside;
 use evicting::Evicting;
 use index::Index;
 use slab::Slab;
@@ -36,6 +38,8 @@ pub(crate) struct RowStore<K, E> {
     figures: Option<Arc<Figures>>,
     /// The row that is being made.
     fresh: Vec<E>,
+    /// A copy of the rows that is being written.
+    aside: Option<Box<Aside<E>>>,
 }
 
 /// How the place of a row is found.
@@ -71,7 +75,11 @@ impl<K: Key, E: Element> RowStore<K, E> {
 
     /// Rows that are found by hash and evicted by these limits.
     pub(crate) fn evicting(width: usize, limits: Eviction) -> Self {
-        RowStore { evicting: Some(Evicting::new(limits)), ..Self::hashed(width) }
+        Self::with_evicting(width, Evicting::new(limits))
+    }
+
+    fn with_evicting(width: usize, evicting: Evicting<K, E>) -> Self {
+        RowStore { evicting: Some(evicting), ..Self::hashed(width) }
     }
 
     /// Remembers the keys of rows, so that they can be drawn; of rows that are found by hash, of which there are none
@@ -92,6 +100,7 @@ impl<K: Key, E: Element> RowStore<K, E> {
             clock: 0,
             figures: None,
             fresh: Vec::new(),
+            aside: None,
         }
     }
 
@@ -170,7 +179,7 @@ impl<K: Key, E: Element> RowStore<K, E> {
             self.expire();
         }
         match self.find(key)? {
-            Some(place) => self.touch(place),
+            Some(place) => self.touch(key, place),
             None if self.evicting.as_mut().is_some_and(|evicting| !evicting.admits(key)) => return Ok(None),
             None => {
                 let place = self.make(key, init)?;
@@ -183,7 +192,7 @@ impl<K: Key, E: Element> RowStore<K, E> {
     /// As [`row`](Self::row), and the key gets its row whatever the limits say.
     pub(crate) fn loaded_row(&mut self, key: &K, init: impl FnOnce(&mut Vec<E>)) -> Result<&mut [E]> {
         match self.find(key)? {
-            Some(place) => self.touch(place),
+            Some(place) => self.touch(key, place),
             None => {
                 let place = self.make(key, init)?;
                 self.made(place)
@@ -193,7 +202,10 @@ impl<K: Key, E: Element> RowStore<K, E> {
 
     /// The row at a place, as the one used last.
     #[inline]
-    fn touch(&mut self, place: usize) -> Result<&mut [E]> {
+    fn touch(&mut self, key: &K, place: usize) -> Result<&mut [E]> {
+        if self.aside.is_some() {
+            self.write_before_use(key, place);
+        }
         if let Some(evicting) = &mut self.evicting {
             evicting.touch(place as u32);
         }
@@ -247,6 +259,7 @@ impl<K: Key, E: Element> RowStore<K, E> {
             }
         };
         self.report();
+        self.note_made(place);
         Ok(place)
     }
 
@@ -263,6 +276,11 @@ impl<K: Key, E: Element> RowStore<K, E> {
 
     #[cold]
     fn evict_oldest(&mut self) {
+        if self.aside.is_some()
+            && let Some((key, place)) = self.evicting.as_ref().and_then(Evicting::oldest)
+        {
+            self.write_before_use(&key, place as usize);
+        }
         let (Some(evicting), Places::Hashed(index)) = (&mut self.evicting, &mut self.places) else { return };
         let last = (self.rows.len() - 1) as u32;
         let Some((key, place)) = evicting.pop_oldest(&self.rows) else { return };
@@ -277,6 +295,7 @@ impl<K: Key, E: Element> RowStore<K, E> {
         {
             *number = place;
         }
+        self.note_moved(last as usize, place as usize);
     }
 
     /// A row that is chosen by the number `draw`, all with the same chance, and its key; `None` if there are none, or
@@ -285,6 +304,17 @@ impl<K: Key, E: Element> RowStore<K, E> {
         let keys = self.keys.as_ref().filter(|keys| keys.len() > 0)?;
         let place = below(keys.len() as u64, draw) as usize;
         keys.get(place)?.first().zip(self.rows.get(place))
+    }
+
+    /// All rows with their keys, in the order of their places, where keys are remembered.
+    pub(crate) fn drawable(&self) -> impl Iterator<Item = (&K, &[E])> {
+        let n = self.keys.as_ref().map_or(0, Slab::len);
+        (0..n).filter_map(|place| self.drawable_at(place))
+    }
+
+    /// The row at a place with its key.
+    pub(crate) fn drawable_at(&self, place: usize) -> Option<(&K, &[E])> {
+        self.keys.as_ref()?.get(place)?.first().zip(self.rows.get(place))
     }
 
     /// Takes what was evicted and is to be output.

@@ -3,7 +3,7 @@
 use waterwheel_engine::{Error, Result};
 
 use crate::algebra::{Algebra, Max, Min, Sum};
-use crate::server::Combiner;
+use crate::server::{Combiner, Replay};
 
 /// How a [`SimpleServer`](crate::SimpleServer) applies a push: a function of the row and the delta, a declared
 /// algebra ([`Sum`], [`Max`], [`Min`]), or an [optimizer](crate::optimizer).
@@ -47,6 +47,12 @@ pub trait Update<E, D>: 'static {
         None
     }
 
+    /// The update as a plain function, if it is one and keeps no slots; see
+    /// [`ServerLogic::replay`](crate::ServerLogic::replay). `None` by default.
+    fn replay(&self) -> Option<Replay<E, D>> {
+        None
+    }
+
     /// Applies `delta` to the row and its slots. One that fails must leave both as they were.
     ///
     /// # Errors
@@ -75,6 +81,10 @@ macro_rules! algebras {
 
             fn combiner(&self) -> Option<Combiner<E>> {
                 <$algebra>::EXACT.then_some(<$algebra>::combine)
+            }
+
+            fn replay(&self) -> Option<Replay<E, E>> {
+                Some(<$algebra>::combine)
             }
 
             #[inline]

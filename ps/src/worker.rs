@@ -1,5 +1,7 @@
 //! The worker's side: the logic that pulls and pushes, and the client it does that with.
 
+mod near;
+
 use waterwheel_engine::{Collector, Error, Key, Result};
 
 use crate::block::Op;
@@ -7,8 +9,11 @@ use crate::config::PsConfig;
 use crate::consistency::Consistency;
 use crate::core::groups::Groups;
 use crate::core::outbox::{Many, Outbox};
+use crate::core::replicas::Replicas;
 use crate::element::Element;
 use crate::placement::Route;
+use crate::server::Replay;
+use crate::snapshot::{LogicReader, LogicWriter, keeps_nothing};
 
 /// What a worker logic is told when it opens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +47,10 @@ pub trait WorkerLogic: Sized + 'static {
     /// What it outputs.
     type Out: 'static;
 
+    /// Whether a checkpoint may be made where a clock comes, behind the end of the input.
+    #[doc(hidden)]
+    const LEAVES_WITH_CLOCKS: bool = true;
+
     /// Called once, before anything else.
     ///
     /// # Errors
@@ -55,6 +64,16 @@ pub trait WorkerLogic: Sized + 'static {
     /// # Errors
     /// Ends the run, naming the worker operator.
     fn on_recv(&mut self, record: Self::In, ps: &mut ParameterServerClient<Self>) -> Result<()>;
+
+    /// Names keys that will be pulled for a record which is still to be handled, so that their rows are there, or on
+    /// their way, when it is. Called once for each record while it waits at the input, if the job sets
+    /// [`intents`](crate::PsConfig::intents); a hint, which changes no result. The default names none.
+    ///
+    /// # Errors
+    /// Ends the run, naming the worker operator.
+    fn intent(&self, _record: &Self::In, _keys: &mut Vec<Self::Key>) -> Result<()> {
+        Ok(())
+    }
 
     /// Handles the answer to a pull: the row of `key`, `pull_width` elements.
     ///
@@ -104,6 +123,61 @@ pub trait WorkerLogic: Sized + 'static {
         Ok(())
     }
 
+    /// Takes down what this worker keeps, for a checkpoint: everything that it issued is answered and applied.
+    ///
+    /// The default is for logics without fields; others are refused in jobs with checkpoints.
+    ///
+    /// # Errors
+    /// Ends the run, naming the worker operator.
+    ///
+    /// # Examples
+    /// Counts by user, of records that `key_by` sends to the worker of their user:
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// use waterwheel_engine::Result;
+    /// use waterwheel_ps::{LogicReader, LogicWriter, ParameterServerClient, WorkerLogic};
+    ///
+    /// #[derive(Default)]
+    /// struct Counts(BTreeMap<u64, u32>);
+    ///
+    /// impl WorkerLogic for Counts {
+    ///     # type In = u64;
+    ///     # type Key = u64;
+    ///     # type Pull = f32;
+    ///     # type Push = f32;
+    ///     # type Out = ();
+    ///     # fn on_pull_recv(&mut self, _: &u64, _: &[f32], _: &mut ParameterServerClient<Self>) -> Result<()> { Ok(()) }
+    ///     fn on_recv(&mut self, user: u64, ps: &mut ParameterServerClient<Self>) -> Result<()> {
+    ///         *self.0.entry(user).or_default() += 1;
+    ///         ps.push(user, [1.0])
+    ///     }
+    ///
+    ///     fn snapshot(&self, to: &mut LogicWriter<'_>) -> Result<()> {
+    ///         self.0.iter().try_for_each(|(user, n)| to.put_keyed(user, n))
+    ///     }
+    ///
+    ///     fn restore(&mut self, from: &mut LogicReader<'_>) -> Result<()> {
+    ///         from.for_each_keyed(|user, n| {
+    ///             self.0.insert(user, n);
+    ///             Ok(())
+    ///         })
+    ///     }
+    /// }
+    /// ```
+    fn snapshot(&self, _to: &mut LogicWriter<'_>) -> Result<()> {
+        keeps_nothing::<Self>("worker")
+    }
+
+    /// Takes over what [`snapshot`](Self::snapshot) has taken down in an earlier run, after [`open`](Self::open) and
+    /// before any record. With another number of workers it may be that of several workers, or of none; see
+    /// [`LogicReader`].
+    ///
+    /// # Errors
+    /// Ends the run, naming the worker operator.
+    fn restore(&mut self, _from: &mut LogicReader<'_>) -> Result<()> {
+        Ok(())
+    }
+
     /// Called once, when there is no more input and nothing in flight. May output.
     ///
     /// # Errors
@@ -117,6 +191,12 @@ pub trait WorkerLogic: Sized + 'static {
 pub struct ParameterServerClient<L: WorkerLogic> {
     pub(crate) outbox: Outbox<L::Key, L::Pull, L::Push>,
     pub(crate) groups: Groups<L::Key, L::Pull>,
+    /// Rows that are kept here, if the job asks for that.
+    pub(crate) replicas: Option<Box<Replicas<L::Key, L::Pull, L::Push>>>,
+    /// The server on the same worker, which answers without a message.
+    neighbour: Option<usize>,
+    /// Keys that a record announces, while they are read.
+    announced: Vec<L::Key>,
     /// Where the keys of the last operation on many keys went.
     route: Route,
     /// Pulls of no keys, whose callback is due.
@@ -130,9 +210,17 @@ pub struct ParameterServerClient<L: WorkerLogic> {
 }
 
 impl<L: WorkerLogic> ParameterServerClient<L> {
-    pub(crate) fn new(outbox: Outbox<L::Key, L::Pull, L::Push>, config: &PsConfig<L::Key>) -> Self {
+    pub(crate) fn new(
+        outbox: Outbox<L::Key, L::Pull, L::Push>,
+        config: &PsConfig<L::Key>,
+        neighbour: Option<usize>,
+        replay: Option<Replay<L::Pull, L::Push>>,
+    ) -> Self {
         ParameterServerClient {
             outbox,
+            replicas: config.kept_rows(replay).map(|config| Box::new(Replicas::new(config))),
+            neighbour,
+            announced: Vec::new(),
             groups: Groups::new(config.pull_width),
             route: Route::default(),
             of_no_keys: 0,
@@ -147,7 +235,7 @@ impl<L: WorkerLogic> ParameterServerClient<L> {
     /// Whether everything that was issued is answered and applied.
     #[inline]
     pub(crate) fn is_idle(&self) -> bool {
-        self.outbox.is_idle() && self.of_no_keys == 0
+        self.outbox.is_idle() && self.of_no_keys == 0 && !self.has_near_answers()
     }
 
     /// Asks for the row of `key`; the answer comes to [`WorkerLogic::on_pull_recv`].
@@ -158,7 +246,10 @@ impl<L: WorkerLogic> ParameterServerClient<L> {
     /// The placement does not know the key.
     #[inline]
     pub fn pull(&mut self, key: L::Key) -> Result<()> {
-        self.outbox.pull(key)
+        match self.replicas {
+            None => self.outbox.pull(key),
+            Some(_) => self.pull_near(key),
+        }
     }
 
     /// Asks for the rows of many keys, which may be none and may repeat; they come together, in one call of
@@ -228,6 +319,9 @@ impl<L: WorkerLogic> ParameterServerClient<L> {
     pub fn push_many(&mut self, keys: &[L::Key], deltas: &[L::Push]) -> Result<()> {
         self.outbox.check_deltas(keys, deltas)?;
         self.outbox.route(keys, &mut self.route)?;
+        if let Some(replicas) = &mut self.replicas {
+            replicas.push_many(keys, deltas);
+        }
         self.outbox.issue_many(Many { op: Op::Push, keys, deltas, group: 0 }, &self.route)
     }
 
@@ -240,6 +334,9 @@ impl<L: WorkerLogic> ParameterServerClient<L> {
     pub fn push_pull_many(&mut self, keys: &[L::Key], deltas: &[L::Push]) -> Result<()> {
         self.refuse_serialisable("push_pull_many")?;
         self.outbox.check_deltas(keys, deltas)?;
+        if let Some(replicas) = &mut self.replicas {
+            keys.iter().for_each(|key| replicas.end(key));
+        }
         self.issue_group(Op::PushPull, keys, deltas)
     }
 
@@ -257,6 +354,9 @@ impl<L: WorkerLogic> ParameterServerClient<L> {
             self.outbox.push(key.clone(), delta)?;
             return self.outbox.pull(key);
         }
+        if let Some(replicas) = &mut self.replicas {
+            replicas.end(&key);
+        }
         self.outbox.push_pull(key, delta)
     }
 
@@ -266,7 +366,10 @@ impl<L: WorkerLogic> ParameterServerClient<L> {
     /// The placement does not know the key, or `delta` has another number of elements.
     #[inline]
     pub fn push(&mut self, key: L::Key, delta: impl IntoIterator<Item = L::Push>) -> Result<()> {
-        self.outbox.push(key, delta)
+        match &self.replicas {
+            Some(replicas) if replicas.follows(&key) => self.push_near(key, delta),
+            _ => self.outbox.push(key, delta),
+        }
     }
 
     /// Emits a result on the worker output stream.

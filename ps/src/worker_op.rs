@@ -1,22 +1,28 @@
 //! The worker operator: feeds records and answers to the logic, and sends what it issues.
 
+mod ahead;
 mod answers;
+mod leave;
 mod progress;
 mod requests;
+mod snapshot;
+mod watch;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Instant;
 
+use waterwheel_engine::checkpoint::Part;
 use waterwheel_engine::operator::{Activation, Frontiers, Input, OnBehalf, Output, Promise};
-use waterwheel_engine::{Clock, ClockHop, Collector, Parcel, Result, SourceHold};
+use waterwheel_engine::{Clock, ClockHop, Collector, Epoch, Parcel, Result, SourceHold};
 
 use crate::config::PsConfig;
 use crate::core::policy::SendPolicy;
 use crate::server::ServerLogic;
 use crate::shard::{BlockOf, Shard};
 use crate::worker::{ParameterServerClient, WorkerContext, WorkerLogic};
+use watch::Watch;
 
 /// The clock inside the loop of a parameter server.
 pub(crate) type LoopTime<T> = (T, ClockHop);
@@ -32,6 +38,12 @@ pub(crate) struct WorkerPorts<L: WorkerLogic, S: ServerLogic, T: Clock> {
     pub(crate) saved: Option<ReadSaved<L, T>>,
     pub(crate) requests: Output<Parcel<BlockOf<S>>, LoopTime<T>>,
     pub(crate) out: Output<Vec<L::Out>, LoopTime<T>>,
+}
+
+impl<L: WorkerLogic, S: ServerLogic, T: Clock> WorkerPorts<L, S, T> {
+    pub(crate) fn n_inputs(&self) -> usize {
+        2 + usize::from(self.saved.is_some())
+    }
 }
 
 /// Hands what has come of a saved model to the logic. Returns whether that was all.
@@ -83,6 +95,17 @@ where
     staleness: Option<u64>,
     /// Whether servers may hold answers back.
     calls_in: bool,
+    part: Part,
+    /// The clock with whose coming this worker leaves the checkpoint epoch.
+    leaves_at: Option<u64>,
+    /// The epoch that worker 0 has told all to leave.
+    told_to_leave: Option<Epoch>,
+    /// Index of this worker, number of workers, and of those that the job has.
+    place: (usize, usize, usize),
+    /// Whether this worker was opened.
+    is_open: bool,
+    /// What is counted, if somebody looks.
+    watch: Option<Watch>,
 }
 
 impl<L, S, T> WorkerDriver<L, S, T>
@@ -93,24 +116,28 @@ where
 {
     /// One activation: everything that can be done now.
     pub(crate) fn run(&mut self, frontiers: &Frontiers<'_, LoopTime<T>>) -> Result<()> {
-        if self.promises.is_none() {
-            // It has ended, or takes no part: no record and no answer can come.
-            return Ok(());
+        if !std::mem::replace(&mut self.is_open, true) {
+            self.open()?;
         }
-        if let Some(context) = self.unopened.take() {
-            self.logic.open(&context)?;
+        if self.promises.is_none() {
+            // It has ended, or takes no part: no record and no answer can come, but words of those that go on.
+            self.read_answers()?;
+            return self.step(frontiers);
         }
         self.read_records();
         if !self.load_saved(frontiers)? {
             self.hold.set(!self.backlog.is_empty());
             return Ok(());
         }
+        self.note_complete_clocks(frontiers);
         self.read_answers()?;
         self.read_neighbour()?;
         let mut turns = 0;
         loop {
+            self.deliver_kept()?;
             self.deliver_pulls_of_no_keys()?;
             self.admit_records()?;
+            self.announce_records()?;
             self.note_progress(frontiers)?;
             self.send_blocks(&mut turns)?;
             if turns >= LOCAL_BLOCKS_PER_TURN {
@@ -123,7 +150,18 @@ where
         }
         self.hold.set(!self.backlog.is_empty() && !self.waits_for_others(frontiers));
         self.send_results();
+        if let Some(watch) = &mut self.watch {
+            watch.show(&self.client);
+        }
+        self.step(frontiers)?;
         self.finish(frontiers)
+    }
+
+    fn open(&mut self) -> Result<()> {
+        if let Some(context) = self.unopened.take().filter(|_| self.promises.is_some()) {
+            self.logic.open(&context)?;
+        }
+        self.restore()
     }
 
     /// Loads what has come of a saved model. Returns whether that is done.
@@ -146,7 +184,7 @@ where
     /// Whether the next record may be given to the logic: there is credit, and the clock stands.
     #[inline]
     fn takes_records(&self) -> bool {
-        self.client.outbox.has_credit() && !self.client.wants_clock && !self.awaits_clock
+        self.client.has_credit() && !self.client.wants_clock && !self.awaits_clock
     }
 
     /// Gives records to the logic while there is credit.
@@ -156,11 +194,10 @@ where
             if Some(time.epoch()) != epoch {
                 return Ok(());
             }
-            while self.client.outbox.has_credit() && !self.client.wants_clock && !self.awaits_clock {
-                match records.next() {
-                    Some(record) => self.logic.on_recv(record, &mut self.client)?,
-                    None => break,
-                }
+            while self.client.has_credit() && !self.client.wants_clock && !self.awaits_clock {
+                let Some(record) = records.next() else { break };
+                self.client.begin_record();
+                self.logic.on_recv(record, &mut self.client)?;
             }
             if records.len() > 0 {
                 return Ok(());
@@ -177,6 +214,7 @@ where
             && self.backlog.front().is_some_and(|(time, _)| Some(time.epoch()) == self.epoch());
         let clock = self.client.wants_clock && !self.awaits_clock && self.client.is_idle();
         let served = outbox.has_full() || self.open_neighbour_len() > 0 || self.client.of_no_keys > 0;
+        let served = served || self.client.has_near_answers();
         records || self.ends(frontiers) || clock || served
     }
 
@@ -218,6 +256,8 @@ pub(crate) struct WorkerParts<L: WorkerLogic, S: ServerLogic, T: Clock> {
     pub(crate) hold: SourceHold,
     pub(crate) activation: Activation,
     pub(crate) servers: usize,
+    pub(crate) part: Part,
+    pub(crate) peers: usize,
 }
 
 impl<L, S, T> WorkerParts<L, S, T>
@@ -232,6 +272,8 @@ where
         config: &PsConfig<L::Key>,
         promises: Option<(Promise<LoopTime<T>>, Promise<LoopTime<T>>)>,
     ) -> WorkerDriver<L, S, T> {
+        let place = (self.index, self.context.parallelism, self.peers);
+        let takes_part = promises.is_some();
         WorkerDriver {
             index: self.index,
             logic: self.logic,
@@ -254,6 +296,16 @@ where
             drains: false,
             staleness: config.consistency.staleness(),
             calls_in: config.server_send != SendPolicy::Immediate,
+            part: self.part,
+            leaves_at: None,
+            told_to_leave: None,
+            place,
+            is_open: false,
+            watch: config
+                .state
+                .as_ref()
+                .filter(|_| takes_part)
+                .map(|state| Watch::new(state.enter_worker(self.index))),
         }
     }
 }

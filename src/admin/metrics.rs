@@ -4,11 +4,13 @@ use std::fmt::Write as _;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use crate::admin::view::{CountRow, ExchangeRow, LoopRow, OperatorRow, PsRow, Snapshot, WorkerRow};
+use crate::admin::view::{
+    CheckpointRow, CountRow, ExchangeRow, LoopRow, OperatorRow, PsRow, Snapshot, WorkerRow,
+};
 
 /// A number of a snapshot, for some values of the labels.
 type Samples = Vec<(Vec<String>, f64)>;
@@ -219,6 +221,55 @@ const METRICS: &[Metric] = &[
         |s| counts(&s.late_records),
         "Records that came too late at an operator with event time."
     ),
+    metric!(
+        "waterwheel_checkpoints_completed",
+        Counter,
+        &[],
+        |s| of_checkpoints(s, |c| Some(c.completed as f64)),
+        "Checkpoints that are durable."
+    ),
+    metric!(
+        "waterwheel_checkpoints_failed",
+        Counter,
+        &[],
+        |s| of_checkpoints(s, |c| Some(c.failed as f64)),
+        "Checkpoints that could not be written; the job went on."
+    ),
+    metric!(
+        "waterwheel_checkpoint_epoch",
+        Gauge,
+        &[],
+        |s| of_checkpoints(s, |c| c.epoch.map(|epoch| epoch as f64)),
+        "The epoch of the newest checkpoint."
+    ),
+    metric!(
+        "waterwheel_checkpoint_age_seconds",
+        Gauge,
+        &[],
+        |s| of_checkpoints(s, |c| c.time.map(|at| s.time - at)),
+        "How long ago the newest checkpoint was durable."
+    ),
+    metric!(
+        "waterwheel_checkpoint_duration_seconds",
+        Gauge,
+        &[],
+        |s| of_checkpoints(s, |c| Some(c.seconds)),
+        "From the beginning of the newest checkpoint until it was durable."
+    ),
+    metric!(
+        "waterwheel_checkpoint_longest_pause_seconds",
+        Gauge,
+        &[],
+        |s| of_checkpoints(s, |c| Some(c.longest_pause)),
+        "The longest time for which a checkpoint has held the sources."
+    ),
+    metric!(
+        "waterwheel_checkpoint_bytes",
+        Counter,
+        &[],
+        |s| of_checkpoints(s, |c| Some(c.bytes as f64)),
+        "State that this process has handed to storage, before compression."
+    ),
 ];
 
 fn by_worker(snapshot: &Snapshot, value: impl Fn(&WorkerRow) -> Option<f64>) -> Samples {
@@ -243,6 +294,10 @@ fn by_exchange(snapshot: &Snapshot, value: impl Fn(&ExchangeRow) -> f64) -> Samp
 fn by_loop(snapshot: &Snapshot, value: impl Fn(&LoopRow) -> Option<f64>) -> Samples {
     let sample = |row: &LoopRow| value(row).map(|value| (vec![row.name.clone(), row.id.to_string()], value));
     snapshot.loops.iter().filter_map(sample).collect()
+}
+
+fn of_checkpoints(snapshot: &Snapshot, value: impl Fn(&CheckpointRow) -> Option<f64>) -> Samples {
+    snapshot.checkpoints.iter().filter_map(|row| value(row).map(|value| (Vec::new(), value))).collect()
 }
 
 fn counts(rows: &[CountRow]) -> Samples {
@@ -272,11 +327,11 @@ impl Metric {
         }
         let mut family = encoder.encode_descriptor(self.name, self.help, None, self.kind.metric_type())?;
         for (values, value) in samples {
-            let labels: Vec<(&str, String)> = self.labels.iter().copied().zip(values).collect();
-            let mut sample = family.encode_family(&labels)?;
-            match self.kind {
-                Kind::Counter => sample.encode_counter::<NoLabelSet, f64, u64>(&value, None)?,
-                Kind::Gauge => sample.encode_gauge(&value)?,
+            if values.is_empty() {
+                self.kind.encode(&mut family, value)?;
+            } else {
+                let labels: Vec<(&str, String)> = self.labels.iter().copied().zip(values).collect();
+                self.kind.encode(&mut family.encode_family(&labels)?, value)?;
             }
         }
         Ok(())
@@ -290,6 +345,13 @@ impl Metric {
 }
 
 impl Kind {
+    fn encode(self, encoder: &mut MetricEncoder<'_>, value: f64) -> std::fmt::Result {
+        match self {
+            Kind::Counter => encoder.encode_counter::<NoLabelSet, f64, u64>(&value, None),
+            Kind::Gauge => encoder.encode_gauge(&value),
+        }
+    }
+
     fn metric_type(self) -> MetricType {
         match self {
             Kind::Counter => MetricType::Counter,

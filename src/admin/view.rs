@@ -1,12 +1,12 @@
 //! What the admin port shows of one job.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::Serialize;
 use waterwheel_engine::{
-    Connection, ConnectionKind, ExchangeFlow, JobPhase, LoopFlow, OperatorMetrics, RecordCount, RunHandles,
-    RuntimeConfig, WorkerMetrics,
+    CheckpointCounts, Connection, ConnectionKind, ExchangeFlow, JobPhase, LoopFlow, OperatorMetrics,
+    RecordCount, RunHandles, RuntimeConfig, WorkerMetrics, machine,
 };
 use waterwheel_ps::{PsState, ServerState};
 
@@ -71,9 +71,8 @@ impl JobView {
             let row = |server| PsRow::new(name, &server);
             state.servers().into_iter().map(row).collect::<Vec<_>>()
         };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Snapshot {
-            time: now.as_secs_f64(),
+            time: machine::unix_time().as_secs_f64(),
             phase: self.phase().into(),
             operators: self.handles.operators.operators().iter().map(OperatorRow::new).collect(),
             connections: self.handles.operators.connections().into_iter().map(ConnectionRow::new).collect(),
@@ -82,6 +81,12 @@ impl JobView {
             parameter_servers: servers.iter().flat_map(named).collect(),
             bad_records: self.handles.bad_records.operators().into_iter().map(CountRow::new).collect(),
             late_records: self.handles.late_records.operators().into_iter().map(CountRow::new).collect(),
+            checkpoints: self
+                .handles
+                .checkpoints
+                .iter()
+                .map(|state| CheckpointRow::new(&state.counts()))
+                .collect(),
         }
     }
 }
@@ -99,6 +104,39 @@ pub(super) struct Snapshot {
     pub(super) parameter_servers: Vec<PsRow>,
     pub(super) bad_records: Vec<CountRow>,
     pub(super) late_records: Vec<CountRow>,
+    /// One row where the job makes checkpoints.
+    pub(super) checkpoints: Vec<CheckpointRow>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct CheckpointRow {
+    /// Of the newest.
+    pub(super) epoch: Option<u64>,
+    /// When the newest was durable, in seconds since 1970.
+    pub(super) time: Option<f64>,
+    /// How long the newest took.
+    pub(super) seconds: f64,
+    /// The longest time for which sources were held.
+    pub(super) longest_pause: f64,
+    pub(super) bytes: u64,
+    pub(super) completed: u64,
+    pub(super) failed: u64,
+    last_failure: Option<String>,
+}
+
+impl CheckpointRow {
+    fn new(counts: &CheckpointCounts) -> Self {
+        CheckpointRow {
+            epoch: counts.newest,
+            time: counts.newest_at.as_ref().map(Duration::as_secs_f64),
+            seconds: counts.duration.as_secs_f64(),
+            longest_pause: counts.longest_pause.as_secs_f64(),
+            bytes: counts.bytes,
+            completed: counts.completed,
+            failed: counts.failed,
+            last_failure: counts.last_failure.clone(),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]

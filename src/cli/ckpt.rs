@@ -3,6 +3,7 @@
 mod inspect;
 mod list;
 mod removal;
+mod save;
 mod table;
 
 use std::io::Write;
@@ -23,6 +24,10 @@ pub(crate) enum CkptCommand {
     ///
     /// Exit codes: 0 shown, 1 it is damaged, 2 wrong usage.
     Inspect(inspect::InspectArgs),
+    /// Make a savepoint of a running job, which is kept until it is removed by `rm`.
+    ///
+    /// Exit codes: 0 it is there, 1 it was not made in time, 2 wrong usage.
+    Save(save::SaveArgs),
     /// Read every byte of checkpoints and compare the checksums.
     ///
     /// Exit codes: 0 all are whole, 1 damage, or checkpoints were lost, 2 wrong usage.
@@ -60,6 +65,7 @@ pub(crate) fn run(command: &CkptCommand) -> anyhow::Result<ExitCode> {
     let code = match command {
         CkptCommand::Ls(args) => list::list(args, &mut out)?,
         CkptCommand::Inspect(args) => inspect::inspect(args, &mut out)?,
+        CkptCommand::Save(args) => save::save(args, &mut out)?,
         CkptCommand::Verify(args) => list::verify(args, &mut out)?,
         CkptCommand::Gc(args) => removal::collect(args, &mut out)?,
         CkptCommand::Rm(args) => removal::remove(args, &mut out)?,

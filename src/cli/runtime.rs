@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use waterwheel::prelude::{ByteSize, Error, Result, RuntimeConfig, StopHandle};
+use waterwheel::prelude::{ByteSize, CheckpointConfig, Error, Result, RuntimeConfig, StopHandle};
 
 /// Where the job runs.
 #[derive(Args, Clone, Debug)]
@@ -51,6 +51,21 @@ pub(crate) struct RuntimeArgs {
     /// Directory for what does not fit into the memory of data caches [default: the system's for temporary files].
     #[arg(long, env = "WATERWHEEL_CACHE_DIR", value_name = "DIR")]
     cache_dir: Option<PathBuf>,
+
+    /// Make checkpoints there, and go on from the newest: a directory, or the URL of a bucket in a build that knows its
+    /// kind. All processes need it. The job is known by its name.
+    #[arg(long, env = "WATERWHEEL_CHECKPOINT_DIR", value_name = "DIR")]
+    checkpoint_dir: Option<String>,
+
+    /// Seconds between checkpoints.
+    #[arg(
+        long,
+        default_value_t = CheckpointConfig::DEFAULT_INTERVAL.as_secs_f64(),
+        allow_negative_numbers = true,
+        env = "WATERWHEEL_CHECKPOINT_INTERVAL",
+        value_name = "SECONDS"
+    )]
+    checkpoint_interval: f64,
 
     /// Seconds to wait for the other processes at the start.
     #[arg(
@@ -120,6 +135,10 @@ impl RuntimeArgs {
         }
         if let Some(directory) = &self.cache_dir {
             config = config.cache_dir(directory);
+        }
+        if let Some(directory) = &self.checkpoint_dir {
+            let interval = seconds("--checkpoint-interval", self.checkpoint_interval)?;
+            config = config.checkpoints(CheckpointConfig::new(directory).interval(interval));
         }
         let config = self.with_secret(config)?;
         config.validate()?;

@@ -2,8 +2,16 @@
 
 mod chaos;
 mod event_time;
+mod failover;
 mod files;
 mod fixture;
+mod learning;
+mod migration;
+mod model_load;
 mod operators;
+mod parameter_server;
 mod refusals;
+mod savepoints;
 mod sources;
+mod storage;
+mod timers;

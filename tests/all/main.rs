@@ -13,6 +13,7 @@ mod cli;
 mod cluster;
 mod conformance;
 mod dead_letter;
+mod docs;
 mod event_time;
 mod failures;
 mod flow;

@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::checkpoint::config::{CheckpointConfig, OnMissingCheckpoint};
 use crate::checkpoint::coordinator::{Command, Coordinator, Event};
+use crate::checkpoint::progress::CheckpointState;
 use crate::checkpoint::shared::{Checkpoints, Start};
 use crate::checkpoint::store::{
     Checkpoint, CheckpointMeta, CheckpointStore, GarbageScope, Newest, PartInfo, PartWriter, SectionKey,
@@ -105,7 +106,7 @@ impl Checkpoints {
         membership: Membership,
         run: &Arc<RunState>,
     ) -> Result<KeeperThread> {
-        let store = CheckpointStore::open(&self.config().location, &names.job)?;
+        let store = self.config().open(&names.job)?;
         let keeper = Keeper {
             run: Arc::clone(run),
             checkpoints: Arc::clone(self),
@@ -114,6 +115,9 @@ impl Checkpoints {
             membership,
             coordinator: (membership.process == 0).then(|| Coordinator::new(membership.processes)),
             due: machine::now(),
+            looks_for_requests: machine::now(),
+            savepoint: None,
+            begun: None,
             progress: Progress::new(membership.threads),
             is_closing: false,
             unwritten: VecDeque::new(),
@@ -132,11 +136,15 @@ impl Checkpoints {
     }
 }
 
+/// How often it is looked for requests for savepoints.
+const REQUESTS: Duration = Duration::from_millis(500);
+
 /// What a keeper does next.
 enum Step {
     Heed(Message),
     Write(Section),
     BeginCheckpoint,
+    LookForRequests,
 }
 
 struct Keeper {
@@ -149,6 +157,12 @@ struct Keeper {
     coordinator: Option<Coordinator<PartInfo>>,
     /// When the next checkpoint is to be made.
     due: Instant,
+    /// When to look for requests for savepoints again.
+    looks_for_requests: Instant,
+    /// The name of the savepoint that the checkpoint under way is to be.
+    savepoint: Option<String>,
+    /// When the checkpoint under way began.
+    begun: Option<Instant>,
     progress: Progress,
     /// Whether sources of all processes wait for an epoch to be marked: nothing is written meanwhile, as that may take
     /// longer.
@@ -171,9 +185,13 @@ impl Keeper {
             match self.next_step(inbox)? {
                 Step::Heed(message) => self.heed(message)?,
                 Step::Write(section) => self.write(&section),
+                Step::BeginCheckpoint if self.checkpoints.is_held() => self.put_off(),
                 Step::BeginCheckpoint => self.coordinate(Event::Due)?,
+                Step::LookForRequests => self.look_for_requests()?,
             }
-            self.report()?;
+            // What is decided because of one report may be a reason for the next, and no message need come in between: a
+            // job that has ended meanwhile makes its last checkpoint by reports alone.
+            while self.report()? {}
         }
         Ok(())
     }
@@ -195,8 +213,12 @@ impl Keeper {
         if !is_timed {
             return inbox.recv().map(Step::Heed).map_err(|_| gone());
         }
-        match inbox.recv_timeout(self.due.saturating_duration_since(machine::now())) {
+        let until = self.due.min(self.looks_for_requests);
+        match inbox.recv_timeout(until.saturating_duration_since(machine::now())) {
             Ok(message) => Ok(Step::Heed(message)),
+            Err(RecvTimeoutError::Timeout) if self.looks_for_requests <= self.due => {
+                Ok(Step::LookForRequests)
+            }
             Err(RecvTimeoutError::Timeout) => Ok(Step::BeginCheckpoint),
             Err(RecvTimeoutError::Disconnected) => Err(gone()),
         }
@@ -231,15 +253,19 @@ impl Keeper {
                 self.checkpoints.set_start(Start { checkpoint, first_epoch, attempt }, &self.run);
             }
             Word::Close(epoch) => {
+                self.begun = Some(machine::now());
                 self.is_closing = true;
                 self.progress.close(epoch);
                 self.checkpoints.close(epoch);
             }
             Word::Open(epoch) => {
                 self.is_closing = false;
+                let pause = self.since_begun();
+                self.state().note(|counts| counts.longest_pause = counts.longest_pause.max(pause));
                 self.checkpoints.open(epoch);
             }
             Word::Committed { epoch, is_last } => {
+                self.note_committed(epoch);
                 self.run_commits(epoch)?;
                 self.has_finished = is_last;
             }
@@ -251,19 +277,19 @@ impl Keeper {
         Ok(())
     }
 
-    /// Tells process 0 what all operators of this process have done.
-    fn report(&mut self) -> Result<()> {
+    /// Tells process 0 what all operators of this process have done; whether there was anything to tell.
+    fn report(&mut self) -> Result<bool> {
         if let Some(epoch) = self.progress.newly_marked() {
             self.tell_coordinator(Word::Marked(epoch))?;
+            return Ok(true);
         }
         if self.is_closing || !self.unwritten.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
-        if let Some(epoch) = self.progress.newly_swept() {
-            let parts = self.finish_parts(epoch).map_err(|error| error.full_message());
-            self.tell_coordinator(Word::Stored { epoch, parts })?;
-        }
-        Ok(())
+        let Some(epoch) = self.progress.newly_swept() else { return Ok(false) };
+        let parts = self.finish_parts(epoch).map_err(|error| error.full_message());
+        self.tell_coordinator(Word::Stored { epoch, parts })?;
+        Ok(true)
     }
 
     fn tell_coordinator(&mut self, word: Word) -> Result<()> {
@@ -287,6 +313,7 @@ impl Keeper {
     fn write(&mut self, section: &Section) {
         let Section { epoch, worker, key, key_group, bytes } = section;
         self.put(*epoch, *worker, key, *key_group, bytes);
+        self.state().note(|counts| counts.bytes += bytes.len() as u64);
         self.checkpoints.note_taken(bytes.len());
     }
 
@@ -334,7 +361,29 @@ impl Keeper {
         Ok(())
     }
 
+    fn state(&self) -> &CheckpointState {
+        &self.checkpoints.config().state
+    }
+
+    fn since_begun(&self) -> Duration {
+        self.begun.map_or(Duration::ZERO, |begun| begun.elapsed())
+    }
+
+    fn note_committed(&self, epoch: Epoch) {
+        let newest = self.checkpoints.start().map(|start| start.first_epoch + epoch);
+        let duration = self.since_begun();
+        self.state().note(|counts| {
+            counts.completed += 1;
+            (counts.newest, counts.duration) = (newest, duration);
+            counts.newest_at = Some(machine::unix_time());
+        });
+    }
+
     fn note_given_up(&mut self, epoch: Epoch, is_last: bool, reason: &str) -> Result<()> {
+        self.state().note(|counts| {
+            counts.failed += 1;
+            counts.last_failure = Some(reason.into());
+        });
         if is_last {
             return Err(Error::storage(format!("the last checkpoint of the job failed: {reason}")));
         }
@@ -361,6 +410,10 @@ impl Keeper {
     }
 
     fn newest(&self) -> Result<Option<Checkpoint>> {
+        // A later attempt goes on from what this one has done.
+        if let Some(from) = self.checkpoints.config().from.as_ref().filter(|_| self.names.attempt <= 1) {
+            return self.store.verified(from).map(Some);
+        }
         match (self.store.newest()?, self.checkpoints.config().on_missing) {
             (Newest::Found { checkpoint, .. }, _) => Ok(Some(checkpoint)),
             (Newest::Never, _) => Ok(None),
@@ -381,6 +434,19 @@ impl Keeper {
         self.due = machine::now() + self.checkpoints.config().interval;
     }
 
+    /// Begins a checkpoint if a savepoint is asked for.
+    fn look_for_requests(&mut self) -> Result<()> {
+        self.looks_for_requests = machine::now() + REQUESTS;
+        match self.store.savepoint_requests() {
+            Ok(requests) => self.savepoint = requests.into_iter().next(),
+            Err(error) => tracing::debug!("requests for savepoints: {}", error.full_message()),
+        }
+        match self.savepoint {
+            Some(_) if !self.checkpoints.is_held() => self.coordinate(Event::Due),
+            _ => Ok(()),
+        }
+    }
+
     fn coordinate(&mut self, event: Event<PartInfo>) -> Result<()> {
         let Some(coordinator) = &mut self.coordinator else {
             return Err(Error::internal("a process that does not coordinate checkpoints was told to"));
@@ -396,6 +462,9 @@ impl Keeper {
             Command::Open(epoch) => self.tell_all(Word::Open(epoch)),
             Command::Commit { epoch, parts } => {
                 let outcome = self.commit(epoch, &parts)?;
+                if outcome.is_ok() {
+                    self.note_answered();
+                }
                 self.coordinate(Event::Committed(outcome))
             }
             Command::Announce { epoch, is_last } => {
@@ -420,11 +489,23 @@ impl Keeper {
             return Err(Error::internal("a checkpoint before the job has begun"));
         };
         let program = self.names.program_version.clone();
-        let meta = CheckpointMeta { attempt: *attempt, program, ..Default::default() };
+        let savepoint = self.savepoint.clone();
+        let state_version = self.checkpoints.config().state_version;
+        let attempt = *attempt;
+        let meta = CheckpointMeta { attempt, program, savepoint, state_version, ..Default::default() };
         match self.store.commit(first_epoch + epoch, parts, meta) {
             Ok(()) => Ok(Ok(())),
             Err(error) if error.kind() == ErrorKind::Fenced => Err(error),
             Err(error) => Ok(Err(error.full_message())),
+        }
+    }
+
+    /// The savepoint that was asked for is there. One that failed is asked for still.
+    fn note_answered(&mut self) {
+        let Some(name) = self.savepoint.take() else { return };
+        tracing::info!("savepoint {name} of job {} is durable", self.names.job);
+        if let Err(error) = self.store.withdraw_savepoint_request(&name) {
+            tracing::warn!("the request for savepoint {name} stays: {}", error.full_message());
         }
     }
 
@@ -440,7 +521,7 @@ impl Keeper {
     }
 
     fn open_checkpoint(&self, epoch: Epoch) -> Result<Checkpoint> {
-        let (process, location) = (self.membership.process, &self.checkpoints.config().location);
+        let (process, location) = (self.membership.process, self.checkpoints.config().place());
         self.store.checkpoint(epoch).map_err(|error| {
             Error::new(
                 error.kind(),

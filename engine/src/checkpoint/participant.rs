@@ -114,7 +114,7 @@ impl std::fmt::Debug for Written {
 }
 
 /// Which state of an operator a section is, beside the kinds of its entries.
-const ITEMS: &str = "items";
+pub(super) const ITEMS: &str = "items";
 const COPIED: &str = "copied";
 const POOLED: &str = "pooled";
 /// Which of its inputs had ended.
@@ -249,10 +249,26 @@ impl Part {
         Ok(next)
     }
 
-    /// Whether a source may read in `epoch`.
+    /// The epoch that an operator at `epoch` should go to, if it is to leave that one; for an operator that goes on by
+    /// itself when its input has ended.
     #[inline]
-    pub(crate) fn is_open(&self, epoch: Epoch) -> bool {
+    pub fn next_epoch(&self, epoch: Epoch) -> Option<Epoch> {
+        self.0.as_ref().and_then(|participant| participant.checkpoints.leave(epoch))
+    }
+
+    /// Whether something new may be begun in `epoch`: all operators have marked their state as of the end of the one
+    /// before. Always true without checkpoints.
+    #[inline]
+    pub fn is_open(&self, epoch: Epoch) -> bool {
         self.0.as_ref().is_none_or(|participant| participant.checkpoints.is_open(epoch))
+    }
+
+    /// Whether the operator has marked all epochs before `epoch`, and others have not yet: nothing may be sent in it.
+    #[inline]
+    pub(crate) fn has_marked_before(&self, epoch: Epoch) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|participant| participant.epoch == epoch && !participant.checkpoints.is_open(epoch))
     }
 
     /// For an operator that keeps nothing, but whose effects a checkpoint has to wait for: all its part.
@@ -435,8 +451,16 @@ impl Saved<'_> {
     /// # Errors
     /// The checkpoint can not be read.
     pub fn items(&self) -> Result<StateReader> {
-        let (me, n) = (self.participant.origin.worker(), self.workers());
-        self.read_items(ITEMS, |writer, _writers| writer % n == me)
+        self.items_of(self.participant.origin.worker(), self.workers())
+    }
+
+    /// As [`items`](Self::items), for number `index` of `n` workers that share them.
+    ///
+    /// # Errors
+    /// The checkpoint can not be read.
+    pub fn items_of(&self, index: usize, n: usize) -> Result<StateReader> {
+        let items = self.read_items(ITEMS, |writer, _writers| writer % n.max(1) == index)?;
+        if items.is_empty() { Ok(items) } else { self.migrated(ITEMS, items) }
     }
 
     /// What all workers had [alike](Written::copied), from one of them.
@@ -480,7 +504,36 @@ impl Saved<'_> {
             (0..KEY_GROUPS as u32).filter(|group| group_owner(u64::from(*group), n) == me).collect();
         let (Some(first), Some(last)) = (mine.first(), mine.last()) else { return Ok(()) };
         let mut sections = self.checkpoint.read(&self.participant.key(kind), *first..*last + 1);
-        sections.try_for_each(|section| take(StateReader::new(section?.bytes)))
+        sections.try_for_each(|section| take(self.migrated(kind, StateReader::new(section?.bytes))?))
+    }
+
+    /// State of an earlier version of the program, as this one keeps it.
+    fn migrated(&self, kind: &str, state: StateReader) -> Result<StateReader> {
+        let config = self.participant.checkpoints.config();
+        let mut migrations = config.migrations(&self.participant.name, kind, self.checkpoint.state_version());
+        migrations.try_fold(state, |state, migration| migration.convert(state))
+    }
+
+    /// Hands the entries of a kind, of the key groups and written by the workers that `is_wanted(group, worker)`, to `take`,
+    /// in pieces that each end with a whole entry: for state whose place is not the owner of its key group.
+    ///
+    /// # Errors
+    /// As [`entries`](Self::entries).
+    pub fn entries_where(
+        &self,
+        kind: &str,
+        is_wanted: impl Fn(u64, usize) -> bool,
+        mut take: impl FnMut(StateReader) -> Result<()>,
+    ) -> Result<()> {
+        let mut sections = self.checkpoint.read(&self.participant.key(kind), 0..KEY_GROUPS as u32);
+        sections.try_for_each(|section| {
+            let section = section?;
+            let group = section.key_group.map_or(0, u64::from);
+            match is_wanted(group, section.worker as usize) {
+                true => take(self.migrated(kind, StateReader::new(section.bytes))?),
+                false => Ok(()),
+            }
+        })
     }
 
     /// Number of workers that the operator runs on.

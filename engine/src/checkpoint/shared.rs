@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use timely::scheduling::activate::SyncActivator;
@@ -29,6 +29,8 @@ pub(crate) struct Checkpoints {
     /// Epochs before this one are in a durable checkpoint.
     committed_before: AtomicU64,
     sources: Mutex<Vec<SyncActivator>>,
+    /// Operators that let no checkpoint be begun.
+    n_holds: AtomicUsize,
     /// Set when it is known what the run goes on from.
     start: OnceLock<Start>,
     /// Whether process 0 has said what the run goes on from.
@@ -67,6 +69,7 @@ impl Checkpoints {
             open: AtomicU64::new(0),
             committed_before: AtomicU64::new(0),
             sources: Mutex::default(),
+            n_holds: AtomicUsize::new(0),
             start: OnceLock::new(),
             has_heard: AtomicBool::new(false),
             named: Mutex::default(),
@@ -96,6 +99,11 @@ impl Checkpoints {
     /// Whether so much state is on its way to storage that more has to wait.
     pub(crate) fn is_congested(&self) -> bool {
         self.queued_bytes.load(Ordering::Relaxed) > MAX_QUEUED_BYTES
+    }
+
+    /// Whether a checkpoint may be begun now.
+    pub(super) fn is_held(&self) -> bool {
+        self.n_holds.load(Ordering::Acquire) > 0
     }
 
     /// Adds a source, to be woken when it has to leave its epoch and when it may go on.
@@ -225,5 +233,31 @@ impl Checkpoints {
             "{text}; give operators a uid, so that they are found when the job changes, or allow it to be dropped \
              (--allow-unmatched-state)"
         )))
+    }
+}
+
+/// Lets no checkpoint be begun until it is dropped: for what can not be cut in two. That of process 0 counts.
+pub struct CheckpointHold(Option<Arc<Checkpoints>>);
+
+impl CheckpointHold {
+    pub(crate) fn new(checkpoints: Option<Arc<Checkpoints>>) -> Self {
+        if let Some(checkpoints) = &checkpoints {
+            checkpoints.n_holds.fetch_add(1, Ordering::AcqRel);
+        }
+        CheckpointHold(checkpoints)
+    }
+}
+
+impl Drop for CheckpointHold {
+    fn drop(&mut self) {
+        if let Some(checkpoints) = &self.0 {
+            checkpoints.n_holds.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
+
+impl std::fmt::Debug for CheckpointHold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("CheckpointHold").field(&self.0.is_some()).finish()
     }
 }

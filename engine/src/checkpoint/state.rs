@@ -3,8 +3,11 @@
 //! Everything is written as *items*: their length (4 bytes, little-endian) and their postcard encoding, one behind the
 //! other. The length finds a type that has changed, which its bytes alone might not.
 
+mod decode;
+
 use serde::{Serialize, de::DeserializeOwned};
 
+use self::decode::decode;
 use crate::error::{Error, Result};
 use crate::hash::KEY_GROUPS;
 
@@ -84,8 +87,13 @@ pub struct StateReader {
 }
 
 impl StateReader {
-    pub(crate) fn new(bytes: Vec<u8>) -> Self {
+    /// A reader of items that were written one behind the other.
+    pub fn new(bytes: Vec<u8>) -> Self {
         StateReader { bytes, next: 0 }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.next == self.bytes.len()
     }
 
     /// Adds items behind those that are there.
@@ -93,7 +101,8 @@ impl StateReader {
         self.bytes.extend_from_slice(items);
     }
 
-    /// The next item, in the order in which they were put; `None` behind the last.
+    /// The next item, in the order in which they were put; `None` behind the last. Fields that a struct has got since, at
+    /// its end, have their `#[serde(default)]`, where the struct is the last of what was put.
     ///
     /// # Errors
     /// It is of another type than the one that was put.
@@ -106,13 +115,7 @@ impl StateReader {
         let len = u32::from_le_bytes(*head) as usize;
         let item = rest.get(..len).ok_or_else(cut)?;
         self.next += 4 + len;
-        match postcard::take_from_bytes(item) {
-            Ok((item, [])) => Ok(Some(item)),
-            Ok((_, rest)) => {
-                Err(another_type::<V>().caused_by(format!("{} bytes are left over", rest.len())))
-            }
-            Err(error) => Err(another_type::<V>().caused_by(error)),
-        }
+        decode(item).map(Some).map_err(|error| another_type::<V>().caused_by(error))
     }
 }
 
@@ -147,7 +150,7 @@ impl Entries {
     }
 
     /// Adds all of `other` behind those that are here.
-    pub(crate) fn append(&mut self, other: &mut Entries) {
+    pub fn append(&mut self, other: &mut Entries) {
         if self.groups.is_empty() {
             std::mem::swap(self, other);
             return;
@@ -157,8 +160,9 @@ impl Entries {
         }
     }
 
-    /// Takes all entries of the groups that have at least `from` bytes of them.
-    pub(crate) fn take(&mut self, from: usize) -> impl Iterator<Item = (u32, Vec<u8>)> {
+    /// Takes all entries of the groups that have at least `from` bytes of them: the group, and items for a
+    /// [`StateReader`].
+    pub fn take(&mut self, from: usize) -> impl Iterator<Item = (u32, Vec<u8>)> {
         let full = self.groups.iter_mut().zip(0u32..).filter(move |(bytes, _)| bytes.len() >= from.max(1));
         full.map(|(bytes, group)| (group, std::mem::take(bytes)))
     }

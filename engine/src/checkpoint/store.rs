@@ -11,6 +11,7 @@ mod manifest;
 mod object;
 mod part;
 mod reader;
+mod requests;
 mod retention;
 mod section;
 mod storage;

@@ -37,9 +37,10 @@ impl<K, A, B, T: Clock> std::fmt::Debug for KeyedConnectedStreams<'_, K, A, B, T
 /// # Examples
 /// Each click with the name of who clicked, whichever comes first:
 /// ```
+/// use serde::{Deserialize, Serialize};
 /// use waterwheel_engine::{Collector, KeyedCoProcessFunction, Result, RuntimeConfig, execute};
 ///
-/// #[derive(Default)]
+/// #[derive(Default, Serialize, Deserialize)]
 /// struct Visitor { name: Option<String>, waiting: Vec<u32> }
 ///
 /// struct NameClicks;

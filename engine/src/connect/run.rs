@@ -120,13 +120,18 @@ where
     F: CoProcessFunction<A, B> + Renewable + 'static,
 {
     let spans = op.input_spans();
+    let mut part = op.rounds_part();
     let (mut out, edge) = op.output::<Vec<F::Out>>();
     let takes_part = op.takes_part();
     op.build(move |promises, _activation| {
         let mut spans = spans.map(|(last_of, ticks)| Spans::new(last_of, ticks, promises));
         let mut collector = Collector::default();
         move |frontiers| {
-            let Some(spans) = &mut spans else { return Ok(()) };
+            part.begin(&mut ())?;
+            if part.had_ended(0) {
+                spans = None;
+            }
+            let Some(spans) = &mut spans else { return part.be_waited_for(frontiers) };
             spans.read(|| f.fresh())?;
             first.try_for_each(|token, batch| {
                 let state = spans.state_of(&token, || f.fresh())?;
@@ -156,7 +161,7 @@ where
                     send(&promises, &mut collector, &mut out, &mut beside);
                 }
             }
-            Ok(())
+            part.be_waited_for(frontiers)
         }
     });
     DataStream::from_edge(edge)

@@ -29,6 +29,10 @@ impl<T: AnyClock> AnyClock for InLoop<T> {
         self.outer.epoch()
     }
 
+    fn first_of(epoch: Epoch) -> Self {
+        Product { outer: T::first_of(epoch), inner: 0 }
+    }
+
     fn is_end(&self) -> bool {
         self.outer.is_end()
     }

@@ -115,6 +115,7 @@ pub(crate) fn run<'s, D: 'static, T: Clock, L: EventLogic<D>>(
     let late_count = Counter::new(RunState::late_records, op.origin(), op.id());
     let (results, results_edge) = op.output();
     let (late, late_edge) = op.output();
+    op.wake_when_epochs_open();
     let part = op.part_unless(|| logic.check());
     op.build(move |promises, activation| {
         // Late records are sent while their batch is handled; only results may come later.
@@ -149,6 +150,11 @@ impl<D: 'static, T: Clock, L: EventLogic<D>> Driver<D, T, L> {
         self.part.begin(&mut Kept { rounds: &mut self.rounds, logic: &mut self.logic, of: PhantomData })?;
         self.rounds.read_ticks();
         self.read()?;
+        // What sends by itself must not do so in an epoch before all have marked the one before; it is woken then.
+        let waits = frontiers.epoch().is_some_and(|epoch| self.part.has_marked_before(epoch));
+        if waits && !self.catches_up {
+            return self.take_part(frontiers);
+        }
         let Driver { results, rounds, logic, out, catches_up, .. } = self;
         let (mut pause, first) = (None, T::minimum());
         let catches_up = std::mem::take(catches_up);

@@ -52,7 +52,8 @@ where
     }
     let (mut out, edge) = op.output::<Vec<F::Out>>();
     let (takes_part, gauges) = (op.takes_part(), op.origin().gauges());
-    let mut part = op.part(&f);
+    // What sends by itself must not do so in an epoch before all have marked the one before, as sources do not.
+    let mut part = if F::HAS_TIMERS { op.source_part(&f) } else { op.part(&f) };
     op.build(move |promises, activation| {
         let mut last = LastWord::new(promises, F::WAITS_FOR_END);
         let (mut collector, mut alarm) = (Collector::default(), Alarm::new(activation));
@@ -77,7 +78,7 @@ where
             part.step(frontiers, &mut f)?;
             if let Some(time) = frontiers.next(0) {
                 last.wait_until(&time)?;
-                if F::HAS_TIMERS && !last.promises().is_empty() {
+                if F::HAS_TIMERS && !last.promises().is_empty() && part.is_open(time.epoch()) {
                     f.on_processing_time(&mut collector)?.into_iter().for_each(|due| alarm.set(due));
                     send(last.promises(), &mut collector, &mut out, &mut beside);
                 }
@@ -108,13 +109,18 @@ where
     B: Beside<T>,
 {
     let spans = op.input_spans();
+    let mut part = op.rounds_part();
     let (mut out, edge) = op.output::<Vec<F::Out>>();
     let takes_part = op.takes_part();
     op.build(move |promises, activation| {
         let mut spans = spans.map(|(last_of, ticks)| Spans::new(last_of, ticks, promises));
         let (mut collector, mut alarm) = (Collector::default(), Alarm::new(activation));
         move |frontiers| {
-            let Some(spans) = &mut spans else { return Ok(()) };
+            part.begin(&mut ())?;
+            if part.had_ended(0) {
+                spans = None;
+            }
+            let Some(spans) = &mut spans else { return part.be_waited_for(frontiers) };
             spans.read(|| f.fresh())?;
             input.try_for_each(|token, batch| {
                 let state = spans.state_of(&token, || f.fresh())?;
@@ -147,7 +153,7 @@ where
                     send(&promises, &mut collector, &mut out, &mut beside);
                 }
             }
-            Ok(())
+            part.be_waited_for(frontiers)
         }
     });
     DataStream::from_edge(edge)

@@ -13,6 +13,7 @@ pub use size::ByteSize;
 
 use crate::bad_record::BadRecordState;
 use crate::checkpoint::CheckpointConfig;
+use crate::checkpoint::CheckpointState;
 use crate::error::{Error, Result};
 use crate::event::LateRecordState;
 use crate::feedback::LoopState;
@@ -97,6 +98,8 @@ pub struct RunHandles {
     pub bad_records: BadRecordState,
     /// Records that came too late.
     pub late_records: LateRecordState,
+    /// Its checkpoints, if it makes any.
+    pub checkpoints: Option<CheckpointState>,
 }
 
 /// Upper limit of threads and of processes.
@@ -155,6 +158,7 @@ impl RuntimeConfig {
       --checkpoint-interval SECS time from one checkpoint to the next [default: 10]
       --checkpoint-retain N      checkpoints that are kept [default: 2]
       --on-missing-checkpoint X  where all checkpoints are lost: fail, or begin fresh [default: fail]
+      --from-checkpoint X        go on from this epoch or savepoint [default: the newest checkpoint]
       --allow-unmatched-state    drop state of operators that the job no longer has";
 
     /// Default of [`max_in_flight_records`](Self::max_in_flight_records): enough to keep all readers of an
@@ -317,6 +321,7 @@ impl RuntimeConfig {
             loops: self.loop_state.get_or_insert_default().clone(),
             bad_records: self.bad_record_state.clone(),
             late_records: self.late_record_state.clone(),
+            checkpoints: self.checkpoints.as_ref().map(|checkpoints| checkpoints.state.clone()),
         }
     }
 

@@ -24,6 +24,10 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
     /// files each record is there exactly once, whatever fails. Names of files that are being written begin with a dot and
     /// end with `.pending`.
     ///
+    /// A job that goes on from an older checkpoint than the newest, because that is damaged or because
+    /// [it was told to](crate::CheckpointConfig::from_checkpoint), first removes the files that were written since: what
+    /// they hold is written again.
+    ///
     /// The directory is made if it is not there. One that can not be written ends the run, with an
     /// [`ErrorKind::Data`](crate::ErrorKind::Data) error.
     ///
@@ -88,6 +92,14 @@ impl<F> FileSink<F> {
         Appearance { directory: self.directory.clone(), pending, name }
     }
 
+    /// Whether what a file holds was written behind the checkpoint that the run goes on from, and will be once more.
+    fn comes_again(&self, name: &str) -> bool {
+        let SinkContext { first_transaction, last_transaction, .. } = self.context;
+        let number = name.strip_prefix("part-").filter(|_| name.ends_with(&self.suffix));
+        let number = number.and_then(|rest| rest.split_once('-')?.0.parse::<u64>().ok());
+        number.is_some_and(|number| number < first_transaction && Some(number) > last_transaction)
+    }
+
     fn create(&self) -> Result<BufWriter<File>> {
         let path = self.appearance().pending_path();
         File::create(&path).map(BufWriter::new).map_err(|error| failed("write", &path, error))
@@ -141,7 +153,8 @@ impl<D: 'static, F: Fn(&D, &mut dyn Write) -> io::Result<()> + 'static> Sink<D> 
             let name = entry.map_err(list)?.file_name().to_string_lossy().into_owned();
             let is_pending = name.starts_with(".part-") && name.ends_with(PENDING.1);
             // Other workers of this attempt may have begun.
-            if is_pending && !name.ends_with(&mine) {
+            let is_stale = is_pending && !name.ends_with(&mine);
+            if is_stale || self.comes_again(&name) {
                 let path = self.directory.join(name);
                 std::fs::remove_file(&path).map_err(|error| failed("remove", &path, error))?;
             }

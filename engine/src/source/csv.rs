@@ -1,7 +1,9 @@
 //! Sources from CSV files.
 
+mod bytes;
 mod fields;
 mod file;
+mod format;
 mod message;
 mod options;
 mod part;
@@ -20,11 +22,13 @@ use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::operator::{OperatorBuilder, WakeOn};
 use crate::source::Splits;
-use crate::source::csv::file::CsvFile;
-use crate::source::csv::part::{CsvSource, Share};
+use crate::source::csv::format::CsvFormat;
 use crate::stream::DataStream;
 
+pub(in crate::source) use file::CsvFile;
+pub(in crate::source) use format::LineFormat;
 pub use options::{CsvOptions, Delimiter, Header};
+use part::{LineSource, Share};
 
 /// A record of a CSV file, and where it was.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -67,7 +71,9 @@ impl<'s> Env<'s> {
     /// [`BadRecordPolicy::DeadLetter`].
     ///
     /// All workers read each file, every one a range of its bytes, so every process needs the files under the
-    /// same paths, and they must not change during the run. Records, row and line numbers do not depend on
+    /// same paths, and they must not change during the run. A path with `*`, `?` or `[..]` stands for all files that match
+    /// it, in order of name. A file whose name ends with `.gz` is decompressed as it is read, by one worker: one can not
+    /// begin in the middle of it. Records, row and line numbers do not depend on
     /// the number of workers; the order between workers does. A worker reads its records in order.
     ///
     /// A file may begin with a byte order mark. Lines end with `\n` or `\r\n`; blank ones are skipped. With a
@@ -126,28 +132,57 @@ impl<'s> Env<'s> {
                 char::from(byte)
             )));
         }
-        let files = paths.into_iter().map(|path| CsvFile::inspect(path.into(), options));
+        self.read_lines_as::<CsvFormat<R>>("read_csv", Location::caller(), paths, options)
+    }
+
+    /// The records of files whose lines have a format.
+    pub(in crate::source) fn read_lines_as<F: LineFormat>(
+        &self,
+        name: &'static str,
+        location: &'static Location<'static>,
+        paths: impl IntoIterator<Item: Into<PathBuf>>,
+        options: CsvOptions,
+    ) -> Result<CsvStreams<'s, F::Value>> {
+        let paths = paths.into_iter().map(|path| expand(path.into())).collect::<Result<Vec<_>>>()?;
+        let files = paths.into_iter().flatten().map(|path| CsvFile::inspect(path, options));
         let files: Rc<[CsvFile]> = files.collect::<Result<_>>()?;
         if files.is_empty() {
-            return Err(Error::config("read_csv has no files, expected at least one path"));
+            return Err(Error::config(format!("{name} has no files, expected at least one path")));
         }
         let on_bad_record = options.on_bad_record;
-        let open = move |split| Ok(CsvSource::new(Rc::clone(&files), Share { split, on_bad_record }));
-        let location = Location::caller();
-        let rows = self.source_of("read_csv", location, Splits::AtFirst(self.workers()), open);
-        Ok(divide(rows, location, on_bad_record))
+        let open = move |split| Ok(LineSource::<F>::new(Rc::clone(&files), Share { split, on_bad_record }));
+        let rows = self.source_of(name, location, Splits::AtFirst(self.workers()), open);
+        Ok(divide(rows, name, location, on_bad_record))
+    }
+}
+
+/// The files that a path stands for: itself, or all that match it in order of name if there is no file of that name and
+/// it has one of `*?[`.
+fn expand(path: PathBuf) -> Result<Vec<PathBuf>> {
+    let text = path.to_string_lossy().into_owned();
+    if !text.contains(['*', '?', '[']) || path.exists() {
+        return Ok(vec![path]);
+    }
+    let wrong = |error: &dyn fmt::Display| Error::config(format!("path {text:?}: {error}"));
+    let found = glob::glob(&text).map_err(|error| wrong(&error))?;
+    let found = found.collect::<Result<Vec<_>, _>>().map_err(|error| wrong(&error))?;
+    let files: Vec<PathBuf> = found.into_iter().filter(|path| path.is_file()).collect();
+    match files.is_empty() {
+        true => Err(Error::data(format!("no file matches {text:?}"))),
+        false => Ok(files),
     }
 }
 
 /// Divides good records from bad ones.
 fn divide<'s, R: 'static>(
     rows: DataStream<'s, Row<R>>,
+    name: &str,
     location: &'static Location<'static>,
     policy: BadRecordPolicy,
 ) -> CsvStreams<'s, R> {
     let rows = rows.into_edge();
     let origin = Rc::clone(&rows.origin);
-    let mut op = OperatorBuilder::made_at(&rows.place(), "read_csv", location);
+    let mut op = OperatorBuilder::made_at(&rows.place(), name, location);
     let judge = Judge::new(policy, Rc::clone(&origin), op.id());
     let mut input = op.input(rows, WakeOn::Records);
     let (mut good_out, good_edge) = op.output();

@@ -74,6 +74,7 @@ impl<'i, U: Clock, F: Callbacks, R: Read<F, U>> EpochOperator<'i, U, F, R> {
         }
         // One instance at a time: rounds do not mix where each has its own.
         let ticks = op.input_ticks().map(|(ticks, in_order)| (ticks, in_order || ends_span.is_some()));
+        let mut part = op.rounds_part();
         let takes_part = op.takes_part();
         let context = EpochContext::new(op.worker_index(), side.as_ref().map(SidePort::outputs));
         let (out, edge) = op.output::<Vec<F::Out>>();
@@ -84,6 +85,11 @@ impl<'i, U: Clock, F: Callbacks, R: Read<F, U>> EpochOperator<'i, U, F, R> {
             move |frontiers| {
                 let frontier = least(frontiers, n_inputs + 1);
                 let Some(schedule) = &mut schedule else { return Ok(()) };
+                part.begin(&mut ())?;
+                if part.had_ended(0) {
+                    // The iteration was over in an earlier run.
+                    schedule.say_no_more();
+                }
                 schedule.read()?;
                 emitter.handles_up_to = schedule.handles_up_to();
                 read(&mut f, &mut emitter)?;
@@ -103,7 +109,8 @@ impl<'i, U: Clock, F: Callbacks, R: Read<F, U>> EpochOperator<'i, U, F, R> {
                         read(&mut f, &mut emitter)?;
                     }
                 }
-                Ok(())
+                part.step(frontiers, &mut ())?;
+                if frontier.is_none() { part.end(&mut ()) } else { Ok(()) }
             }
         });
         DataStream::from_edge(edge)

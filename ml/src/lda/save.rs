@@ -2,12 +2,48 @@
 
 use std::path::Path;
 
-use safetensors::tensor::Dtype;
+use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 use waterwheel_engine::Result;
+use waterwheel_ps::model_files::{self, Dtype, Header, tensor};
 
 use super::LdaModel;
-use crate::tensors::{self, Manifest as _, NamedTensor, TENSORS};
+use crate::words::words;
+
+const FORMAT: (&str, u32) = ("waterwheel-lda", 1);
+
+impl LdaModel {
+    /// Saves the model into a directory, which is made if it is not there. A model that was there before is replaced; a
+    /// reader sees the old or the new one, or is told that they do not belong together.
+    ///
+    /// # Errors
+    /// The directory or a file in it can not be written.
+    pub fn save(&self, directory: &Path) -> Result<()> {
+        let counts = (0..self.words()).filter_map(|word| self.row(word)).flatten();
+        let counts = counts.flat_map(|count| count.to_le_bytes()).collect();
+        let shape = vec![self.words() as usize, self.topics() as usize];
+        let (alpha, beta) = self.priors();
+        let tensors = [("counts".into(), Dtype::U64, shape, counts)];
+        model_files::save(directory, FORMAT, &tensors, |header| Manifest {
+            format: header.format,
+            version: header.version,
+            words: self.words(),
+            topics: self.topics(),
+            alpha,
+            beta,
+            tensors: header.tensors,
+            xxh3: header.xxh3,
+        })
+    }
+
+    /// Loads a model that [`save`](Self::save) has written.
+    ///
+    /// # Errors
+    /// A file is missing, of another format or version, damaged (the checksum tells), or does not fit the manifest.
+    pub fn load(directory: &Path) -> Result<Self> {
+        model_files::load(directory, FORMAT, Manifest::header, Manifest::into_model)
+    }
+}
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,55 +58,16 @@ struct Manifest {
     xxh3: String,
 }
 
-impl tensors::Manifest for Manifest {
-    const FORMAT: &str = "waterwheel-lda";
-    const VERSION: u32 = 1;
-
-    fn format(&self) -> (&str, u32) {
-        (&self.format, self.version)
+impl Manifest {
+    fn header(&self) -> Header {
+        let (format, tensors, xxh3) = (self.format.clone(), self.tensors.clone(), self.xxh3.clone());
+        Header { format, version: self.version, tensors, xxh3 }
     }
 
-    fn file(&self) -> (&str, &str) {
-        (&self.tensors, &self.xxh3)
-    }
-}
-
-impl LdaModel {
-    /// Saves the model into a directory, which is made if it is not there. A model that was there before is replaced; a
-    /// reader sees the old or the new one, or is told that they do not belong together.
-    ///
-    /// # Errors
-    /// The directory or a file in it can not be written.
-    pub fn save(&self, directory: &Path) -> Result<()> {
-        let counts = (0..self.words()).filter_map(|word| self.row(word)).flatten();
-        let counts = counts.flat_map(|count| count.to_le_bytes()).collect();
-        let shape = vec![self.words() as usize, self.topics() as usize];
-        let tensors: [NamedTensor; 1] = [("counts".into(), Dtype::U64, shape, counts)];
-        let tensors = tensors::encode(&tensors)?;
-        let (alpha, beta) = self.priors();
-        let manifest = Manifest {
-            format: Manifest::FORMAT.into(),
-            version: Manifest::VERSION,
-            words: self.words(),
-            topics: self.topics(),
-            alpha,
-            beta,
-            tensors: TENSORS.into(),
-            xxh3: tensors::checksum(&tensors),
-        };
-        tensors::save(directory, &tensors, &manifest)
-    }
-
-    /// Loads a model that [`save`](Self::save) has written.
-    ///
-    /// # Errors
-    /// A file is missing, of another format or version, damaged (the checksum tells), or does not fit the manifest.
-    pub fn load(directory: &Path) -> Result<Self> {
-        let loaded = tensors::load::<Manifest>(directory)?;
-        let Manifest { words, topics, alpha, beta, .. } = loaded.manifest;
-        let shape = [words as usize, topics as usize];
-        let counts = loaded.tensors()?.numbers("counts", Dtype::U64, &shape, u64::from_le_bytes)?;
-        Self::from_parts(words, topics, (alpha, beta), counts)
+    fn into_model(self, tensors: &SafeTensors<'_>) -> Result<LdaModel> {
+        let shape = [self.words as usize, self.topics as usize];
+        let counts = words(tensor(tensors, "counts", Dtype::U64, &shape)?, u64::from_le_bytes);
+        LdaModel::from_parts(self.words, self.topics, (self.alpha, self.beta), counts)
     }
 }
 
@@ -88,7 +85,7 @@ mod tests {
         model().save(dir.path()).unwrap();
         assert_eq!(LdaModel::load(dir.path()).unwrap(), model());
         // A prior in the manifest can be another number that is valid; the counts can not.
-        let path = dir.path().join(TENSORS);
+        let path = dir.path().join("model.safetensors");
         let good = std::fs::read(&path).unwrap();
         for at in 0..good.len() {
             let mut bad = good.clone();

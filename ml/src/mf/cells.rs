@@ -1,6 +1,8 @@
 //! The ratings that a worker keeps, divided into cells of one user block and one item block, in an order that
 //! depends on seed and positions alone.
 
+mod snapshot;
+
 use rustc_hash::FxHashMap;
 
 use crate::generate::sm;

@@ -5,7 +5,7 @@ mod strata;
 
 use serde::{Deserialize, Serialize};
 use waterwheel_engine::{Error, Result};
-use waterwheel_ps::{ParameterServerClient, WorkerContext, WorkerLogic};
+use waterwheel_ps::{LogicReader, LogicWriter, ParameterServerClient, WorkerContext, WorkerLogic};
 
 use crate::mf::cells::Cells;
 use crate::mf::kernel::Step;
@@ -66,6 +66,9 @@ pub struct OfflineMf {
     ratings_total: u64,
     sum: i128,
     index: usize,
+    parallelism: usize,
+    /// Whether all ratings are there.
+    trains: bool,
     epoch: u32,
     stratum: Stratum,
     /// Squared errors of the present pass, by cell.
@@ -98,6 +101,8 @@ impl OfflineMf {
             ratings_total: 0,
             sum: 0,
             index: 0,
+            parallelism: 1,
+            trains: false,
             epoch: 1,
             stratum: Stratum::default(),
             pass: Vec::new(),
@@ -165,7 +170,7 @@ impl WorkerLogic for OfflineMf {
     type Out = MfOut;
 
     fn open(&mut self, context: &WorkerContext) -> Result<()> {
-        self.index = context.index;
+        (self.index, self.parallelism) = (context.index, context.parallelism);
         Ok(())
     }
 
@@ -190,6 +195,7 @@ impl WorkerLogic for OfflineMf {
             ps.output(MfOut::Mean(self.step.mean));
         }
         self.cells.build();
+        self.trains = true;
         self.start_stratum(ps)
     }
 
@@ -211,5 +217,27 @@ impl WorkerLogic for OfflineMf {
         }
         self.cells.for_each_user(|user, row| ps.output(MfOut::User(user, row.to_vec())));
         Ok(())
+    }
+
+    /// Ratings and rows are written by user block. What the workers count alike is alike at a clock, which is where a
+    /// checkpoint is made while they train.
+    fn snapshot(&self, to: &mut LogicWriter<'_>) -> Result<()> {
+        to.put_alike(&(self.trains, self.epoch, self.stratum.index(), self.step.mean))?;
+        to.put(&(self.ratings_total, self.sum, &self.pass))?;
+        self.cells.snapshot(to)
+    }
+
+    fn restore(&mut self, from: &mut LogicReader<'_>) -> Result<()> {
+        if let Some((trains, epoch, stratum, mean)) = from.next_alike::<(bool, u32, u32, Option<f32>)>()? {
+            (self.trains, self.epoch, self.step.mean) = (trains, epoch, mean);
+            self.stratum.go_to(stratum);
+        }
+        while let Some((n, sum, pass)) = from.next_item::<(u64, i128, Vec<(u32, u64, f64)>)>()? {
+            self.ratings_total += n;
+            self.sum += sum;
+            self.pass.extend(pass);
+        }
+        let (index, parallelism) = (self.index as u64, self.parallelism as u64);
+        self.cells.restore(from, |block| block % parallelism == index, self.trains)
     }
 }

@@ -3,7 +3,9 @@
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use waterwheel_engine::{DataStream, Error, Result};
-use waterwheel_ps::{Emit, ParameterServerClient, PsConfig, SimpleServer, WorkerLogic, transform};
+use waterwheel_ps::{
+    Emit, LogicReader, LogicWriter, ParameterServerClient, PsConfig, SimpleServer, WorkerLogic, transform,
+};
 
 use crate::mf::factors::{Side, init_row};
 use crate::mf::kernel::Step;
@@ -110,6 +112,24 @@ impl WorkerLogic for OnlineMf {
             ps.output(OnlineOut::User(rating.user, self.users[&rating.user].clone()));
         }
         ps.push(*item, self.item.iter().zip(row).map(|(new, old)| new - old))
+    }
+
+    fn snapshot(&self, to: &mut LogicWriter<'_>) -> Result<()> {
+        self.users.iter().try_for_each(|(user, row)| to.put_keyed(user, row))
+    }
+
+    fn restore(&mut self, from: &mut LogicReader<'_>) -> Result<()> {
+        let expected = self.mf.width();
+        from.for_each_keyed(|user, row: Vec<f32>| match row.len() {
+            found if found == expected => {
+                self.users.insert(user, row);
+                Ok(())
+            }
+            found => Err(Error::config(format!(
+                "the row of user {user} has {found} values in the checkpoint, expected {expected}: rank or biases have \
+                 changed since"
+            ))),
+        })
     }
 }
 

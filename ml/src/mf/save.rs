@@ -7,12 +7,15 @@
 
 use std::path::Path;
 
-use safetensors::tensor::Dtype;
+use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 use waterwheel_engine::Result;
+use waterwheel_ps::model_files::{self, Dtype, Header, tensor};
 
 use crate::mf::{Factors, MfModel};
-use crate::tensors::{self, Loaded, Manifest as _, NamedTensor, TENSORS};
+use crate::words::words;
+
+const FORMAT: (&str, u32) = ("waterwheel-mf", 1);
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,19 +30,6 @@ struct Manifest {
     xxh3: String,
 }
 
-impl tensors::Manifest for Manifest {
-    const FORMAT: &str = "waterwheel-mf";
-    const VERSION: u32 = 1;
-
-    fn format(&self) -> (&str, u32) {
-        (&self.format, self.version)
-    }
-
-    fn file(&self) -> (&str, &str) {
-        (&self.tensors, &self.xxh3)
-    }
-}
-
 impl MfModel {
     /// Saves the model into a directory, which is made if it is not there. A model that was there before is
     /// replaced; a reader sees the old or the new one, or is told that they do not belong together.
@@ -47,18 +37,16 @@ impl MfModel {
     /// # Errors
     /// The directory or a file in it can not be written.
     pub fn save(&self, directory: &Path) -> Result<()> {
-        let tensors = tensors::encode(&self.to_tensors())?;
-        let manifest = Manifest {
-            format: Manifest::FORMAT.into(),
-            version: Manifest::VERSION,
+        model_files::save(directory, FORMAT, &self.to_tensors(), |header| Manifest {
+            format: header.format,
+            version: header.version,
             rank: self.rank(),
             biases: self.mean().is_some(),
             users: self.users().ids().len(),
             items: self.items().ids().len(),
-            tensors: TENSORS.into(),
-            xxh3: tensors::checksum(&tensors),
-        };
-        tensors::save(directory, &tensors, &manifest)
+            tensors: header.tensors,
+            xxh3: header.xxh3,
+        })
     }
 
     /// Loads a model that [`save`](Self::save) has written.
@@ -74,10 +62,10 @@ impl MfModel {
     /// # Ok::<(), waterwheel_engine::Error>(())
     /// ```
     pub fn load(directory: &Path) -> Result<Self> {
-        into_model(&tensors::load(directory)?)
+        model_files::load(directory, FORMAT, Manifest::header, Manifest::into_model)
     }
 
-    fn to_tensors(&self) -> Vec<NamedTensor> {
+    fn to_tensors(&self) -> Vec<model_files::Tensor> {
         let width = self.rank() + usize::from(self.mean().is_some());
         let mut data = Vec::new();
         for (name, factors) in [("users", self.users()), ("items", self.items())] {
@@ -93,23 +81,31 @@ impl MfModel {
     }
 }
 
-fn into_model(loaded: &Loaded<Manifest>) -> Result<MfModel> {
-    let (manifest, tensors) = (&loaded.manifest, loaded.tensors()?);
-    let n_means = usize::from(manifest.biases);
-    let width = manifest.rank + n_means;
-    let mean = tensors.numbers("mean", Dtype::F32, &[n_means], f32::from_le_bytes)?.pop();
-    let load = |name: &str, n: usize| -> Result<Factors> {
-        let ids = tensors.numbers(&format!("{name}.ids"), Dtype::U64, &[n], u64::from_le_bytes)?;
-        let rows = tensors.numbers(&format!("{name}.rows"), Dtype::F32, &[n, width], f32::from_le_bytes)?;
-        Factors::from_parts(ids, rows, width)
-    };
-    MfModel::from_parts(manifest.rank, mean, load("users", manifest.users)?, load("items", manifest.items)?)
+impl Manifest {
+    fn header(&self) -> Header {
+        let (format, tensors, xxh3) = (self.format.clone(), self.tensors.clone(), self.xxh3.clone());
+        Header { format, version: self.version, tensors, xxh3 }
+    }
+
+    fn into_model(self, tensors: &SafeTensors<'_>) -> Result<MfModel> {
+        let n_means = usize::from(self.biases);
+        let width = self.rank + n_means;
+        let mean = words(tensor(tensors, "mean", Dtype::F32, &[n_means])?, f32::from_le_bytes).pop();
+        let load = |name: &str, n: usize| -> Result<Factors> {
+            let ids = tensor(tensors, &format!("{name}.ids"), Dtype::U64, &[n])?;
+            let rows = tensor(tensors, &format!("{name}.rows"), Dtype::F32, &[n, width])?;
+            Factors::from_parts(words(ids, u64::from_le_bytes), words(rows, f32::from_le_bytes), width)
+        };
+        MfModel::from_parts(self.rank, mean, load("users", self.users)?, load("items", self.items)?)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tensors::MANIFEST;
+
+    const MANIFEST: &str = "model.json";
+    const TENSORS: &str = "model.safetensors";
 
     fn model() -> MfModel {
         let users =
@@ -138,7 +134,21 @@ mod tests {
     fn every_flipped_byte_of_a_model_is_detected() {
         let dir = tempfile::tempdir().unwrap();
         model().save(dir.path()).unwrap();
-        tensors::check_every_flipped_byte(dir.path(), &model(), MfModel::load);
+        for file in [TENSORS, MANIFEST] {
+            let path = dir.path().join(file);
+            let good = std::fs::read(&path).unwrap();
+            for at in 0..good.len() {
+                let mut bad = good.clone();
+                bad[at] ^= 0x01;
+                std::fs::write(&path, &bad).unwrap();
+                match MfModel::load(dir.path()) {
+                    Err(_) => {}
+                    // A manifest may differ in white space alone.
+                    Ok(loaded) => assert!(file == MANIFEST && loaded == model(), "{file} byte {at}"),
+                }
+            }
+            std::fs::write(&path, &good).unwrap();
+        }
     }
 
     #[test]

@@ -7,8 +7,11 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
+use waterwheel_engine::checkpoint::{Saved, Snapshot, Written};
 use waterwheel_engine::operator::{OperatorBuilder, SourcesOf, WakeOn};
-use waterwheel_engine::{Clock, Collector, DataStream, Error, ProcessFunction, Record, Result, Round};
+use waterwheel_engine::{
+    Clock, Collector, DataStream, Error, ProcessFunction, Record, Result, Round, StateReader, StateWriter,
+};
 use waterwheel_iteration::{IterationBodyResult, Iterations};
 
 use crate::once::once;
@@ -123,6 +126,20 @@ impl<L: OnlineLearner> ProcessFunction<L::Block> for Batcher<L> {
         }
         Ok(())
     }
+
+    fn snapshot(&self, state: &mut StateWriter) -> Result<()> {
+        state.put(&(self.version, &self.waiting))
+    }
+
+    fn restore(&mut self, state: &mut StateReader) -> Result<()> {
+        // Workers that rows never came to have something to say too, when they become fewer.
+        while let Some((version, waiting)) = state.next_item::<(u64, VecDeque<L::Block>)>()? {
+            self.version = self.version.max(version);
+            self.n_waiting += waiting.iter().map(L::rows).sum::<usize>();
+            self.waiting.extend(waiting);
+        }
+        Ok(())
+    }
 }
 
 /// What a worker's share of a batch came to.
@@ -147,32 +164,64 @@ fn sums<'i, L: OnlineLearner, U: Clock>(
     let mut shares = op.input(shares, WakeOn::Records);
     let (mut out, edge) = op.output();
     let mut hold = op.source_hold(&sources, &SourcesOf::default());
+    let mut state = Sums { learner, latest: None, waiting: VecDeque::new() };
+    let mut part = op.part(&state);
     op.build(move |_promises, _activation| {
-        let (mut latest, mut waiting) = (None, VecDeque::<Share<L::Block>>::new());
-        let ready = move |latest: &Option<(u64, L::Model)>, waiting: &mut VecDeque<Share<L::Block>>| {
-            let Some((version, model)) = latest else { return Ok(None) };
-            let Some(share) = waiting.pop_front_if(|share| share.version == *version) else {
-                return Ok(None);
-            };
-            let sums = learner.sum(model, &share.blocks)?;
-            Ok::<_, Error>(Some(Part { version: share.version, worker: share.worker, sums }))
-        };
-        move |_frontiers| {
+        move |frontiers| {
+            part.begin(&mut state)?;
             shares.try_for_each(|token, batch| {
-                waiting.extend(batch.drain(..));
-                out.send(&token, [&mut Vec::from_iter(ready(&latest, &mut waiting)?)]);
+                state.waiting.extend(batch.drain(..));
+                out.send(&token, [&mut Vec::from_iter(state.next_sums()?)]);
                 Ok(())
             })?;
             models.try_for_each(|token, batch| {
-                latest = batch.drain(..).last().or(latest.take());
-                out.send(&token, [&mut Vec::from_iter(ready(&latest, &mut waiting)?)]);
+                state.latest = batch.drain(..).last().or(state.latest.take());
+                out.send(&token, [&mut Vec::from_iter(state.next_sums()?)]);
                 Ok(())
             })?;
-            hold.set(waiting.len() > BACKLOG);
+            part.step(frontiers, &mut state)?;
+            hold.set(state.waiting.len() > BACKLOG);
+            if frontiers.is_done(0) && frontiers.is_done(1) {
+                part.end(&mut state)?;
+            }
             Ok(())
         }
     });
     DataStream::from_edge(edge)
+}
+
+/// The newest model, and the shares that wait for theirs.
+struct Sums<L: OnlineLearner> {
+    learner: L,
+    latest: Option<(u64, L::Model)>,
+    waiting: VecDeque<Share<L::Block>>,
+}
+
+impl<L: OnlineLearner> Sums<L> {
+    /// The sums of the next share, if its model is there.
+    fn next_sums(&mut self) -> Result<Option<Part<L::Sums>>> {
+        let Some((version, model)) = &self.latest else { return Ok(None) };
+        let Some(share) = self.waiting.pop_front_if(|share| share.version == *version) else {
+            return Ok(None);
+        };
+        let sums = self.learner.sum(model, &share.blocks)?;
+        Ok(Some(Part { version: share.version, worker: share.worker, sums }))
+    }
+}
+
+impl<L: OnlineLearner> Snapshot for Sums<L> {
+    /// Every share that came has met its model, or the loop would not be empty.
+    fn mark(&mut self, to: &mut Written) -> Result<()> {
+        match self.waiting.len() {
+            0 => to.copied().put(&self.latest),
+            n => Err(Error::internal(format!("{n} shares wait at the end of a checkpoint epoch"))),
+        }
+    }
+
+    fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
+        self.latest = from.copied()?.next_item()?.flatten();
+        Ok(())
+    }
 }
 
 /// Makes the next model when all parts of a batch are there, on worker 0.
@@ -203,6 +252,23 @@ impl<L: OnlineLearner> ProcessFunction<Part<L::Sums>> for Updates<L> {
             self.model = self.learner.update(&self.model, sums)?;
             self.version += 1;
             out.emit((self.version, self.model.clone()));
+        }
+        Ok(())
+    }
+
+    /// At the end of a checkpoint epoch every batch is either complete or not begun.
+    fn snapshot(&self, state: &mut StateWriter) -> Result<()> {
+        match self.sums.len() {
+            0 => state.put(&(self.version, &self.model)),
+            n => Err(Error::internal(format!("sums of {n} workers at the end of a checkpoint epoch"))),
+        }
+    }
+
+    fn restore(&mut self, state: &mut StateReader) -> Result<()> {
+        while let Some((version, model)) = state.next_item()? {
+            if version >= self.version {
+                (self.version, self.model) = (version, model);
+            }
         }
         Ok(())
     }

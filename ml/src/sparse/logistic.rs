@@ -32,7 +32,7 @@ use super::{SparseExample, SparseFit, SparseRule, SparseTraining, SparseVector, 
 ///     let fit = SparseLogisticRegression.fit(ftrl, env.from_iter((0..707).map(example)), &training)?;
 ///     Ok(fit.predictions.filter(|prediction| prediction.label.is_none()).collect())
 /// })?;
-/// let sure = |score: f64, label: bool| SparseLogisticRegression::probability(score) > 0.5 == label;
+/// let sure = |score: f64, label: bool| (SparseLogisticRegression::probability(score) > 0.5) == label;
 /// assert!(learned.concat().iter().all(|new| sure(new.score, new.id % 7 < 3)));
 /// # Ok::<(), waterwheel_engine::Error>(())
 /// ```

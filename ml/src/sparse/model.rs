@@ -2,12 +2,15 @@
 
 use std::path::Path;
 
-use safetensors::tensor::Dtype;
+use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 use waterwheel_engine::{Error, Result};
+use waterwheel_ps::model_files::{self, Dtype, Header, tensor};
 
 use super::{SparseRule, SparseVector};
-use crate::tensors::{self, Manifest as _, NamedTensor, TENSORS};
+use crate::words::words;
+
+const FORMAT: (&str, u32) = ("waterwheel-sparse", 1);
 
 /// The weights that a learner on sparse rows has found: a row of `width` numbers for each feature that it has met.
 ///
@@ -116,20 +119,18 @@ impl SparseModel {
         let n = self.features.len();
         let features = self.features.iter().flat_map(|feature| feature.to_le_bytes()).collect();
         let rows = self.rows.iter().flat_map(|weight| weight.to_le_bytes()).collect();
-        let tensors: [NamedTensor; 2] = [
+        let tensors = [
             ("features".into(), Dtype::U32, vec![n], features),
             ("weights".into(), Dtype::F64, vec![n, self.width], rows),
         ];
-        let tensors = tensors::encode(&tensors)?;
-        let manifest = Manifest {
-            format: Manifest::FORMAT.into(),
-            version: Manifest::VERSION,
+        model_files::save(directory, FORMAT, &tensors, |header| Manifest {
+            format: header.format,
+            version: header.version,
             width: self.width,
             features: n,
-            tensors: TENSORS.into(),
-            xxh3: tensors::checksum(&tensors),
-        };
-        tensors::save(directory, &tensors, &manifest)
+            tensors: header.tensors,
+            xxh3: header.xxh3,
+        })
     }
 
     /// Loads a model that [`save`](Self::save) has written.
@@ -137,12 +138,7 @@ impl SparseModel {
     /// # Errors
     /// A file is missing, of another format or version, damaged (the checksum tells), or does not fit the manifest.
     pub fn load(directory: &Path) -> Result<Self> {
-        let loaded = tensors::load::<Manifest>(directory)?;
-        let (n, width) = (loaded.manifest.features, loaded.manifest.width);
-        let tensors = loaded.tensors()?;
-        let features = tensors.numbers("features", Dtype::U32, &[n], u32::from_le_bytes)?;
-        let rows = tensors.numbers("weights", Dtype::F64, &[n, width], f64::from_le_bytes)?;
-        Self::from_parts(width, features, rows)
+        model_files::load(directory, FORMAT, Manifest::header, Manifest::into_model)
     }
 }
 
@@ -157,16 +153,17 @@ struct Manifest {
     xxh3: String,
 }
 
-impl tensors::Manifest for Manifest {
-    const FORMAT: &str = "waterwheel-sparse";
-    const VERSION: u32 = 1;
-
-    fn format(&self) -> (&str, u32) {
-        (&self.format, self.version)
+impl Manifest {
+    fn header(&self) -> Header {
+        let (format, tensors, xxh3) = (self.format.clone(), self.tensors.clone(), self.xxh3.clone());
+        Header { format, version: self.version, tensors, xxh3 }
     }
 
-    fn file(&self) -> (&str, &str) {
-        (&self.tensors, &self.xxh3)
+    fn into_model(self, tensors: &SafeTensors<'_>) -> Result<SparseModel> {
+        let (n, width) = (self.features, self.width);
+        let features = words(tensor(tensors, "features", Dtype::U32, &[n])?, u32::from_le_bytes);
+        let rows = words(tensor(tensors, "weights", Dtype::F64, &[n, width])?, f64::from_le_bytes);
+        SparseModel::from_parts(width, features, rows)
     }
 }
 
@@ -180,10 +177,18 @@ mod tests {
     }
 
     #[test]
-    fn every_flipped_byte_of_a_model_is_detected() {
+    fn damaged_tensors_of_a_model_are_detected() {
         let dir = tempfile::tempdir().unwrap();
         model().save(dir.path()).unwrap();
-        tensors::check_every_flipped_byte(dir.path(), &model(), SparseModel::load);
+        assert_eq!(SparseModel::load(dir.path()).unwrap(), model());
+        let path = dir.path().join("model.safetensors");
+        let good = std::fs::read(&path).unwrap();
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            std::fs::write(&path, &bad).unwrap();
+            assert!(SparseModel::load(dir.path()).is_err(), "byte {at}");
+        }
     }
 
     /// A model of version 1 must load for ever.

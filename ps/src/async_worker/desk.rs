@@ -138,6 +138,11 @@ impl<A: AsyncWorkerLogic> Desk<A> {
         self.clock
     }
 
+    pub(super) fn go_to_clock(&mut self, clock: u64) {
+        self.clock = clock;
+    }
+
+    /// Tells the futures that wait for it of a clock that has come.
     pub(super) fn set_clock(&mut self, clock: u64) {
         self.clock = clock;
         self.clock_waiters.drain(..).for_each(Waker::wake);

@@ -35,6 +35,11 @@ impl<T: Ord + Clone, W> ClockGate<T, W> {
         self.open.as_ref().is_none_or(|open| at < open)
     }
 
+    /// How many clocks before `at` are not complete; those of times of the surroundings before its own not counted.
+    pub(crate) fn missing(&self, at: &At<T>) -> u64 {
+        self.open.as_ref().filter(|open| open.0 <= at.0).map_or(0, |open| at.1.saturating_sub(open.1))
+    }
+
     /// Whether operations of `at` may go on now. With `exactly` they wait for all clocks before theirs, whatever
     /// the staleness.
     #[inline]
@@ -47,6 +52,11 @@ impl<T: Ord + Clone, W> ClockGate<T, W> {
     pub(crate) fn wait(&mut self, at: &At<T>, exactly: bool, what: W) {
         let needed = self.needed(at, exactly).unwrap_or_else(|| at.clone());
         self.waiting.entry(needed).or_default().push_back(what);
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
     }
 
     /// Notes the least clock that may still come; `None` if none will.

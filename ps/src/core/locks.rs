@@ -35,6 +35,11 @@ impl<K: Key> Locks<K> {
         }
     }
 
+    /// Whether no lock is held.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
     /// The worker that has the lock of `key`.
     pub(crate) fn holder(&self, key: &K) -> Option<usize> {
         self.held.get(key).map(|lock| lock.holder)

@@ -60,6 +60,8 @@ pub(crate) struct Outbox<K, E, D> {
     left_open: i64,
     /// Pushes that have left and are not applied.
     unapplied: usize,
+    /// Unanswered pulls that need no credit.
+    ahead: usize,
     /// Emptied blocks, to be used again.
     spare: Vec<Block<K, E, D>>,
 }
@@ -82,15 +84,28 @@ impl<K: Key, E: Element, D: Element> Outbox<K, E, D> {
             unanswered: 0,
             left_open: 0,
             unapplied: 0,
+            ahead: 0,
             spare: Vec::new(),
             config,
         }
     }
 
-    /// Whether there is room for more work from the input.
+    /// Whether there is room for more work from the input, when `more` operations are counted too.
     #[inline]
-    pub(crate) fn has_credit(&self) -> bool {
-        self.unanswered + self.unapplied < self.config.credit && self.nothing_waits()
+    pub(crate) fn has_credit_beside(&self, more: usize) -> bool {
+        self.credit_used() + more < self.config.credit && self.nothing_waits()
+    }
+
+    /// Operations that have left, need credit, and are not answered or applied.
+    #[inline]
+    pub(crate) fn credit_used(&self) -> usize {
+        self.pulls_on_credit() + self.unapplied
+    }
+
+    /// Unanswered pulls that need credit.
+    #[inline]
+    fn pulls_on_credit(&self) -> usize {
+        self.unanswered - self.ahead
     }
 
     /// Whether nothing is left to be answered or applied.
@@ -132,7 +147,9 @@ impl<K: Key, E: Element, D: Element> Outbox<K, E, D> {
     fn waits(&self, server: usize, op: Op) -> bool {
         match op {
             Op::Push => self.waiting_for[server] > 0 && !self.config.pushes_overtake,
-            Op::Pull | Op::PushPull => self.waiting_for[server] > 0 || self.unanswered >= self.config.credit,
+            Op::Pull | Op::PushPull => {
+                self.waiting_for[server] > 0 || self.pulls_on_credit() >= self.config.credit
+            }
         }
     }
 
@@ -210,6 +227,18 @@ impl<K: Key, E: Element, D: Element> Outbox<K, E, D> {
         self.left_open += i64::from(pulls);
     }
 
+    /// Notes that so many of the pulls that are settled next needed no credit.
+    ///
+    /// # Errors
+    /// There are not so many.
+    pub(crate) fn settle_ahead(&mut self, pulls: usize) -> Result<()> {
+        let ahead = self.ahead;
+        self.ahead = ahead.checked_sub(pulls).ok_or_else(|| {
+            Error::internal(format!("credit not conserved: {pulls} answers to {ahead} pulls ahead"))
+        })?;
+        Ok(())
+    }
+
     /// Takes back the credit of an answer: `pulls` answered, `pushes` applied.
     ///
     /// # Errors
@@ -232,7 +261,7 @@ impl<K: Key, E: Element, D: Element> Outbox<K, E, D> {
         while let Some(server) = self.next_waiting() {
             let chunk = self.waiting.front().unwrap_or(&self.tails[server]);
             let (n, pulls) = (chunk.keys.len(), chunk.pulls());
-            if self.unanswered + pulls > self.config.credit {
+            if self.pulls_on_credit() + pulls > self.config.credit {
                 return;
             }
             self.unanswered += pulls;

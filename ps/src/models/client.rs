@@ -8,6 +8,7 @@ use waterwheel_engine::{Collector, Error, Result};
 use crate::models::message::{Ask, ModelKey};
 use crate::models::{Scalar, Values};
 use crate::partition::Part;
+use crate::snapshot::{LogicReader, LogicWriter, keeps_nothing};
 use crate::worker::{ParameterServerClient, WorkerContext, WorkerLogic};
 
 /// The logic of a worker that uses [vectors](super::BigVector) and [matrices](super::BigMatrix): one instance per
@@ -50,6 +51,23 @@ pub trait ModelLogic: Sized + 'static {
     /// # Errors
     /// Ends the run, naming the worker operator.
     fn on_clock(&mut self, _clock: u64, _ps: &mut ModelClient<'_, Self>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Takes down what this worker keeps, for a checkpoint; as [`WorkerLogic::snapshot`]. Handles of vectors and matrices
+    /// need not be: the program makes them anew.
+    ///
+    /// # Errors
+    /// Ends the run, naming the worker operator.
+    fn snapshot(&self, _to: &mut LogicWriter<'_>) -> Result<()> {
+        keeps_nothing::<Self>("worker")
+    }
+
+    /// Takes over what [`snapshot`](Self::snapshot) has taken down; as [`WorkerLogic::restore`].
+    ///
+    /// # Errors
+    /// Ends the run, naming the worker operator.
+    fn restore(&mut self, _from: &mut LogicReader<'_>) -> Result<()> {
         Ok(())
     }
 
@@ -272,6 +290,14 @@ impl<L: ModelLogic> WorkerLogic for ModelWorker<L> {
 
     fn on_clock(&mut self, clock: u64, ps: &mut ParameterServerClient<Self>) -> Result<()> {
         self.call(ps, |logic, ps| logic.on_clock(clock, ps))
+    }
+
+    fn snapshot(&self, to: &mut LogicWriter<'_>) -> Result<()> {
+        self.logic.snapshot(to)
+    }
+
+    fn restore(&mut self, from: &mut LogicReader<'_>) -> Result<()> {
+        self.logic.restore(from)
     }
 
     fn close(&mut self, out: &mut Collector<L::Out>) -> Result<()> {

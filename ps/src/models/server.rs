@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
+use waterwheel_engine::checkpoint::Entries;
 use waterwheel_engine::{Collector, Error, Result};
 
 use crate::models::Values;
@@ -10,7 +11,9 @@ use crate::models::message::{Ask, ModelKey};
 use crate::models::table::{MakeTable, Table};
 use crate::parameter_server::ParameterServer;
 use crate::server::{ServerContext, ServerLogic};
+use crate::snapshot::{LogicReader, LogicWriter};
 use crate::state::{Figures, PsState};
+use crate::store::aside::{Saved, TableId};
 
 /// What a server has of a row of a matrix: some of its columns, or all.
 ///
@@ -36,13 +39,27 @@ pub(crate) struct ModelServer {
     destroyed: FxHashSet<(u32, u32)>,
     state: Option<PsState>,
     figures: Option<Arc<Figures>>,
+    servers: usize,
+    /// Parts whose rows are being written for a checkpoint.
+    unwritten: Vec<TableId>,
+    /// What was written of them out of turn.
+    written: Entries,
 }
 
 impl ModelServer {
     /// With these models; shows its size to `state`.
     pub(crate) fn new(plans: Vec<Box<dyn MakeTable>>, state: Option<PsState>) -> Self {
         let (tables, destroyed) = (FxHashMap::default(), FxHashSet::default());
-        ModelServer { plans, tables, destroyed, state, figures: None }
+        ModelServer {
+            plans,
+            tables,
+            destroyed,
+            state,
+            figures: None,
+            servers: 0,
+            unwritten: Vec::new(),
+            written: Entries::default(),
+        }
     }
 
     fn report(&self) {
@@ -103,6 +120,7 @@ impl ServerLogic for ModelServer {
 
     fn open(&mut self, context: &ServerContext<ModelKey>) -> Result<()> {
         self.figures = self.state.as_ref().map(|state| state.enter(context.index));
+        self.servers = context.parallelism;
         Ok(())
     }
 
@@ -121,6 +139,10 @@ impl ServerLogic for ModelServer {
                 self.with_both(key, *other, |table, other| table.dot(other, left, right))?
             }
             Ask::Destroy => {
+                let Self { tables, written, .. } = self;
+                if let Some(table) = tables.get_mut(&(key.model, key.part)) {
+                    while table.sweep(written)? {}
+                }
                 self.table(key.model, key.part)?;
                 self.tables.remove(&(key.model, key.part));
                 self.destroyed.insert((key.model, key.part));
@@ -152,6 +174,46 @@ impl ServerLogic for ModelServer {
 
     fn on_load(&mut self, key: &ModelKey, _value: &[Values]) -> Result<()> {
         Err(Error::internal(format!("{key:?} can not be loaded")))
+    }
+
+    fn snapshot(&mut self, to: &mut LogicWriter<'_>) -> Result<()> {
+        self.unwritten = self.tables.keys().copied().collect();
+        self.unwritten.sort_unstable();
+        self.tables.iter_mut().for_each(|(id, table)| table.mark(*id));
+        let mut destroyed: Vec<TableId> = self.destroyed.iter().copied().collect();
+        destroyed.sort_unstable();
+        to.put(&(self.servers, destroyed))
+    }
+
+    fn sweep(&mut self, to: &mut LogicWriter<'_>) -> Result<bool> {
+        to.entries().append(&mut self.written);
+        let Some(table) = self.unwritten.last() else { return Ok(false) };
+        let more = match self.tables.get_mut(table) {
+            Some(table) => table.sweep(to.entries())?,
+            None => false,
+        };
+        if !more {
+            self.unwritten.pop();
+        }
+        Ok(!self.unwritten.is_empty())
+    }
+
+    fn restore(&mut self, from: &mut LogicReader<'_>) -> Result<()> {
+        while let Some((servers, destroyed)) = from.next_item::<(usize, Vec<TableId>)>()? {
+            if servers != self.servers {
+                return Err(Error::config(format!(
+                    "vectors and matrices were laid out for {servers} servers in the checkpoint, and now for {}: go on \
+                     with Models::new({servers})",
+                    self.servers
+                )));
+            }
+            self.destroyed.extend(destroyed);
+        }
+        from.for_each_written_here(|((model, part), row): (TableId, u64), saved: Saved| {
+            self.table(model, part)?.restore_row(row, &saved)
+        })?;
+        self.report();
+        Ok(())
     }
 
     fn close(&mut self, out: &mut Collector<ModelRow>) -> Result<()> {

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use waterwheel_engine::checkpoint::Entries;
 use waterwheel_engine::{Error, Result};
 
 use crate::models::message::Numbers;
@@ -10,6 +11,7 @@ use crate::models::spec::{Layout, MatrixSpec};
 use crate::models::{Scalar, Values};
 use crate::partition::Part;
 use crate::store::RowStore;
+use crate::store::aside::{Saved, TableId};
 
 /// A part of a matrix of some type of elements.
 pub(crate) trait Table {
@@ -37,6 +39,12 @@ pub(crate) trait Table {
     fn size(&self) -> (usize, usize);
     /// Calls `visit` with every row that was used.
     fn for_each(&self, visit: &mut dyn FnMut(u64, Part, Values));
+    /// Begins to write the rows as they are now, as those of `id`.
+    fn mark(&mut self, id: TableId);
+    /// Writes some of the rows; whether there are more.
+    fn sweep(&mut self, to: &mut Entries) -> Result<bool>;
+    /// Takes over a row of a checkpoint.
+    fn restore_row(&mut self, row: u64, saved: &Saved) -> Result<()>;
     fn as_any(&mut self) -> &mut dyn Any;
 }
 
@@ -184,6 +192,18 @@ impl<E: Scalar> Table for PartTable<E> {
 
     fn for_each(&self, visit: &mut dyn FnMut(u64, Part, Values)) {
         self.store.for_each(|row, elements| visit(*row, self.columns, Values::of(elements.to_vec())));
+    }
+
+    fn mark(&mut self, id: TableId) {
+        self.store.mark(Some(id));
+    }
+
+    fn sweep(&mut self, to: &mut Entries) -> Result<bool> {
+        self.store.sweep(to)
+    }
+
+    fn restore_row(&mut self, row: u64, saved: &Saved) -> Result<()> {
+        self.store.restore_row(&row, saved)
     }
 
     fn as_any(&mut self) -> &mut dyn Any {

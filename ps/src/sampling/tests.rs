@@ -121,3 +121,21 @@ fn sampler_of_any_size_draws_below_it() {
     }
     assert!(KeySampler::uniform(0).is_err());
 }
+
+#[test]
+fn picked_places_have_exactly_the_chances_of_their_weights() {
+    let weights = [0.0, 3.0, 1.0, 0.0, 4.0, 0.0];
+    let sums: Vec<f64> = weights
+        .iter()
+        .scan(0.0, |sum, weight| {
+            *sum += weight;
+            Some(*sum)
+        })
+        .collect();
+    // Numbers evenly over all: each place gets its share of them, to the last one.
+    let mut counts = [0; 6];
+    (0..8_192u64).for_each(|i| counts[pick(&sums, (i << 51) + (1 << 50)).unwrap()] += 1);
+    assert_eq!(counts, [0, 3_072, 1_024, 0, 4_096, 0]);
+    assert_eq!((pick(&sums, 0), pick(&sums, u64::MAX)), (Some(1), Some(4)));
+    assert_eq!((pick(&[], 1), pick(&[0.0, 0.0], 1)), (None, None));
+}

@@ -58,6 +58,19 @@ impl<S: ServerLogic, T: Clock> Replies<S, T> {
         Replies { output, policy, held_back: (0..peers).map(|_| None).collect() }
     }
 
+    /// Sends a word that is no answer, at once.
+    pub(super) fn tell(&mut self, from: usize, worker: usize, mut word: BlockOf<S>, right: &Right<'_, T>) {
+        (word.destination, word.from) = (worker as u32, from as u32);
+        self.put(word, right);
+    }
+
+    fn put(&mut self, block: BlockOf<S>, right: &Right<'_, T>) {
+        match right {
+            Right::Token(token) => self.output.send(token, [&mut Parcel(block)]),
+            Right::Promise(promise) => self.output.send_promised(promise, [&mut Parcel(block)]),
+        }
+    }
+
     /// Sends an answer of server `from` to `worker`, or keeps it for a batch.
     pub(super) fn send(&mut self, from: usize, worker: usize, mut block: BlockOf<S>, right: &Right<'_, T>) {
         (block.destination, block.from) = (worker as u32, from as u32);
@@ -66,10 +79,7 @@ impl<S: ServerLogic, T: Clock> Replies<S, T> {
         let held = &mut self.held_back[worker];
         match held {
             Some(held) => held.block.append(block),
-            None if block.urgent || self.policy == SendPolicy::Immediate => match right {
-                Right::Token(token) => self.output.send(token, [&mut Parcel(block)]),
-                Right::Promise(promise) => self.output.send_promised(promise, [&mut Parcel(block)]),
-            },
+            None if block.urgent || self.policy == SendPolicy::Immediate => self.put(block, right),
             None => *held = Some(HeldBack { block, promise: right.promise(), since: machine::now() }),
         }
     }

@@ -26,6 +26,16 @@ impl<S: ServerLogic, T: Clock> Clocked<S, T> {
         Clocked { gate: ClockGate::new(staleness, start), whole_clocks, pushes: BTreeMap::new() }
     }
 
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.gate.is_empty() && self.pushes.is_empty()
+    }
+
+    /// How many clocks before `at` are not complete.
+    pub(super) fn missing(&self, at: &At<T>) -> u64 {
+        self.gate.missing(at)
+    }
+
     /// Hands a block back if it may be served now, and keeps it otherwise.
     pub(super) fn pass(
         &mut self,

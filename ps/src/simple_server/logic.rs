@@ -4,8 +4,9 @@ use waterwheel_engine::{Collector, Key, Result};
 
 use crate::element::Element;
 use crate::parameter_server::ParameterServer;
-use crate::server::{Combiner, ServerContext, ServerLogic};
+use crate::server::{Combiner, Replay, ServerContext, ServerLogic};
 use crate::simple_server::{Emit, SimpleServer, in_push};
+use crate::snapshot::{LogicReader, LogicWriter};
 use crate::update::Update;
 
 impl<K: Key, E: Element, D: Element, I, U> ServerLogic for SimpleServer<K, E, D, I, U>
@@ -42,8 +43,8 @@ where
         answer: &mut Vec<E>,
         ps: &mut ParameterServer<K, E, Self::Out>,
     ) -> Result<()> {
-        if let Some(draw) = self.draws.and_then(|draws| draws(key)) {
-            return self.answer_draw(key, draw, worker, ps);
+        if self.answer_draw(key, worker, ps)? {
+            return Ok(());
         }
         self.store.at_clock(ps.clock());
         match self.store.row(key, |row| (self.init)(key, row))? {
@@ -151,10 +152,26 @@ where
         self.combine.or_else(|| self.update.combiner())
     }
 
+    fn replay(&self) -> Option<Replay<E, D>> {
+        self.update.replay()
+    }
+
     fn on_load(&mut self, key: &K, value: &[E]) -> Result<()> {
         let row = self.store.loaded_row(key, |row| row.extend_from_slice(value))?;
         row[..value.len()].clone_from_slice(value);
         Ok(())
+    }
+
+    fn snapshot(&mut self, to: &mut LogicWriter<'_>) -> Result<()> {
+        self.store.snapshot(to)
+    }
+
+    fn sweep(&mut self, to: &mut LogicWriter<'_>) -> Result<bool> {
+        self.store.sweep(to.entries())
+    }
+
+    fn restore(&mut self, from: &mut LogicReader<'_>) -> Result<()> {
+        self.store.restore(from)
     }
 
     fn close(&mut self, out: &mut Collector<Self::Out>) -> Result<()> {

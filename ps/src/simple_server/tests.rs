@@ -1,4 +1,5 @@
 use super::*;
+use crate::parameter_server::ParameterServer;
 use crate::placement::Placement;
 use crate::server::ServerLogic;
 

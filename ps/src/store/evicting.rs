@@ -1,6 +1,8 @@
 //! What a store remembers of its rows in order to evict them.
 
-use waterwheel_engine::Key;
+use std::time::{Duration, Instant};
+
+use waterwheel_engine::{Key, machine};
 
 use crate::eviction::Eviction;
 use crate::store::index::Index;
@@ -15,6 +17,9 @@ pub(crate) struct Evicting<K, E> {
     /// How often the keys without a row were used.
     uses: Index<K>,
     now: Moment,
+    /// When it began, and how it reads the clock.
+    began: Instant,
+    read_time: fn() -> Instant,
     /// Rows that were evicted and not yet output.
     pub(crate) evicted: Vec<(K, Vec<E>)>,
     /// Rows that were evicted so far.
@@ -23,8 +28,14 @@ pub(crate) struct Evicting<K, E> {
 
 impl<K: Key, E: Clone> Evicting<K, E> {
     pub(crate) fn new(limits: Eviction) -> Self {
+        Self::by_time(limits, machine::now)
+    }
+
+    /// With a clock that is read in this way.
+    pub(crate) fn by_time(limits: Eviction, read_time: fn() -> Instant) -> Self {
         let (recency, uses, now) = (Recency::new(), Index::new(), Moment::default());
-        Evicting { limits, rows: 0, recency, uses, now, evicted: Vec::new(), count: 0 }
+        let (began, evicted) = (read_time(), Vec::new());
+        Evicting { limits, rows: 0, recency, uses, now, began, read_time, evicted, count: 0 }
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -33,7 +44,38 @@ impl<K: Key, E: Clone> Evicting<K, E> {
 
     /// Counts an operation at a clock. Time does not go back with a worker that is behind the others.
     pub(crate) fn next_operation(&mut self, clock: u64) {
-        self.now = Moment { operation: self.now.operation + 1, clock: self.now.clock.max(clock) };
+        let time =
+            self.limits.idle_time.map_or(Duration::ZERO, |_| (self.read_time)().duration_since(self.began));
+        self.now = Moment { operation: self.now.operation + 1, clock: self.now.clock.max(clock), time };
+    }
+
+    /// When a row was last used.
+    pub(crate) fn used(&self, row: u32) -> Option<Moment> {
+        self.recency.used(row)
+    }
+
+    /// Goes to a moment; not back.
+    pub(crate) fn go_to(&mut self, operation: u64, clock: u64) {
+        self.now.operation = self.now.operation.max(operation);
+        self.now.clock = self.now.clock.max(clock);
+    }
+
+    /// Operations and the clock so far, and how many rows were evicted.
+    pub(crate) fn now(&self) -> (u64, u64, u64) {
+        (self.now.operation, self.now.clock, self.count)
+    }
+
+    /// How often the keys without a row were used.
+    pub(crate) fn uses(&self) -> impl Iterator<Item = &(K, u32)> {
+        self.uses.iter()
+    }
+
+    /// Takes over how often a key without a row was used.
+    pub(crate) fn take_over_uses(&mut self, key: K, uses: u32) {
+        match self.uses.get_mut(&key) {
+            Some(known) => *known += uses,
+            None => self.uses.insert(key, uses),
+        }
     }
 
     /// Whether a key that has no row and is used now gets one.
@@ -78,10 +120,17 @@ impl<K: Key, E: Clone> Evicting<K, E> {
         self.recency.oldest().is_some_and(|(_, used)| {
             beyond(self.now.operation - used.operation, self.limits.idle_operations)
                 || beyond(self.now.clock - used.clock, self.limits.idle_clocks)
+                || self.limits.idle_time.is_some_and(|limit| self.now.time - used.time > limit)
         })
     }
 
     /// The key of a row.
+    /// The row that was not used for longest, and its key.
+    pub(crate) fn oldest(&self) -> Option<(K, u32)> {
+        let (row, _) = self.recency.oldest()?;
+        self.recency.key(row).map(|key| (key.clone(), row))
+    }
+
     pub(crate) fn key(&self, row: u32) -> Option<&K> {
         self.recency.key(row)
     }

@@ -7,7 +7,7 @@ use rustc_hash::FxBuildHasher;
 use waterwheel_engine::Key;
 
 /// Number of segments: an index never needs room for more than one of them twice.
-const SEGMENTS: usize = 64;
+pub(crate) const SEGMENTS: usize = 64;
 
 /// A number for each of many keys.
 pub(crate) struct Index<K> {
@@ -15,6 +15,13 @@ pub(crate) struct Index<K> {
     /// Memory of the segments in bytes.
     bytes: usize,
     len: usize,
+}
+
+/// A bucket of a segment.
+pub(crate) enum Bucket<'i, K> {
+    Entry(&'i K, u32),
+    Empty,
+    BehindLast,
 }
 
 impl<K: Key> Index<K> {
@@ -46,6 +53,18 @@ impl<K: Key> Index<K> {
     }
 
     /// Adds a key that is not there.
+    /// What is in a bucket of a segment. Entries move to other buckets when there are more of them.
+    pub(crate) fn in_bucket(&self, segment: usize, bucket: usize) -> Bucket<'_, K> {
+        let Some(entries) = self.segments.get(segment).filter(|entries| bucket < entries.num_buckets())
+        else {
+            return Bucket::BehindLast;
+        };
+        match entries.get_bucket(bucket) {
+            Some((key, number)) => Bucket::Entry(key, *number),
+            None => Bucket::Empty,
+        }
+    }
+
     pub(crate) fn insert(&mut self, key: K, number: u32) {
         let hash = hash(&key);
         let segment = &mut self.segments[segment(hash)];

@@ -27,6 +27,9 @@ impl<K: Key, E: Element> RowStore<K, E> {
         for keys in keys.chunks(AT_ONCE) {
             let places = &mut places[..keys.len()];
             self.find_or_make(keys, places, &init)?;
+            if self.aside.is_some() {
+                keys.iter().zip(&*places).for_each(|(key, place)| self.write_before_use(key, *place));
+            }
             let placed = keys.iter().zip(&*places);
             if self.width == 1 && self.slots.is_empty() {
                 // Of a row whose width the compiler knows nothing is left but its element.

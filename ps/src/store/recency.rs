@@ -1,15 +1,19 @@
 //! Which row was used when: a list through the rows, from the least to the most recently used.
 
+use std::time::Duration;
+
 use crate::store::slab::Slab;
 
 /// No row.
 const NONE: u32 = u32::MAX;
 
-/// When a row was last used: operations of the server so far, and its clock.
+/// When a row was last used: operations of the server so far, its clock, and how long it has been there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Moment {
     pub(crate) operation: u64,
     pub(crate) clock: u64,
+    /// Zero where nobody asks.
+    pub(crate) time: Duration,
 }
 
 #[derive(Clone)]
@@ -49,6 +53,11 @@ impl<K: Clone> Recency<K> {
     /// The key of a row.
     pub(crate) fn key(&self, row: u32) -> Option<&K> {
         self.nodes.get(row as usize)?.first().map(|node| &node.key)
+    }
+
+    /// When a row was last used.
+    pub(crate) fn used(&self, row: u32) -> Option<Moment> {
+        self.nodes.get(row as usize)?.first().map(|node| node.used)
     }
 
     /// Adds the next row, as the one used last.
@@ -117,7 +126,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn at(operation: u64) -> Moment {
-        Moment { operation, clock: 0 }
+        Moment { operation, ..Moment::default() }
     }
 
     proptest! {

@@ -55,6 +55,11 @@ impl<T: Clone> Slab<T> {
         })
     }
 
+    /// The number behind that of the last record that there may be memory for.
+    pub(crate) fn end(&self) -> usize {
+        self.chunks.len() << self.shift
+    }
+
     /// Number of records.
     pub(crate) fn len(&self) -> usize {
         self.records

@@ -192,7 +192,7 @@ proptest! {
         frequency in prop::option::of(1u32..4),
     ) {
         let limits =
-            Eviction { max_rows, idle_operations: idle, idle_clocks, min_frequency: frequency, emit: true };
+            Eviction { max_rows, idle_operations: idle, idle_clocks, min_frequency: frequency, emit: true, idle_time: None };
         let (mut store, mut reference) = (RowStore::evicting(2, limits), Reference::default());
         for (at, (key, behind)) in keys.into_iter().enumerate() {
             // Clocks move on, and some workers are behind.
@@ -229,4 +229,34 @@ proptest! {
         all.sort();
         prop_assert_eq!(all, reference.into_iter().collect::<Vec<_>>());
     }
+}
+
+std::thread_local! {
+    /// What the clock of the next test shows.
+    static TIME: std::cell::Cell<Option<std::time::Instant>> = const { std::cell::Cell::new(None) };
+}
+
+fn shown_time() -> std::time::Instant {
+    let now = TIME.get().unwrap_or_else(waterwheel_engine::machine::now);
+    TIME.set(Some(now));
+    now
+}
+
+#[test]
+fn row_that_was_idle_for_too_long_is_evicted_by_the_clock() {
+    use std::time::Duration;
+    let limits = Eviction::new().idle_time(Duration::from_secs(60)).emit_evicted();
+    let mut store = RowStore::<u64, i64>::with_evicting(1, Evicting::by_time(limits, shown_time));
+    let pass = |time: u64| TIME.set(TIME.get().map(|now| now + Duration::from_secs(time)));
+    for key in [1, 2] {
+        store.row(&key, |row| row.push(10)).unwrap().unwrap()[0] += key as i64;
+    }
+    pass(40);
+    assert_eq!(store.row(&2, |row| row.push(10)).unwrap(), Some(&mut [12i64][..]));
+    pass(30);
+    assert_eq!(store.row(&3, |row| row.push(10)).unwrap(), Some(&mut [10i64][..]));
+    assert_eq!(store.take_evicted().collect::<Vec<_>>(), [(1, vec![11])], "idle for 70 s, and 2 for 30 s");
+    pass(61);
+    assert_eq!(store.row(&2, |row| row.push(10)).unwrap(), Some(&mut [10i64][..]), "it begins anew");
+    assert_eq!((store.take_evicted().count(), store.len()), (2, 1));
 }

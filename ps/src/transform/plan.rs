@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use waterwheel_engine::checkpoint::{CheckpointHold, Part, Written};
 use waterwheel_engine::hash::Key;
 use waterwheel_engine::operator::{Activation, Input, OnBehalf, OperatorBuilder, WakeOn};
 use waterwheel_engine::{Clock, ClockHop, DataStream, Edge, Parcel, Record, Result, SourceHold};
@@ -12,9 +13,10 @@ use crate::config::PsConfig;
 use crate::consistency::Consistency;
 use crate::core::outbox::{Outbox, OutboxConfig};
 use crate::placement::Placement;
-use crate::server::{Combiner, ServerContext, ServerLogic};
-use crate::server_op::{Saved, ServerDriver, ServerParts};
+use crate::server::{Combiner, Replay, ServerContext, ServerLogic};
+use crate::server_op::{ModelInput, Saved, ServerDriver, ServerParts};
 use crate::shard::{BlockOf, Shard};
+use crate::snapshot::LogicWriter;
 use crate::transform::Transformed;
 use crate::worker::{ParameterServerClient, WorkerContext, WorkerLogic};
 use crate::worker_op::{LoopTime, ReadSaved, SAVED, WorkerParts, WorkerPorts};
@@ -28,6 +30,8 @@ struct Plan<'c, L: WorkerLogic, S: ServerLogic, T: Clock> {
     servers: usize,
     /// How pushes are combined before they are sent.
     combine: Option<Combiner<L::Push>>,
+    /// How pushes show in rows that workers keep.
+    replay: Option<Replay<L::Pull, L::Push>>,
     shard: Rc<RefCell<Shard<S, T>>>,
 }
 
@@ -66,9 +70,13 @@ where
         (config.pull_width, config.push_width, config.placement.clone());
     let context =
         ServerContext { index: me, parallelism: servers, workers, pull_width, push_width, placement };
-    let combine = server.combiner();
-    let shard = Rc::new(RefCell::new(Shard::new(server, context, peers, loaded.server.is_none())));
-    let plan = Plan { config, me, peers, workers, servers, combine, shard };
+    let (combine, replay) = (server.combiner(), server.replay());
+    let mut shard = Shard::new(server, context, peers, loaded.server.is_none());
+    if me < servers {
+        shard.watch = config.watch(me, peers);
+    }
+    let shard = Rc::new(RefCell::new(shard));
+    let plan = Plan { config, me, peers, workers, servers, combine, replay, shard };
     let (output, trained) = feedback_loop::<_, ClockHop, _, _>(&place, "parameter server", |it, answers| {
         plan.lay_out(it, data, loaded, answers, worker)
     });
@@ -102,15 +110,19 @@ where
         let hold = op.source_hold(&data.sources(), &spared);
         let data = self.worker_input(&mut op, it.enter(data));
         let answers = op.input_parcels(answers, WakeOn::Progress);
-        let saved = saved.map(|(edge, take)| saved_reader(self.worker_input(&mut op, it.enter(edge)), take));
+        let saved = saved.map(|(edge, take)| {
+            let hold = op.checkpoint_hold();
+            saved_reader(self.worker_input(&mut op, it.enter(edge)), take, hold)
+        });
         let (requests, requests_edge) = op.output();
         let (out, out_edge) = op.output();
+        let part = op.source_part_unless(|| worker.snapshot(&mut LogicWriter::new(&mut Written::default())));
         let ports = WorkerPorts { data, answers, saved, requests, out };
         // Each side wakes the other; the second gets its handle when it is built.
         let wake_worker = op.activation();
         let server_op = it.operator("ps server");
         let server = (server_op.on_behalf(), server_op.activation());
-        self.build_worker(op, ports, worker, hold, server);
+        self.build_worker(op, ports, worker, (hold, part), server);
         let (answers, model_edge) = self.build_server(server_op, it, requests_edge, model, wake_worker);
         (answers, (it.leave(out_edge), it.leave(model_edge)))
     }
@@ -133,7 +145,7 @@ where
         op: OperatorBuilder<'_, LoopTime<T>>,
         ports: WorkerPorts<L, S, T>,
         worker: L,
-        hold: SourceHold,
+        (hold, part): (SourceHold, Part),
         (as_server, wake_server): (OnBehalf, Activation),
     ) {
         let outbox = Outbox::new(OutboxConfig {
@@ -145,10 +157,12 @@ where
             credit: self.config.credit,
             block_len: self.config.block_len,
         });
-        let client = ParameterServerClient::new(outbox, self.config);
+        let beside = (self.me < self.servers).then_some(self.me);
+        let client = ParameterServerClient::new(outbox, self.config, beside, self.replay);
         let (shard, semantics) = (Rc::clone(&self.shard), self.config.semantics());
         let neighbour = (self.me < self.servers).then(|| Rc::clone(&self.shard));
         let (index, servers, takes_part) = (self.me, self.servers, self.me < self.workers);
+        let peers = self.peers;
         let context = WorkerContext { index, parallelism: self.workers, servers };
         op.build(|mut promises, activation| {
             let out = promises.pop();
@@ -169,6 +183,8 @@ where
                 hold,
                 activation,
                 servers,
+                part,
+                peers,
             };
             let mut driver = parts.into_driver(self.config, promises);
             move |frontiers| driver.run(frontiers)
@@ -187,14 +203,22 @@ where
         let requests = op.input_parcels(requests, WakeOn::Progress);
         let (placement, servers) = (self.config.placement.clone(), self.servers);
         let model = model.map(|model| {
-            op.input_routed(it.enter(model), WakeOn::Progress, move |(key, _row)| {
-                server_or_panic(&placement, key, servers)
-            })
+            let route = move |(key, _row): &Saved<S>| server_or_panic(&placement, key, servers);
+            ModelInput {
+                hold: op.checkpoint_hold(),
+                rows: op.input_routed(it.enter(model), WakeOn::Progress, route),
+            }
         });
+        let part = op.part_unless(|| self.shard.borrow_mut().check_snapshot());
+        if part.is_taken() {
+            self.shard.borrow_mut().set_unready();
+        }
+        let (servers, placement) = (self.servers, self.config.placement.clone());
         let (answers, answers_edge) = op.output();
         let (out, out_edge) = op.output();
         let (index, shard, peers) = (self.me, self.shard, self.peers);
         let (send, serves) = (self.config.server_send.clone(), index < servers);
+        let tells_hot = self.config.replicas > 0;
         op.build(|mut promises, activation| {
             let out_promise = promises.pop().filter(|_| serves);
             drop(promises);
@@ -207,8 +231,12 @@ where
                 out,
                 out_promise,
                 send,
+                tells_hot,
                 activation,
                 wake_worker,
+                part,
+                servers,
+                placement,
             };
             let mut driver = ServerDriver::new(parts, peers);
             move |frontiers| driver.run(frontiers)
@@ -221,8 +249,11 @@ where
 fn saved_reader<L: 'static, M: Record, T: Clock>(
     mut input: Input<Vec<M>, LoopTime<T>>,
     take: TakeSaved<L, M>,
+    hold: CheckpointHold,
 ) -> ReadSaved<L, T> {
     Box::new(move |logic, frontiers| {
+        // Held until all is read and this is dropped.
+        let _hold = &hold;
         input.try_for_each(|_token, batch| batch.drain(..).try_for_each(|saved| take(logic, saved)))?;
         Ok(frontiers.is_done(SAVED))
     })

@@ -33,7 +33,7 @@ fn client(consistency: Consistency, servers: usize) -> ParameterServerClient<Idl
         credit: 100,
         block_len: 4,
     });
-    ParameterServerClient::new(outbox, &config)
+    ParameterServerClient::new(outbox, &config, None, None)
 }
 
 /// Whether nothing was issued and nothing is expected.

@@ -33,12 +33,6 @@ where
         is_barrier || awaits_answers || self.client.outbox.all_is_left_open()
     }
 
-    /// Whether credit is out and some of it is with pulls that others will answer: what else is under way must come
-    /// back now, as no more operations will come to fill a batch.
-    fn lacks_credit_for_others(&self) -> bool {
-        self.client.outbox.has_left_open() && !self.client.outbox.has_credit()
-    }
-
     /// Tells the logic of the end of the input and of a clock that has come.
     pub(super) fn note_progress(&mut self, frontiers: &Frontiers<'_, LoopTime<T>>) -> Result<()> {
         if self.ends(frontiers) {
@@ -48,15 +42,16 @@ where
         let drains = self.input_ended
             || self.client.wants_clock
             || self.epoch_is_over(frontiers)
-            || self.lacks_credit_for_others();
+            || self.client.lacks_what_waits();
         if drains && !self.drains {
             self.call_in_answers();
         }
         self.drains = drains;
+        self.say_leave();
         if self.client.wants_clock && !self.awaits_clock && self.client.is_idle() {
             self.start_clock()?;
         }
-        if self.awaits_clock && self.clock_has_come(frontiers) {
+        if self.awaits_clock && self.clock_has_come(frontiers) && !self.leaves_epoch()? {
             self.awaits_clock = false;
             let clock = self.client.clock;
             self.logic.on_clock(clock, &mut self.client)?;
@@ -67,7 +62,11 @@ where
     /// Whether the last record has been handled, and the clock stands.
     pub(super) fn ends(&self, frontiers: &Frontiers<'_, LoopTime<T>>) -> bool {
         let clock_moves = self.client.wants_clock || self.awaits_clock;
-        !self.input_ended && !clock_moves && self.backlog.is_empty() && frontiers.is_done(DATA)
+        !self.input_ended
+            && !clock_moves
+            && self.backlog.is_empty()
+            && frontiers.is_done(DATA)
+            && self.epoch_is_open()
     }
 
     /// Whether no record of the present checkpoint epoch is left.
@@ -85,6 +84,9 @@ where
         self.awaits_clock = true;
         self.client.clock += 1;
         let clock = self.client.clock;
+        if let Some(replicas) = &mut self.client.replicas {
+            replicas.advance(clock);
+        }
         match &mut self.promises {
             Some((requests, out)) => {
                 let next = (requests.time().0.clone(), (clock, 0));
@@ -100,7 +102,9 @@ where
         if self.staleness.is_some() {
             return true;
         }
-        let Some((requests, _)) = &self.promises else { return false };
+        let Some((requests, _)) = self.promises.as_ref().filter(|_| self.epoch_is_open()) else {
+            return false;
+        };
         let last_of_previous = (requests.time().0.clone(), (self.client.clock - 1, u64::MAX));
         !frontiers.may_arrive(ANSWERS, &last_of_previous)
     }
@@ -126,6 +130,9 @@ where
                 self.say_finished()?;
             }
             let Some((requests, out)) = &mut self.promises else { return Ok(()) };
+            if let Some(replicas) = &mut self.client.replicas {
+                replicas.forget();
+            }
             let time = (next, (self.client.clock, 0));
             requests.advance_to(&time)?;
             out.advance_to(&time)?;

@@ -37,7 +37,11 @@ where
             }
         }
         while let Some(mut block) = self.client.outbox.pop() {
-            if self.neighbour.is_none() || block.destination as usize != self.index {
+            let is_beside = self.neighbour.is_some() && block.destination as usize == self.index;
+            if let Some(watch) = &mut self.watch {
+                watch.count(&block, is_beside);
+            }
+            if !is_beside {
                 block.from = self.index as u32;
                 block.urgent = self.drains;
                 remote.push(Parcel(block));

@@ -171,9 +171,10 @@ function tables(graph, now) {
   table("servers", ["parameter server", "server", "rows", "MB", "evicted"],
     graph.parameter_servers.map((one) => [one.name, one.server, short(one.rows), (one.bytes / 1e6).toFixed(1),
       short(one.evicted)]));
-  table("checkpoints", ["checkpoint epoch", "age", "took", "bytes", "failed"],
-    (graph.checkpoints ?? []).map((one) => [one.epoch, seconds(graph.time - one.time), seconds(one.seconds),
-      short(one.bytes), one.failed > 0 ? `!${one.failed}` : "0"]));
+  table("checkpoints", ["checkpoint epoch", "age", "took", "longest pause", "bytes", "made", "failed"],
+    graph.checkpoints.map((one) => [one.epoch ?? "none yet", one.time === null ? "" : seconds(graph.time - one.time),
+      seconds(one.seconds), seconds(one.longest_pause), short(one.bytes), one.completed,
+      one.failed > 0 ? `!${one.failed}: ${one.last_failure}` : "0"]));
 }
 
 function detail(graph, now) {

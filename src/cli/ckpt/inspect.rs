@@ -25,11 +25,8 @@ pub(crate) struct InspectArgs {
 /// Shows a checkpoint.
 pub(super) fn inspect(args: &InspectArgs, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let store = args.place.store()?;
-    let epoch = match args.epoch.or(store.epochs()?.last().copied()) {
-        Some(epoch) => epoch,
-        None => {
-            return Err(Error::config(format!("job \"{}\" has no checkpoint", store.job())).into());
-        }
+    let Some(epoch) = args.epoch.or(store.epochs()?.last().copied()) else {
+        return Err(Error::config(format!("job \"{}\" has no checkpoint", store.job())).into());
     };
     let checkpoint = store.checkpoint(epoch)?;
     if args.place.json {

@@ -118,7 +118,7 @@ fn end_of_one_of_two_inputs_is_answered_once() {
         type Out = (u8, u64);
 
         fn process1(&mut self, x: u64, out: &mut Collector<(u8, u64)>) -> Result<()> {
-            if x % 1000 == 0 {
+            if x.is_multiple_of(1000) {
                 out.emit((1, x));
             }
             Ok(())

@@ -36,8 +36,13 @@ fn commit(
         tables.push(table);
     }
     let program = "1.2.0".to_owned();
-    let meta =
-        CheckpointMeta { attempt, program, fingerprint: 0xabc, savepoint: savepoint.map(str::to_owned) };
+    let meta = CheckpointMeta {
+        attempt,
+        program,
+        fingerprint: 0xabc,
+        savepoint: savepoint.map(str::to_owned),
+        state_version: 0,
+    };
     store.commit(epoch, &parts, meta).unwrap();
     tables.pop().unwrap()
 }

@@ -39,5 +39,9 @@ fn run_with_an_admin_port_says_where_it_is_and_answers_there() {
 
 #[test]
 fn log_format_that_is_unknown_is_refused_with_those_that_are() {
-    assert_refused(&Dir::new().run("--log-format xml train mf"), 2, &["xml", "plain", "json"]);
+    assert_refused(
+        &Dir::new().run("train mf --input ratings.csv --log-format xml"),
+        2,
+        &["xml", "plain", "json"],
+    );
 }

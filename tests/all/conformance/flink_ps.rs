@@ -8,6 +8,7 @@ mod end_of_input;
 mod failures;
 mod futures;
 mod holds;
+mod intent;
 mod java;
 mod limiter;
 mod locks;

@@ -4,5 +4,6 @@ mod draws;
 mod eviction;
 mod keys;
 mod optimizers;
+mod saved;
 mod support;
 mod values;

@@ -66,13 +66,16 @@ const LEARNERS: [&str; 7] = [
 /// What a run of a learner leaves on a worker: everything on the first one, nothing on the others.
 type Learned = (Vec<SparsePrediction<bool>>, Vec<(u32, Vec<f64>)>);
 
+/// What it is before the run.
+type Collects = (Collected<SparsePrediction<bool>>, Collected<(u32, Vec<f64>)>);
+
 /// A learner on examples that are dealt to the workers in turn.
 fn learner(
     env: &Env<'_>,
     learner: &str,
     examples: &[Example],
     training: &SparseTraining,
-) -> Result<(Collected<SparsePrediction<bool>>, Collected<(u32, Vec<f64>)>)> {
+) -> Result<Collects> {
     let examples = env.from_iter(examples.to_vec()).rebalance();
     let ftrl = |l| FtrlProximal::new(0.1)?.regularization(l, l);
     let logistic = SparseLogisticRegression;
@@ -189,15 +192,15 @@ fn asynchronous_workers_come_near_the_sequential_program() {
     });
 }
 
-/// Mushrooms with the default credit, FTRL and PA-I, and then the test set by the model. A sequential pass ends with 0.96
-/// and 0.94 of the training set: rows are in groups, and the last ones count most; PA-I most of all.
+/// Mushrooms with few examples under way, FTRL and PA-I, and then the test set by the model. A sequential pass ends with
+/// 0.96 and 0.94 of the training set: rows are in groups, and the last ones count most; PA-I most of all.
 #[test]
 fn asynchronous_workers_learn_mushrooms() {
     let Some(folder) = reference_data("agaricus/agaricus.txt.train") else { return };
     let train = libsvm(&folder.join("agaricus/agaricus.txt.train"));
     let test = libsvm(&folder.join("agaricus/agaricus.txt.test"));
     let learners = ["ftrl_a0.1_b1_l1_0_l2_0", "pa1_C0.1"];
-    let jobs = learners.map(|learner| (learner, SparseTraining::new().features(127)));
+    let jobs = learners.map(|learner| (learner, SparseTraining::new().features(127).credit(18)));
     let job = |config| learn(config, &jobs, &train);
     everywhere(test_path!(asynchronous_workers_learn_mushrooms), job, |found, place| {
         for (learner, (predictions, model)) in learners.iter().zip(found) {
@@ -208,8 +211,8 @@ fn asynchronous_workers_learn_mushrooms() {
             let share = test.iter().filter(right).count() as f64 / test.len() as f64;
             let online = correct(&predictions) as f64 / train.len() as f64;
             println!("{place} {learner}: {online:.4} of the stream, {share:.4} of the test set");
-            let least = if *learner == "pa1_C0.1" { 0.6 } else { 0.9 };
-            assert!(online > 0.93 && share > least, "{place} {learner}: {online} {share}");
+            let least = if *learner == "pa1_C0.1" { 0.5 } else { 0.9 };
+            assert!(online > 0.85 && share > least, "{place} {learner}: {online} {share}");
         }
     });
 }
@@ -381,7 +384,7 @@ fn taste(id: u64) -> f64 {
 /// One of five is to be predicted.
 fn rated(id: u64) -> SparseExample<f64> {
     let features = SparseVector::ones(vec![(id % 40) as u32, 100 + (id / 40 % 25) as u32]).unwrap();
-    SparseExample { id, features, label: (generate::sm(1, id) % 5 > 0).then(|| taste(id)) }
+    SparseExample { id, features, label: (!generate::sm(1, id).is_multiple_of(5)).then(|| taste(id)) }
 }
 
 #[test]

@@ -87,6 +87,11 @@ impl Checkpoint {
         self.manifest.savepoint.as_deref()
     }
 
+    /// The version of what the operators keep, as the program counts it.
+    pub fn state_version(&self) -> u64 {
+        self.manifest.state_version
+    }
+
     /// The parts of this epoch, in order of worker.
     pub fn parts(&self) -> &[PartRef] {
         &self.manifest.parts

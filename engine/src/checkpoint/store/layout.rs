@@ -5,6 +5,7 @@
 //! JOB/attempts/ATTEMPT                         this number is taken
 //! JOB/manifests/EPOCH.json                     a checkpoint, whole since this was written
 //! JOB/parts/ATTEMPT/EPOCH-WORKER.part          the state of one worker
+//! JOB/requests/NAME                            a savepoint is asked for
 //! ```
 //!
 //! Numbers have 20 digits, so that names are in the order of numbers.
@@ -57,6 +58,14 @@ impl Layout {
         format!("{}/{epoch:020}.json", self.manifests())
     }
 
+    pub(super) fn requests(&self) -> String {
+        format!("{}/requests", self.job)
+    }
+
+    pub(super) fn request(&self, name: &str) -> String {
+        format!("{}/{name}", self.requests())
+    }
+
     pub(super) fn parts(&self) -> String {
         format!("{}/parts", self.job)
     }
@@ -74,6 +83,11 @@ impl Layout {
 pub(super) fn number(name: &str) -> Option<u64> {
     let digits = name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit());
     if digits { name.parse().ok() } else { None }
+}
+
+/// Whether a text can be an epoch that a person has written.
+pub(super) fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The epoch of a manifest's name.

@@ -24,6 +24,8 @@ pub struct CheckpointMeta {
     /// The name of a savepoint: it is kept until it is removed by name. `None` for a checkpoint, which gives way to
     /// newer ones.
     pub savepoint: Option<String>,
+    /// The version of what the operators keep, as the program counts it.
+    pub state_version: u64,
 }
 
 /// What is in a manifest.
@@ -38,11 +40,19 @@ pub(super) struct Manifest {
     pub(super) fingerprint: u64,
     pub(super) key_groups: u64,
     pub(super) savepoint: Option<String>,
+    /// Not there where it is 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) state_version: u64,
     pub(super) created_by: String,
     /// The parts of this epoch, one of each worker, in order.
     pub(super) parts: Vec<PartRef>,
     /// Earlier parts with sections that have not changed.
     pub(super) refers_to: Vec<PartRef>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_zero(version: &u64) -> bool {
+    *version == 0
 }
 
 #[derive(Serialize, Deserialize)]
@@ -74,7 +84,7 @@ impl Manifest {
                 "checkpoint of epoch {epoch}: there are parts of workers {workers:?}, expected one of each from 0 on"
             )));
         }
-        let CheckpointMeta { attempt, program, fingerprint, savepoint } = meta;
+        let CheckpointMeta { attempt, program, fingerprint, savepoint, state_version } = meta;
         let created_by = format!("waterwheel {}", env!("CARGO_PKG_VERSION"));
         let (job, key_groups) = (job.to_owned(), KEY_GROUPS);
         let manifest = Manifest {
@@ -85,6 +95,7 @@ impl Manifest {
             fingerprint,
             key_groups,
             savepoint,
+            state_version,
             created_by,
             parts,
             refers_to,

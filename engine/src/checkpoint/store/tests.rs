@@ -56,7 +56,12 @@ fn position() -> SectionKey {
 }
 
 fn meta(attempt: u64) -> CheckpointMeta {
-    CheckpointMeta { attempt, program: "1.2.0".into(), fingerprint: 0xfeed_0000_0000_0001, savepoint: None }
+    CheckpointMeta {
+        attempt,
+        program: "1.2.0".into(),
+        fingerprint: 0xfeed_0000_0000_0001,
+        ..Default::default()
+    }
 }
 
 /// What a worker has in a group at an epoch, in [`write_two`].

@@ -78,10 +78,11 @@ const CHECKPOINT_INTERVAL: usize = 14;
 const CHECKPOINT_RETAIN: usize = 15;
 const ON_MISSING_CHECKPOINT: usize = 16;
 const ALLOW_UNMATCHED_STATE: usize = 17;
-const ADMIN: usize = 18;
+const FROM_CHECKPOINT: usize = 18;
+const ADMIN: usize = 19;
 
 /// The flags, each at its index above.
-const FLAGS: [Flag; 19] = [
+const FLAGS: [Flag; 20] = [
     flag("--threads", "-w", "WATERWHEEL_THREADS"),
     flag("--processes", "-n", "WATERWHEEL_PROCESSES"),
     flag("--process", "-p", "WATERWHEEL_PROCESS"),
@@ -103,6 +104,7 @@ const FLAGS: [Flag; 19] = [
         is_switch: true,
         ..flag("--allow-unmatched-state", "--allow-unmatched-state", "WATERWHEEL_ALLOW_UNMATCHED_STATE")
     },
+    flag("--from-checkpoint", "--from-checkpoint", "WATERWHEEL_FROM_CHECKPOINT"),
     flag("--admin", "--admin", "WATERWHEEL_ADMIN"),
 ];
 
@@ -157,9 +159,11 @@ impl Values {
         let interval = self.seconds(CHECKPOINT_INTERVAL, CheckpointConfig::DEFAULT_INTERVAL)?;
         let retain = self.number(CHECKPOINT_RETAIN, CheckpointConfig::DEFAULT_RETAIN)?;
         let allow_unmatched = self.parsed(ALLOW_UNMATCHED_STATE, "true or false")?.unwrap_or(false);
+        let from = self.take(FROM_CHECKPOINT);
         Ok(self.take(CHECKPOINT_DIR).map(|dir| {
             let checkpoints = CheckpointConfig::new(dir).interval(interval).retain(retain);
-            checkpoints.on_missing(on_missing).allow_unmatched_state(allow_unmatched)
+            let checkpoints = checkpoints.on_missing(on_missing).allow_unmatched_state(allow_unmatched);
+            from.into_iter().fold(checkpoints, CheckpointConfig::from_checkpoint)
         }))
     }
 

@@ -1,7 +1,7 @@
-//! One CSV file: its dialect, its header, and the parts that workers read.
+//! One file of lines: its dialect, its header, and the parts that workers read.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::fs;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use csv::StringRecord;
 
 use crate::error::{Error, Result};
 use crate::source::Split;
+use crate::source::csv::bytes::FileBytes;
 use crate::source::csv::fields::FieldSplitter;
 use crate::source::csv::message;
 use crate::source::csv::options::{CsvOptions, Delimiter, Header};
@@ -16,8 +17,9 @@ use crate::source::lines::{Line, LineReader, Position, Quotes, Separator};
 
 /// What is known of a file once its first line has been read.
 #[derive(Debug)]
-pub(super) struct CsvFile {
+pub(in crate::source) struct CsvFile {
     path: PathBuf,
+    /// As it lies there, compressed or not.
     len_bytes: u64,
     separator: Separator,
     header: Option<StringRecord>,
@@ -30,27 +32,27 @@ impl CsvFile {
     ///
     /// # Errors
     /// It can not be opened or read, or it ends inside its header.
-    pub(super) fn inspect(path: PathBuf, options: CsvOptions) -> Result<Self> {
+    pub(in crate::source) fn inspect(path: PathBuf, options: CsvOptions) -> Result<Self> {
         let metadata = fs::metadata(&path).map_err(|error| can_not_open(&path, error))?;
         if !metadata.is_file() {
             return Err(Error::data(format!("can not open {}: it is not a regular file", path.display())));
         }
-        let file = File::open(&path).map_err(|error| can_not_open(&path, error))?;
-        let body = start(&file).map_err(|error| can_not_read(&path, error))?;
+        let file = FileBytes::open(&path, 0).map_err(|error| can_not_open(&path, error))?;
+        let body = start(file).map_err(|error| can_not_read(&path, error))?;
         let (len_bytes, separator) = (metadata.len(), Separator::Byte(b','));
         let mut csv = CsvFile { path, len_bytes, separator, header: None, body };
-        csv.separator = csv.find_separator(&file, options.delimiter)?;
-        csv.read_header(&file, options.header)?;
+        csv.separator = csv.find_separator(options.delimiter)?;
+        csv.read_header(options.header)?;
         Ok(csv)
     }
 
-    fn find_separator(&self, file: &File, delimiter: Delimiter) -> Result<Separator> {
+    fn find_separator(&self, delimiter: Delimiter) -> Result<Separator> {
         match delimiter {
             Delimiter::DoubleColon => Ok(Separator::DoubleColon),
             Delimiter::None => Ok(Separator::None),
             Delimiter::Byte(byte) => Ok(Separator::Byte(byte)),
             Delimiter::Sniff => {
-                let lines = self.lines(file, Separator::DoubleColon);
+                let lines = self.lines(Separator::DoubleColon);
                 let found =
                     lines.and_then(|mut lines| first_line(&mut lines, |line| Separator::sniff(line.text)));
                 Ok(found.map_err(|error| self.can_not_read(error))?.unwrap_or(self.separator))
@@ -58,9 +60,9 @@ impl CsvFile {
         }
     }
 
-    fn read_header(&mut self, file: &File, header: Header) -> Result<()> {
+    fn read_header(&mut self, header: Header) -> Result<()> {
         let mut splitter = FieldSplitter::new(self.separator);
-        let mut lines = self.lines(file, self.separator).map_err(|error| self.can_not_read(error))?;
+        let mut lines = self.lines(self.separator).map_err(|error| self.can_not_read(error))?;
         let first = first_line(&mut lines, |line| {
             (line.start.line, line.quotes, splitter.split(&line).as_bytes().clone())
         });
@@ -84,8 +86,9 @@ impl CsvFile {
     }
 
     /// The lines of the body.
-    fn lines<F: Read + Seek>(&self, file: F, separator: Separator) -> io::Result<LineReader<F>> {
-        lines_from(file, self.body, separator)
+    fn lines(&self, separator: Separator) -> io::Result<LineReader<FileBytes>> {
+        let file = FileBytes::open(&self.path, self.body.byte)?;
+        Ok(LineReader::new(file, self.body, separator))
     }
 
     /// Where the data begin, behind the header.
@@ -97,13 +100,19 @@ impl CsvFile {
     ///
     /// # Errors
     /// It can not be opened any more.
-    pub(super) fn open_at(&self, position: Position) -> Result<LineReader<File>> {
-        let file = File::open(&self.path).map_err(|error| can_not_open(&self.path, error))?;
-        lines_from(file, position, self.separator).map_err(|error| self.can_not_read(error))
+    pub(super) fn open_at(&self, position: Position) -> Result<LineReader<FileBytes>> {
+        let file = FileBytes::open(&self.path, position.byte);
+        let file = file.map_err(|error| can_not_open(&self.path, error))?;
+        Ok(LineReader::new(file, position, self.separator))
     }
 
-    /// Where in the file the records of a split begin.
-    pub(super) fn part(&self, split: Split) -> Range<u64> {
+    /// Where in the file, which has this index among all files, the records of a split begin. One that is compressed can
+    /// only be read from its beginning on, so it belongs to one split as a whole.
+    pub(super) fn part(&self, index: usize, split: Split) -> Range<u64> {
+        if FileBytes::are_compressed(&self.path) {
+            let is_mine = index % split.of.max(1) == split.index;
+            return if is_mine { self.body.byte..u64::MAX } else { 0..0 };
+        }
         let len_bytes = u128::from(self.len_bytes.saturating_sub(self.body.byte));
         let cut = |index: usize| self.body.byte + (len_bytes * index as u128 / split.of as u128) as u64;
         cut(split.index)..cut(split.index + 1)
@@ -113,7 +122,7 @@ impl CsvFile {
     ///
     /// # Errors
     /// It is not: records may be missing or read twice.
-    pub(super) fn check_unchanged(&self, file: &File) -> Result<()> {
+    pub(super) fn check_unchanged(&self, file: &FileBytes) -> Result<()> {
         let now = file.metadata().map_err(|error| self.can_not_read(error))?.len();
         if now == self.len_bytes {
             return Ok(());
@@ -139,13 +148,8 @@ impl CsvFile {
     }
 }
 
-fn lines_from<F: Read + Seek>(mut file: F, at: Position, separator: Separator) -> io::Result<LineReader<F>> {
-    file.seek(SeekFrom::Start(at.byte))?;
-    Ok(LineReader::new(file, at, separator))
-}
-
 /// Where the first line begins: behind a byte order mark, if there is one.
-fn start(file: &File) -> io::Result<Position> {
+fn start(file: FileBytes) -> io::Result<Position> {
     let mut mark = Vec::new();
     file.take(3).read_to_end(&mut mark)?;
     Ok(Position { byte: if mark == b"\xef\xbb\xbf" { 3 } else { 0 }, line: 1, row: 0 })

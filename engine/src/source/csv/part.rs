@@ -1,19 +1,16 @@
-//! Reading parts of CSV files.
+//! Reading parts of files of lines.
 
-use std::fs::File;
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::rc::Rc;
 
-use serde::de::DeserializeOwned;
-
 use crate::bad_record::BadRecordPolicy;
 use crate::error::{Error, Result};
-use crate::source::csv::fields::FieldSplitter;
+use crate::source::csv::bytes::FileBytes;
 use crate::source::csv::file::CsvFile;
-use crate::source::csv::message;
+use crate::source::csv::format::LineFormat;
 use crate::source::csv::{BadRecord, CsvRecord, Row};
-use crate::source::lines::{Line, LineReader, Position, Quotes};
+use crate::source::lines::{Line, LineReader, Position};
 use crate::source::{Source, SourcePosition, SourceStatus, Split};
 
 /// Bytes that one call reads or passes over, after which others on the same worker have their turn.
@@ -21,30 +18,30 @@ const BUDGET_BYTES: u64 = 1 << 20;
 
 /// Which part of every file a source reads, and what it does with bad records.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Share {
-    pub(super) split: Split,
-    pub(super) on_bad_record: BadRecordPolicy,
+pub(in crate::source) struct Share {
+    pub(in crate::source) split: Split,
+    pub(in crate::source) on_bad_record: BadRecordPolicy,
 }
 
 /// Reads the same part of one file after another, so that only one is open.
-pub(super) struct CsvSource<R> {
+pub(in crate::source) struct LineSource<F> {
     files: Rc<[CsvFile]>,
     share: Share,
     next_file: usize,
-    part: Option<Part>,
-    value: PhantomData<fn() -> R>,
+    part: Option<Part<F>>,
+    format: PhantomData<fn() -> F>,
 }
 
-impl<R> CsvSource<R> {
-    pub(super) fn new(files: Rc<[CsvFile]>, share: Share) -> Self {
-        CsvSource { files, share, next_file: 0, part: None, value: PhantomData }
+impl<F> LineSource<F> {
+    pub(in crate::source) fn new(files: Rc<[CsvFile]>, share: Share) -> Self {
+        LineSource { files, share, next_file: 0, part: None, format: PhantomData }
     }
 }
 
-impl<R: DeserializeOwned + 'static> Source for CsvSource<R> {
-    type Item = Row<R>;
+impl<F: LineFormat> Source for LineSource<F> {
+    type Item = Row<F::Value>;
 
-    fn read(&mut self, limit: usize, out: &mut Vec<Row<R>>) -> Result<SourceStatus> {
+    fn read(&mut self, limit: usize, out: &mut Vec<Row<F::Value>>) -> Result<SourceStatus> {
         let part = match &mut self.part {
             Some(part) => part,
             None if self.next_file == self.files.len() => return Ok(SourceStatus::Done),
@@ -88,30 +85,26 @@ impl<R: DeserializeOwned + 'static> Source for CsvSource<R> {
 }
 
 /// Reads the records that begin in a range of one file.
-struct Part {
-    lines: LineReader<File>,
+struct Part<F> {
+    lines: LineReader<FileBytes>,
     range: Range<u64>,
     on_bad_record: BadRecordPolicy,
-    decoder: Decoder,
+    decoder: Decoder<F>,
 }
 
-impl Part {
+impl<F: LineFormat> Part<F> {
     fn open(files: &Rc<[CsvFile]>, index: usize, share: Share, at: Position) -> Result<Self> {
         let file = &files[index];
         Ok(Part {
             lines: file.open_at(at)?,
-            range: file.part(share.split),
+            range: file.part(index, share.split),
             on_bad_record: share.on_bad_record,
-            decoder: Decoder {
-                files: Rc::clone(files),
-                index,
-                splitter: FieldSplitter::new(file.separator()),
-            },
+            decoder: Decoder { files: Rc::clone(files), index, format: F::of(file) },
         })
     }
 
     /// As [`Source::read`], for this part.
-    fn read<R: DeserializeOwned>(&mut self, limit: usize, out: &mut Vec<Row<R>>) -> Result<SourceStatus> {
+    fn read(&mut self, limit: usize, out: &mut Vec<Row<F::Value>>) -> Result<SourceStatus> {
         let Part { lines, range, decoder, .. } = self;
         let file = &decoder.files[decoder.index];
         if !lines.skip_to(range.start, BUDGET_BYTES).map_err(|error| file.can_not_read(error))? {
@@ -141,35 +134,27 @@ impl Part {
 }
 
 /// Makes records of lines.
-struct Decoder {
+struct Decoder<F> {
     files: Rc<[CsvFile]>,
     index: usize,
-    splitter: FieldSplitter,
+    format: F,
 }
 
-impl Decoder {
+impl<F: LineFormat> Decoder<F> {
     fn file(&self) -> &CsvFile {
         &self.files[self.index]
     }
 
     #[inline]
-    fn decode<R: DeserializeOwned>(&mut self, line: &Line<'_>) -> Row<R> {
+    fn decode(&mut self, line: &Line<'_>) -> Row<F::Value> {
         let file = &self.files[self.index];
-        let fields = self.splitter.split(line);
-        let complaint = if line.quotes == Quotes::Unclosed {
-            message::UNCLOSED.to_string()
-        } else if let Some(header) = file.header().filter(|header| header.len() > fields.as_bytes().len()) {
-            message::short_line(fields.as_bytes(), header)
-        } else {
-            match fields.deserialize(file.header()) {
-                Ok(value) => {
-                    let (row, number) = (line.start.row, line.start.line);
-                    return Ok(CsvRecord { file: self.index as u32, row, line: number, value });
-                }
-                Err(error) => message::explain(error, line, fields.as_bytes(), file.header()),
+        let (row, number) = (line.start.row, line.start.line);
+        match self.format.decode(line, file) {
+            Ok(value) => Ok(CsvRecord { file: self.index as u32, row, line: number, value }),
+            Err(message) => {
+                let path = file.path().display().to_string();
+                Err(Box::new(BadRecord { file: path, line: number, message }))
             }
-        };
-        let path = file.path().display().to_string();
-        Err(Box::new(BadRecord { file: path, line: line.start.line, message: complaint }))
+        }
     }
 }

@@ -41,7 +41,7 @@ fn read_parts<R: DeserializeOwned + 'static>(
     for index in 0..n_parts {
         let split = Split { index, of: n_parts };
         let share = Share { split, on_bad_record: options.on_bad_record };
-        let mut source = CsvSource::new(Rc::clone(&files), share);
+        let mut source = LineSource::<CsvFormat<R>>::new(Rc::clone(&files), share);
         let mut before = rows.len();
         while source.read(limit, &mut rows)? != SourceStatus::Done {
             assert!(rows.len() <= before + limit);
@@ -213,7 +213,7 @@ fn file_that_changes_while_it_is_read_is_an_error() {
     for text in ["1,2,3\n4,5,6\n7,8,9\n", "1,2,3\n"] {
         let files: Rc<[CsvFile]> = Rc::new([CsvFile::inspect(path.clone(), CsvOptions::default()).unwrap()]);
         let share = Share { split: Split { index: 0, of: 1 }, on_bad_record: BadRecordPolicy::DeadLetter };
-        let mut source = CsvSource::<Rating>::new(files, share);
+        let mut source = LineSource::<CsvFormat<Rating>>::new(files, share);
         let before = std::fs::metadata(&path).unwrap().len();
         std::fs::write(&path, text).unwrap();
         let error = source.read(10, &mut Vec::new()).unwrap_err();
@@ -362,4 +362,83 @@ proptest! {
             prop_assert_eq!(&read_parts(&path, plain_options(), (parts, 5)).unwrap(), &whole);
         }
     }
+}
+
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut encoder, text).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Ratings of the files that `paths` stand for, with the index of their file, sorted.
+fn ratings_of(threads: usize, paths: Vec<PathBuf>) -> Result<Vec<(u32, u64, u32)>> {
+    let read = execute(RuntimeConfig::threads(threads), move |env| {
+        let (ratings, _bad) = env.read_csv::<Rating>(paths.clone(), CsvOptions::default())?;
+        Ok(ratings.map(|record| (record.file, record.line, record.value.user)).collect())
+    })?;
+    let mut all = read.concat();
+    all.sort_unstable();
+    Ok(all)
+}
+
+#[test]
+fn compressed_files_and_paths_with_wildcards_are_read_as_the_files_they_stand_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = |first: u32| -> String {
+        let rows = (first..first + 500).map(|user| format!("{user},1,2.5\n"));
+        "user,item,rating\n".to_string() + &rows.collect::<String>()
+    };
+    std::fs::write(dir.path().join("a.csv"), text(0)).unwrap();
+    // Two members, one behind the other, as `cat a.gz b.gz` makes.
+    let (head, tail) = ("user,item,rating\n500,1,1\n", "501,1,1\n502,1,1\n");
+    std::fs::write(dir.path().join("b.csv.gz"), [gzip(head.as_bytes()), gzip(tail.as_bytes())].concat())
+        .unwrap();
+    std::fs::write(dir.path().join("c.csv.gz"), gzip(text(1_000).as_bytes())).unwrap();
+    let expected: Vec<(u32, u64, u32)> = (0..500u32)
+        .map(|i| (0, u64::from(i) + 2, i))
+        .chain((0..3).map(|i| (1, u64::from(i) + 2, 500 + i)))
+        .chain((0..500).map(|i| (2, u64::from(i) + 2, 1_000 + i)))
+        .collect();
+    for threads in [1, 2, 4] {
+        let by_pattern = vec![dir.path().join("[abc].csv*")];
+        let by_name = ["a.csv", "b.csv.gz", "c.csv.gz"].map(|name| dir.path().join(name)).to_vec();
+        assert_eq!(ratings_of(threads, by_pattern).unwrap(), expected, "{threads}");
+        assert_eq!(ratings_of(threads, by_name).unwrap(), expected, "{threads}");
+    }
+}
+
+#[test]
+fn pattern_that_nothing_matches_and_file_that_is_not_compressed_are_errors_that_name_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let none = ratings_of(1, vec![dir.path().join("*.csv")]).unwrap_err();
+    assert!(none.message().starts_with("no file matches"), "{none}");
+    let path = dir.path().join("plain.csv.gz");
+    std::fs::write(&path, "user,item,rating\n1,1,1\n").unwrap();
+    let error = ratings_of(1, vec![path]).unwrap_err();
+    assert!(
+        error.full_message().contains("plain.csv.gz") && error.full_message().contains("gzip"),
+        "{error:?}"
+    );
+    let cut = dir.path().join("cut.csv.gz");
+    let whole = gzip("user,item,rating\n1,1,1\n".repeat(100).as_bytes());
+    std::fs::write(&cut, &whole[..whole.len() / 2]).unwrap();
+    assert!(ratings_of(2, vec![cut]).unwrap_err().full_message().contains("cut.csv.gz"));
+}
+
+/// A compressed file is gone on with where it was, in the middle of it.
+#[test]
+fn compressed_file_goes_on_at_its_position() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.csv.gz");
+    let rows: String = (0..100).map(|user| format!("{user},1,1\n")).collect();
+    std::fs::write(&path, gzip(format!("user,item,rating\n{rows}").as_bytes())).unwrap();
+    let files: Rc<[CsvFile]> = Rc::new([CsvFile::inspect(path, CsvOptions::default()).unwrap()]);
+    let share = Share { split: Split { index: 0, of: 1 }, on_bad_record: BadRecordPolicy::Fail };
+    let open = || LineSource::<CsvFormat<Rating>>::new(Rc::clone(&files), share);
+    let (mut first, mut rest, mut users) = (open(), open(), Vec::new());
+    first.read(30, &mut users).unwrap();
+    rest.seek(&first.position().unwrap().unwrap()).unwrap();
+    while rest.read(1000, &mut users).unwrap() != SourceStatus::Done {}
+    let users: Vec<u32> = users.into_iter().map(|row| row.unwrap().value.user).collect();
+    assert_eq!(users, (0..100).collect::<Vec<_>>());
 }

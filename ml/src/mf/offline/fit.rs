@@ -2,7 +2,9 @@
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
-use waterwheel_engine::{Collected, Collector, DataStream, Outcome, ProcessFunction, Result};
+use waterwheel_engine::{
+    Collected, Collector, DataStream, Outcome, ProcessFunction, Result, StateReader, StateWriter,
+};
 use waterwheel_ps::{PsConfig, SimpleServer, transform};
 
 use crate::mf::factors::{Side, block_of, init_row};
@@ -77,7 +79,11 @@ impl MatrixFactorization {
         let config = PsConfig::new().width(self.width());
         let trained = transform(owned, OfflineMf::new(self), server, &config)?;
         let out = trained.output;
-        let reports = out.clone().partition_custom(|_, _| 0).process(merge_passes(workers)).name("reports");
+        let reports = out
+            .clone()
+            .partition_custom(|_, _| 0)
+            .process_function(Passes { workers, parts: FxHashMap::default() })
+            .name("reports");
         let users = out.clone().flat_map(|out| match out {
             MfOut::User(user, row) => Some((user, row)),
             _ => None,
@@ -113,25 +119,60 @@ impl ProcessFunction<Rating> for Summed {
         (0..self.workers as u64).for_each(|to| out.emit(MfEvent::Sum { to, n, sum }));
         Ok(())
     }
+
+    fn snapshot(&self, state: &mut StateWriter) -> Result<()> {
+        state.put(&(self.n, self.sum))
+    }
+
+    fn restore(&mut self, state: &mut StateReader) -> Result<()> {
+        while let Some((n, sum)) = state.next_item::<(u64, i128)>()? {
+            self.n += n;
+            self.sum += sum;
+        }
+        Ok(())
+    }
 }
 
-/// Puts the workers' parts of each pass together, cell by cell, so that the sum has one order.
-fn merge_passes(workers: usize) -> impl FnMut(MfOut, &mut Collector<EpochReport>) {
-    let mut parts: FxHashMap<u32, (usize, Vec<(u32, u64, f64)>)> = FxHashMap::default();
-    move |out, reports| {
-        let MfOut::Pass { epoch, cells } = out else { return };
-        let (n_workers, all) = parts.entry(epoch).or_default();
+/// Puts the workers' parts of a pass together, on one worker.
+struct Passes {
+    workers: usize,
+    /// By pass: from how many workers, and squared errors by cell.
+    parts: FxHashMap<u32, (usize, CellErrors)>,
+}
+
+/// Cell, number of ratings, sum of squared errors.
+type CellErrors = Vec<(u32, u64, f64)>;
+
+impl ProcessFunction<MfOut> for Passes {
+    type Out = EpochReport;
+    const WAITS_FOR_END: bool = false;
+
+    fn process(&mut self, out: MfOut, reports: &mut Collector<EpochReport>) -> Result<()> {
+        let MfOut::Pass { epoch, cells } = out else { return Ok(()) };
+        let (n_workers, all) = self.parts.entry(epoch).or_default();
         *n_workers += 1;
         all.extend(cells);
-        if *n_workers < workers {
-            return;
+        if *n_workers < self.workers {
+            return Ok(());
         }
         let mut rmse = Rmse::default();
         all.sort_by_key(|(cell, ..)| *cell);
         all.iter().for_each(|(_cell, n, sum)| rmse.add_many(*n, *sum));
-        parts.remove(&epoch);
+        self.parts.remove(&epoch);
         let epoch = (epoch > 0).then_some(epoch);
         reports.emit(EpochReport { epoch, ratings: rmse.count(), rmse: rmse.value().unwrap_or(0.0) });
+        Ok(())
+    }
+
+    fn snapshot(&self, state: &mut StateWriter) -> Result<()> {
+        self.parts.iter().try_for_each(|part| state.put(&part))
+    }
+
+    fn restore(&mut self, state: &mut StateReader) -> Result<()> {
+        while let Some((epoch, part)) = state.next_item()? {
+            self.parts.insert(epoch, part);
+        }
+        Ok(())
     }
 }
 

@@ -94,6 +94,16 @@ impl Stratum {
         self.left == 0
     }
 
+    /// Index of this stratum in its pass.
+    pub(crate) fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// Goes on with stratum `index` of a pass.
+    pub(crate) fn go_to(&mut self, index: u32) {
+        self.index = index;
+    }
+
     /// Goes to the next stratum; false if the pass is over and it begins anew.
     pub(crate) fn next_in_pass(&mut self, blocks: u32) -> bool {
         self.index = (self.index + 1) % blocks;

@@ -29,9 +29,26 @@ impl<K: Key, E: Element, D: Element> Outbox<K, E, D> {
         self.push_and_pull(server, key, delta, 0)
     }
 
+    /// The server that holds a key.
+    #[inline]
+    pub(crate) fn server_of(&self, key: &K) -> Result<usize> {
+        self.router.server_of(key)
+    }
+
+    /// Issues a pull that needs no credit, unless others of its server wait for some. Returns whether it did.
+    pub(crate) fn pull_ahead(&mut self, server: usize, key: K, group: u32) -> bool {
+        if self.waiting_for[server] > 0 {
+            return false;
+        }
+        self.forget_push(server, &key);
+        self.ahead += 1;
+        self.add(server, false, (Op::Pull, group), key);
+        true
+    }
+
     /// Issues a pull of a key of `server`, as part of `group` or, with 0, on its own.
     #[inline]
-    pub(super) fn pull_from(&mut self, server: usize, key: K, group: u32) {
+    pub(crate) fn pull_from(&mut self, server: usize, key: K, group: u32) {
         let waits = self.waits(server, Op::Pull);
         self.forget_push(server, &key);
         self.add(server, waits, (Op::Pull, group), key);

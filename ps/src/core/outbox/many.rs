@@ -63,7 +63,7 @@ impl<K: Key, E: Element, D: Element> Outbox<K, E, D> {
     /// Whether none of these operations has to wait, whatever its server.
     fn has_room(&self, many: &Many<'_, K, D>) -> bool {
         let pulls = if many.op.pulls() { many.keys.len() } else { 0 };
-        self.nothing_waits() && self.unanswered + pulls <= self.config.credit
+        self.nothing_waits() && self.pulls_on_credit() + pulls <= self.config.credit
     }
 
     fn issue_one_by_one(&mut self, many: Many<'_, K, D>, route: &Route) -> Result<()> {
@@ -102,7 +102,7 @@ impl<K: Key, E: Element, D: Element> Outbox<K, E, D> {
             return self.chunk_len().saturating_sub(self.tails[server].keys.len());
         }
         let room = self.config.block_len.saturating_sub(self.open_len(server));
-        if op.pulls() { room.min(self.config.credit.saturating_sub(self.unanswered)) } else { room }
+        if op.pulls() { room.min(self.config.credit.saturating_sub(self.pulls_on_credit())) } else { room }
     }
 
     /// Spreads operations that need not wait over the open blocks, and counts them when a block is full or all are
@@ -155,7 +155,7 @@ impl<K: Key, E: Element, D: Element> Outbox<K, E, D> {
         let n = keys.len();
         let runs = vec![Run { op: Op::Pull, n: n as u32, group }];
         let block = Block { snapshot: true, keys, runs, ..Block::for_server(server) };
-        if self.waiting_for[server] > 0 || self.unanswered + n > self.config.credit {
+        if self.waiting_for[server] > 0 || self.pulls_on_credit() + n > self.config.credit {
             if !self.tails[server].keys.is_empty() {
                 self.close_tail(server);
             }

@@ -44,18 +44,31 @@ impl WorkerLogic for Pusher {
     }
 }
 
-#[test]
-fn t_ad_01_pushes_of_all_workers_to_one_key_are_exact() {
+fn assert_exact(path: &str, settings: impl Fn() -> PsConfig<u64>) {
     let pushed = |config| {
-        let models = run(config, |env| {
+        let settings = settings();
+        let models = run(config, move |env| {
             let data = env.from_splits(RANKS, |_rank| std::iter::repeat_n((), PUSHES as usize));
             let server = SimpleServer::with_update(|_: &u64, row: &mut Vec<i64>| row.extend([0; 2]), ps::Sum);
-            let config = PsConfig::new().width(2).placement(Placement::Cyclic(36));
-            Ok(ps::transform(data, Pusher::default(), server, &config)?.model.collect())
+            let settings = settings.clone().width(2).placement(Placement::Cyclic(36));
+            Ok(ps::transform(data, Pusher::default(), server, &settings)?.model.collect())
         });
         models.concat()
     };
-    everywhere(test_path!(t_ad_01_pushes_of_all_workers_to_one_key_are_exact), pushed, |model, shape| {
+    everywhere(path, pushed, |model, shape| {
         assert_eq!(model, [(KEY, vec![600_000, 1_200_000])], "{shape}");
     });
+}
+
+#[test]
+fn t_ad_01_pushes_of_all_workers_to_one_key_are_exact() {
+    assert_exact(test_path!(t_ad_01_pushes_of_all_workers_to_one_key_are_exact), PsConfig::new);
+}
+
+#[test]
+fn t_ad_01_pushes_of_all_workers_to_one_key_are_exact_where_its_row_is_kept_at_all_of_them() {
+    assert_exact(
+        test_path!(t_ad_01_pushes_of_all_workers_to_one_key_are_exact_where_its_row_is_kept_at_all_of_them),
+        || PsConfig::new().replicas(4).replica_age(1_000),
+    );
 }

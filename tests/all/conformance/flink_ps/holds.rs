@@ -43,10 +43,10 @@ impl ServerLogic for Meeting {
         answer: &mut Vec<i64>,
         ps: &mut ParameterServer<u64, i64, ()>,
     ) -> Result<()> {
-        if key % 7 == 0 {
+        if key.is_multiple_of(7) {
             return ps.dismiss_pull(worker, key);
         }
-        if key % 2 == 0 {
+        if key.is_multiple_of(2) {
             ps.add_row(worker, key, &[-1])?;
         }
         let came = self.came.entry(*key).or_default();
@@ -119,8 +119,9 @@ fn assert_all_meet(path: &str, by_clock: bool, settings: impl Fn() -> PsConfig<u
         |rows, shape| {
             let workers = workers_of(shape);
             let met = (1..=N).filter(|key| key % 7 != 0);
-            let of_key =
-                |key: u64| if key % 2 == 0 { vec![(key, -1), (key, workers)] } else { vec![(key, workers)] };
+            let of_key = |key: u64| {
+                if key.is_multiple_of(2) { vec![(key, -1), (key, workers)] } else { vec![(key, workers)] }
+            };
             let all = met.flat_map(|key| std::iter::repeat_n(of_key(key), workers as usize).flatten());
             assert!(sorted(rows).into_iter().eq(sorted([all.collect()])), "{shape}");
         },

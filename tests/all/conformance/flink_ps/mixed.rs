@@ -53,8 +53,21 @@ impl Mixed {
 
     fn step(&mut self, ps: &mut ParameterServerClient<Self>) -> Result<()> {
         let key = self.random.next_int(KEYS);
-        match self.random.next_int(7) {
+        if self.random.next_int(4) == 0 {
+            ps.intent(self.random.next_int(KEYS))?;
+        }
+        match self.random.next_int(8) {
             0 | 1 => self.push(key, ps),
+            7 => {
+                let keys = self.keys();
+                keys.iter().for_each(|key| *self.pushed.entry(*key).or_default() += 1);
+                let deltas = vec![1; keys.len()];
+                if self.random.next_int(2) == 0 {
+                    return ps.push_many(&keys, &deltas);
+                }
+                self.pulls += keys.len() as i64;
+                ps.push_pull_many(&keys, &deltas)
+            }
             2 => {
                 *self.pushed.entry(key).or_default() += 1;
                 self.pulls += 1;
@@ -93,6 +106,12 @@ impl WorkerLogic for Mixed {
 
     fn open(&mut self, context: &ps::WorkerContext) -> Result<()> {
         self.random = Random::new(self.program.seed * 8 + context.index as u64);
+        Ok(())
+    }
+
+    /// Right now and then.
+    fn intent(&self, record: &u64, keys: &mut Vec<u64>) -> Result<()> {
+        keys.extend([record % KEYS, record * record % KEYS]);
         Ok(())
     }
 
@@ -162,6 +181,10 @@ fn settings(seed: u64, peers: usize) -> (Program, PsConfig<u64>) {
         .consistency(consistency)
         .worker_send(worker_send)
         .server_send(server_send);
+    let (intents, replicas) = (pick(&mut random, &[0, 4, 64]), pick(&mut random, &[0, 8]));
+    let config = if is_serialisable { config } else { config.intents(intents).replica_age(150) };
+    let is_exact = is_serialisable || consistency == Consistency::Bounded(0);
+    let config = if is_exact { config } else { config.replicas(replicas) };
     let config = if is_whole { config.whole_clocks(PushOrder::ByWorker) } else { config };
     (Program { seed, takes_snapshots, is_serialisable }, config)
 }

@@ -32,7 +32,8 @@ impl Reader {
         *self.written.entry(key).or_default() += value;
         let mut row = [0; WIDTH];
         row[self.index] = value;
-        ps.push(key, row)
+        // Both ways are one.
+        if value % 2 == 0 { ps.push_many(&[key], &row) } else { ps.push(key, row) }
     }
 
     fn pull(&mut self, key: u64, ps: &mut ParameterServerClient<Self>) -> Result<()> {
@@ -59,6 +60,11 @@ impl WorkerLogic for Reader {
             Some(value) => self.push(key, value, ps),
             None => self.pull(key, ps),
         }
+    }
+
+    fn intent(&self, (key, value): &Step, keys: &mut Vec<u64>) -> Result<()> {
+        keys.extend(value.is_none().then_some(key));
+        Ok(())
     }
 
     fn on_pull_recv(&mut self, key: &u64, row: &[i64], ps: &mut ParameterServerClient<Self>) -> Result<()> {
@@ -95,12 +101,17 @@ fn steps(seed: usize) -> impl Iterator<Item = Step> {
 /// What the workers have written and what the servers hold, element by element.
 type Written = Vec<(u64, usize, i64)>;
 
-/// Runs the steps, from a saved model of `loaded` parameters, all zero, that comes while the steps begin.
-fn written_and_held(config: RuntimeConfig, ps_config: PsConfig<u64>, loaded: u64) -> (Written, Written) {
+/// Runs the steps with a server of this update, from a saved model of `loaded` parameters, all zero, that comes while
+/// the steps begin.
+fn outcome<U: ps::Update<i64, i64>>(
+    config: RuntimeConfig,
+    ps_config: PsConfig<u64>,
+    loaded: u64,
+    update: fn() -> U,
+) -> (Written, Written) {
     let results = run(config, move |env| {
-        let zeros = |_: &u64, row: &mut Vec<i64>| row.extend([0; WIDTH]);
-        let add = |row: &mut [i64], delta: &[i64]| row.iter_mut().zip(delta).for_each(|(v, d)| *v += d);
-        let server = SimpleServer::new(zeros, add);
+        let server =
+            SimpleServer::with_update(|_: &u64, row: &mut Vec<i64>| row.extend([0; WIDTH]), update());
         let out = if loaded == 0 {
             ps::transform(env.from_splits(4, steps), Reader::default(), server, &ps_config)?
         } else {
@@ -117,6 +128,13 @@ fn written_and_held(config: RuntimeConfig, ps_config: PsConfig<u64>, loaded: u64
     let (written, held): (Vec<_>, Vec<_>) = results.into_iter().unzip();
     let touched = |parts| sorted(parts).into_iter().filter(|(_, _, sum)| *sum > 0).collect();
     (touched(written), touched(held))
+}
+
+/// With an update that is a plain function.
+fn written_and_held(config: RuntimeConfig, ps_config: PsConfig<u64>, loaded: u64) -> (Written, Written) {
+    outcome(config, ps_config, loaded, || {
+        |row: &mut [i64], delta: &[i64]| row.iter_mut().zip(delta).for_each(|(v, d)| *v += d)
+    })
 }
 
 fn assert_same((written, held): (Written, Written), shape: &str) {
@@ -205,6 +223,42 @@ fn t_fps_order_holds_while_a_model_is_loaded_and_records_wait() {
     everywhere(
         test_path!(t_fps_order_holds_while_a_model_is_loaded_and_records_wait),
         |config| written_and_held(config, wide().credit(20), 1_000),
+        assert_same,
+    );
+}
+
+/// Settings with which rows are kept at the workers, and age soon.
+fn kept() -> PsConfig<u64> {
+    wide().credit(3).intents(16).replicas(4).replica_age(40)
+}
+
+#[test]
+fn t_fps_order_holds_where_rows_are_kept_at_workers_and_pushes_end_them() {
+    everywhere(
+        test_path!(t_fps_order_holds_where_rows_are_kept_at_workers_and_pushes_end_them),
+        |config| written_and_held(config, kept(), 0),
+        assert_same,
+    );
+}
+
+#[test]
+fn t_fps_order_holds_where_rows_are_kept_at_workers_and_pushes_show_in_them() {
+    everywhere(
+        test_path!(t_fps_order_holds_where_rows_are_kept_at_workers_and_pushes_show_in_them),
+        |config| outcome(config, kept(), 0, || ps::Sum),
+        assert_same,
+    );
+}
+
+#[test]
+fn t_fps_order_holds_where_rows_are_kept_at_workers_and_batches_wait() {
+    everywhere(
+        test_path!(t_fps_order_holds_where_rows_are_kept_at_workers_and_batches_wait),
+        |config| {
+            let policy = SendPolicy::Count(3);
+            let settings = kept().credit(50).worker_send(policy.clone()).server_send(policy);
+            outcome(config, settings, 0, || ps::Sum)
+        },
         assert_same,
     );
 }

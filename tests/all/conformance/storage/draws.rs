@@ -92,3 +92,44 @@ fn rows_that_servers_draw_are_theirs_and_come_under_their_keys() {
         },
     );
 }
+
+#[test]
+fn rows_that_servers_draw_by_weight_have_the_shares_of_their_weights() {
+    const DRAWS: usize = 20_000;
+    let drawn = |config: RuntimeConfig| {
+        let drawn = run(config, |env| {
+            let place = Placement::custom(|key: &Key, servers| match key {
+                Key::Word(word) => word.len() % servers,
+                Key::Draw { server, .. } => *server,
+            });
+            let server = SimpleServer::with_update(|_: &Key, row: &mut Vec<u64>| row.push(0), ps::Sum);
+            let server = server.emit(Emit::Never).draw_by_weight(
+                |key| match key {
+                    Key::Word(_) => None,
+                    Key::Draw { by, .. } => Some(ps::Draw { rows: DRAWS, seed: *by as u64 }),
+                },
+                |_, row| (row[0] % 5) as f64,
+            );
+            // Ten words of one length, so that one server has them all.
+            let words = env.from_iter(10..20u64).rebalance();
+            let config = PsConfig::new().placement(place);
+            Ok(ps::transform(words, Drawer::default(), server, &config)?.output.collect())
+        });
+        drawn.concat()
+    };
+    everywhere(
+        test_path!(rows_that_servers_draw_by_weight_have_the_shares_of_their_weights),
+        drawn,
+        |drawn, shape| {
+            let workers = if shape == "2 processes" { 2 } else { shape[..1].parse().unwrap() };
+            assert_eq!(drawn.len(), workers * DRAWS, "{shape}");
+            for n in 10..20u64 {
+                let share = drawn.iter().filter(|(_, row)| *row == n).count() as f64 / drawn.len() as f64;
+                let expected = (n % 5) as f64 / 20.0;
+                // Five standard deviations of as many draws.
+                let near = 5.0 * (expected * (1.0 - expected) / drawn.len() as f64).sqrt();
+                assert!((share - expected).abs() <= near, "{shape}: {n} has {share}, expected {expected}");
+            }
+        },
+    );
+}
