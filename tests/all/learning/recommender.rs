@@ -132,20 +132,23 @@ fn t_fps_24_online_factorization_writes_a_line_for_each_day() {
     });
 }
 
+/// Vectors of users or items.
+type Rows = Vec<(u64, Vec<f32>)>;
+
 /// T-FPS-25: the original's parameters of implicit factorization; a vector for each user and item, to be written down.
 #[test]
 fn t_fps_25_implicit_factorization_leaves_a_vector_for_each_user_and_item() {
     let job = |config| {
-        let values: Vec<[Vec<(u64, Vec<f32>)>; 2]> = execute(config, |env| {
+        let values: Vec<(Rows, Rows)> = execute(config, |env| {
             let params = RecommenderParams::new().rank(10).init(-0.1, 0.1).learning_rate(0.01).negatives(9);
             let fit = params.user_memory(128).build()?.fit(env.from_iter(of_four_kinds(2_000)))?;
-            Ok([fit.users.collect(), fit.items.collect()])
+            Ok((fit.users.collect(), fit.items.collect()))
         })
         .unwrap();
         values.into_iter().next().unwrap_or_default()
     };
     let path = test_path!(t_fps_25_implicit_factorization_leaves_a_vector_for_each_user_and_item);
-    everywhere(path, job, |[mut users, mut items], place| {
+    everywhere(path, job, |(mut users, mut items), place| {
         users.sort_by_key(|(user, _)| *user);
         items.sort_by_key(|(item, _)| *item);
         assert!(users.iter().map(|(user, _)| *user).eq(0..40), "{place}");
