@@ -16,6 +16,8 @@ use waterwheel::ps::optimizer::Sgd;
 
 const RATE: f64 = 0.1;
 const C: f64 = 0.1;
+/// Weights that a worker may wait for: more than by default, so that two workers are not held up by each other's threads.
+const CREDIT: usize = 8_192;
 const FIELDS: usize = generate::Sparse::DEFAULT_FIELDS as usize;
 
 /// Rows as a loop would have them: the features of all, one row after the other, and the labels.
@@ -60,7 +62,7 @@ fn ours(rows: &Arc<Rows>, learner: Learner, workers: usize) -> (f64, u64) {
                 let (range, rows) = (generate::split_range(n as u64, split, splits), Arc::clone(&rows));
                 range.map(move |row| rows.example(row as usize))
             });
-            let training = SparseTraining::new().features(shared.dim);
+            let training = SparseTraining::new().features(shared.dim).credit(CREDIT);
             let fit = match learner {
                 Learner::Logistic => SparseLogisticRegression.fit(Sgd::new(RATE)?, examples, &training),
                 Learner::Pa => PassiveAggressive::new(PaUpdate::Pa1 { c: C })?.fit(examples, &training),

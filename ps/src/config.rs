@@ -22,6 +22,7 @@ use crate::state::PsState;
 /// | `block_len` | 1,024 operations | 1 or more |
 /// | `consistency` | [`Consistency::Asynchronous`] | |
 /// | `whole_clocks` | off; on, by value, with staleness 0 | not with [`Consistency::Serialisable`] |
+/// | `combine_pushes` | where the server declares how | |
 /// | `placement` | [`Placement::Hash`] | |
 /// | `worker_send`, `server_send` | [`SendPolicy::Immediate`] | |
 /// | `intents` | 0: pulls are not announced | 0 or more, at most half of `replica_age`; 0 with [`Consistency::Serialisable`] |
@@ -38,6 +39,7 @@ pub struct PsConfig<K> {
     pub(crate) block_len: usize,
     pub(crate) consistency: Consistency,
     whole_clocks: Option<PushOrder>,
+    pub(crate) combine_pushes: bool,
     pub(crate) placement: Placement<K>,
     pub(crate) worker_send: SendPolicy,
     pub(crate) server_send: SendPolicy,
@@ -61,6 +63,7 @@ impl<K> Default for PsConfig<K> {
             block_len: 1_024,
             consistency: Consistency::Asynchronous,
             whole_clocks: None,
+            combine_pushes: true,
             placement: Placement::Hash,
             worker_send: SendPolicy::Immediate,
             server_send: SendPolicy::Immediate,
@@ -167,6 +170,15 @@ impl<K> PsConfig<K> {
                 Semantics::Clocked { staleness: consistency.staleness(), whole_clocks }
             }
         }
+    }
+
+    /// Sets whether workers combine pushes to equal keys before they send them, where the server declares how
+    /// ([`ServerLogic::combiner`](crate::ServerLogic::combiner)). It saves messages, and costs a look-up for each push,
+    /// which is more than a push of many keys costs otherwise.
+    #[must_use]
+    pub fn combine_pushes(mut self, combine: bool) -> Self {
+        self.combine_pushes = combine;
+        self
     }
 
     /// Sets how keys are spread over the servers.

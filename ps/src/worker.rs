@@ -104,6 +104,16 @@ pub trait WorkerLogic: Sized + 'static {
         keys.iter().zip(rows.chunks(width.max(1))).try_for_each(|(key, row)| self.on_pull_recv(key, row, ps))
     }
 
+    /// Called when the logic has been given all records that it may have for now: no more are there, credit is used up,
+    /// the clock moves, or an epoch ends. A logic that collects records, to pull for many at once, asks for what it has
+    /// collected; nothing else will remind it before the next record. The default does nothing.
+    ///
+    /// # Errors
+    /// Ends the run, naming the worker operator.
+    fn on_pause(&mut self, _ps: &mut ParameterServerClient<Self>) -> Result<()> {
+        Ok(())
+    }
+
     /// Called once, when this worker has received its last record. May pull and push.
     ///
     /// # Errors

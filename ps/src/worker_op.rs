@@ -187,8 +187,16 @@ where
         self.client.has_credit() && !self.client.wants_clock && !self.awaits_clock
     }
 
-    /// Gives records to the logic while there is credit.
+    /// Gives records to the logic while there is credit, and tells it when there are no more.
     fn admit_records(&mut self) -> Result<()> {
+        if self.backlog.is_empty() || !self.takes_records() {
+            return Ok(());
+        }
+        self.give_records()?;
+        self.logic.on_pause(&mut self.client)
+    }
+
+    fn give_records(&mut self) -> Result<()> {
         let epoch = self.epoch();
         while let Some((time, records)) = self.backlog.front_mut() {
             if Some(time.epoch()) != epoch {

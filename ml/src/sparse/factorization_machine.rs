@@ -255,8 +255,9 @@ impl SparseRule for FactorizationMachine {
         Err(Error::data(format!("found the label {label}, expected {expected}")))
     }
 
-    fn keys(&self, features: &SparseVector) -> Vec<u32> {
-        features.indices().iter().copied().chain([BIAS]).collect()
+    fn keys(&self, features: &SparseVector, keys: &mut Vec<u32>) {
+        keys.extend_from_slice(features.indices());
+        keys.push(BIAS);
     }
 
     fn init(&self, feature: u32, row: &mut Vec<f64>) {
@@ -315,8 +316,9 @@ mod tests {
     fn case(task: FmTask, reg: f64) -> (FactorizationMachine, SparseVector, Vec<f64>) {
         let machine = FmParams::new().task(task).factors(3).reg(reg).init(0.7).seed(5).build().unwrap();
         let features = SparseVector::from_pairs([(2, 1.0), (9, -0.5), (11, 2.0), (40, 1.5)]).unwrap();
-        let mut rows = Vec::new();
-        machine.keys(&features).iter().for_each(|key| machine.init(*key, &mut rows));
+        let (mut keys, mut rows) = (Vec::new(), Vec::new());
+        machine.keys(&features, &mut keys);
+        keys.iter().for_each(|key| machine.init(*key, &mut rows));
         rows.iter_mut().enumerate().for_each(|(i, w)| *w += 0.01 * i as f64);
         (machine, features, rows)
     }

@@ -100,8 +100,10 @@ impl SparseModel {
                 "the model has {found} weights a feature, the learner expects {expected}"
             )));
         }
-        let mut rows = Vec::with_capacity(features.len() * self.width);
-        for key in rule.keys(features) {
+        let mut keys = Vec::with_capacity(features.len() + 1);
+        rule.keys(features, &mut keys);
+        let mut rows = Vec::with_capacity(keys.len() * self.width);
+        for key in keys {
             match self.row(key) {
                 Some(row) => rows.extend_from_slice(row),
                 None => rows.resize(rows.len() + self.width, 0.0),

@@ -21,9 +21,9 @@ pub trait SparseRule: Clone + 'static {
     /// The label is not valid; the message says which are.
     fn check(&self, label: &Self::Label) -> Result<()>;
 
-    /// The rows that an example needs: those of its features, by default.
-    fn keys(&self, features: &SparseVector) -> Vec<u32> {
-        features.indices().to_vec()
+    /// Appends the keys of the rows that an example needs: its features, by default.
+    fn keys(&self, features: &SparseVector, keys: &mut Vec<u32>) {
+        keys.extend_from_slice(features.indices());
     }
 
     /// Appends the first weights of a feature, as a function of it and nothing else. Zeros by default.

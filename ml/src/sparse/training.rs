@@ -17,7 +17,8 @@ use waterwheel_ps::{Consistency, Placement, PsConfig};
 /// With [`Consistency::BULK_SYNCHRONOUS`] and a clock of one example, one worker learns exactly as a sequential program
 /// does; several learn one example each from the same weights. Asynchronously each worker has as many examples under
 /// way as `credit` allows, and they do not see what the others learn: with 1 it is one example, and one worker is again
-/// exactly sequential. More is faster, and what is learned from one example comes later to the others; where examples
+/// exactly sequential. A worker asks for the weights of as many examples together as half of the credit allows; so more is
+/// faster, above all with several workers, and what is learned from one example comes later to the others. Where examples
 /// share most of their features, 1,024 may be too many.
 ///
 /// Knowing the number of features, servers find weights by position, which is faster than by hash.
@@ -125,11 +126,18 @@ impl SparseTraining {
                  together; expected asynchronous or bounded",
             ));
         }
-        let config = PsConfig::new().width(width).credit(self.credit).consistency(self.consistency);
+        let block_len = self.credit.saturating_mul(2).clamp(1_024, 65_536);
+        let config = PsConfig::new().width(width).credit(self.credit).block_len(block_len);
+        let config = config.consistency(self.consistency).combine_pushes(false);
         Ok(match self.features {
             Some(n) => config.placement(Placement::Range(u64::from(n))),
             None => config,
         })
+    }
+
+    /// Weights that are pulled together: half of the credit, so that a worker has something to do while it waits.
+    pub(super) fn batch_len(&self) -> usize {
+        self.credit / 2
     }
 
     /// Examples of a clock, where there are clocks.

@@ -8,24 +8,42 @@ use waterwheel_ps::{ParameterServerClient, WorkerLogic};
 use super::{SparseExample, SparsePrediction, SparseRule, SparseTraining};
 use crate::generate::sm;
 
-/// Pulls the weights of each example, predicts, learns and pushes.
+/// Pulls the weights of a batch of examples in one request, predicts each, and pushes what all of them teach in another.
 pub(super) struct SparseWorker<R: SparseRule> {
     rule: R,
     training: SparseTraining,
-    /// Examples whose weights are on their way, in order of their pulls.
-    waiting: VecDeque<Waiting<R::Label>>,
+    /// Examples whose weights are still to be asked for.
+    batch: Batch<R::Label>,
+    /// Those whose weights are on their way, in order of their pulls.
+    waiting: VecDeque<Batch<R::Label>>,
+    /// Batches that have served, for their memory.
+    spare: Vec<Batch<R::Label>>,
     /// What later passes need, if there are any.
     replay: Replay<R::Label>,
     /// Examples of the present clock.
     in_clock: u64,
     /// Whether the next clock was asked for and has not come.
     awaits_clock: bool,
-    /// What an example pushes, row by row.
+    /// What a batch pushes: keys, and row by row.
+    push_keys: Vec<u32>,
     pushes: Vec<f64>,
 }
 
-struct Waiting<L> {
+/// Examples whose weights are pulled together, so that none of them sees what the others teach.
+struct Batch<L> {
+    /// The keys of all, one example after the other.
     keys: Vec<u32>,
+    examples: Vec<Waiting<L>>,
+}
+
+impl<L> Default for Batch<L> {
+    fn default() -> Self {
+        Batch { keys: Vec::new(), examples: Vec::new() }
+    }
+}
+
+struct Waiting<L> {
+    n_keys: usize,
     example: Place<L>,
     /// Whether its prediction is a result.
     is_output: bool,
@@ -46,7 +64,7 @@ struct Replay<L> {
     /// Passes that are over or under way, but for the first one while there may be input: 0 then. One more than there
     /// are to be is that of the predictions.
     pass: u32,
-    /// Weights that are on their way.
+    /// Weights that are collected or on their way.
     pending: usize,
 }
 
@@ -57,10 +75,13 @@ impl<R: SparseRule> SparseWorker<R> {
         SparseWorker {
             rule,
             training: training.clone(),
+            batch: Batch::default(),
             waiting: VecDeque::new(),
+            spare: Vec::new(),
             replay: Replay { kept: Vec::new(), order: Vec::new(), next: 0, pass: 0, pending: 0 },
             in_clock: 0,
             awaits_clock: false,
+            push_keys: Vec::new(),
             pushes: Vec::new(),
         }
     }
@@ -69,33 +90,46 @@ impl<R: SparseRule> SparseWorker<R> {
         self.training.passes > 1
     }
 
-    /// Asks for the weights of an example.
-    fn issue(
-        &mut self,
-        keys: Vec<u32>,
-        example: Place<R::Label>,
-        is_output: bool,
-        ps: &mut Client<R>,
-    ) -> Result<()> {
-        self.replay.pending += keys.len();
-        ps.pull_many(&keys)?;
-        self.waiting.push_back(Waiting { keys, example, is_output });
+    /// Adds an example to the batch, and asks for the weights of the batch if that is full or the clock ends with it.
+    fn collect(&mut self, example: Place<R::Label>, is_output: bool, ps: &mut Client<R>) -> Result<()> {
+        let features = match &example {
+            Place::Here(example) => &example.features,
+            Place::Kept(at) => &self.replay.kept[*at].features,
+        };
+        let before = self.batch.keys.len();
+        self.rule.keys(features, &mut self.batch.keys);
+        let n_keys = self.batch.keys.len() - before;
+        self.batch.examples.push(Waiting { n_keys, example, is_output });
+        self.replay.pending += n_keys;
         self.in_clock += 1;
         if self.training.clock_len() == Some(self.in_clock) {
-            self.advance(ps);
+            return self.advance(ps);
         }
+        if self.batch.keys.len() >= self.training.batch_len() { self.issue(ps) } else { Ok(()) }
+    }
+
+    /// Asks for the weights of the examples that were collected.
+    fn issue(&mut self, ps: &mut Client<R>) -> Result<()> {
+        if self.batch.examples.is_empty() {
+            return Ok(());
+        }
+        ps.pull_many(&self.batch.keys)?;
+        let next = self.spare.pop().unwrap_or_default();
+        self.waiting.push_back(std::mem::replace(&mut self.batch, next));
         Ok(())
     }
 
-    fn advance(&mut self, ps: &mut Client<R>) {
+    fn advance(&mut self, ps: &mut Client<R>) -> Result<()> {
         self.in_clock = 0;
         self.awaits_clock = true;
+        self.issue(ps)?;
         ps.advance_clock();
+        Ok(())
     }
 
-    /// The example that these weights are for: mostly the first, but if its weights are on several servers, a later one
+    /// The batch that these weights are for: mostly the first, but if its weights are on several servers, a later one
     /// can be complete before it. Two with the same keys are answered in order.
-    fn take(&mut self, keys: &[u32]) -> Result<Waiting<R::Label>> {
+    fn take(&mut self, keys: &[u32]) -> Result<Batch<R::Label>> {
         let at = self.waiting.iter().position(|waiting| waiting.keys == keys);
         let found = at.and_then(|at| self.waiting.remove(at));
         found.ok_or_else(|| {
@@ -103,8 +137,26 @@ impl<R: SparseRule> SparseWorker<R> {
         })
     }
 
+    /// Predicts all examples of a batch, and pushes what they teach.
+    fn handle(&mut self, batch: &Batch<R::Label>, rows: &[f64], ps: &mut Client<R>) -> Result<()> {
+        self.push_keys.clear();
+        self.pushes.clear();
+        let (mut keys, mut rows) = (&batch.keys[..], rows);
+        for waiting in &batch.examples {
+            let (own_keys, own_rows);
+            (own_keys, keys) = keys.split_at(waiting.n_keys);
+            (own_rows, rows) = rows.split_at(waiting.n_keys * self.rule.width());
+            let before = self.pushes.len();
+            self.handle_one(waiting, own_rows, ps)?;
+            if self.pushes.len() > before {
+                self.push_keys.extend_from_slice(own_keys);
+            }
+        }
+        ps.push_many(&self.push_keys, &self.pushes)
+    }
+
     /// Predicts, then learns.
-    fn handle(&mut self, waiting: &Waiting<R::Label>, rows: &[f64], ps: &mut Client<R>) -> Result<()> {
+    fn handle_one(&mut self, waiting: &Waiting<R::Label>, rows: &[f64], ps: &mut Client<R>) -> Result<()> {
         let example = match &waiting.example {
             Place::Here(example) => example,
             Place::Kept(at) => &self.replay.kept[*at],
@@ -119,25 +171,23 @@ impl<R: SparseRule> SparseWorker<R> {
         if waiting.is_output {
             ps.output(SparsePrediction { id: *id, label: *label, predicted, score });
         }
-        let Some(label) = label else { return Ok(()) };
-        self.pushes.clear();
-        self.rule.learn(features, rows, label, &mut self.pushes);
-        if self.pushes.is_empty() { Ok(()) } else { ps.push_many(&waiting.keys, &self.pushes) }
+        if let Some(label) = label {
+            self.rule.learn(features, rows, label, &mut self.pushes);
+        }
+        Ok(())
     }
 
     /// Goes on with the present pass as far as the credit allows. Behind its end comes a clock.
     fn go_on(&mut self, ps: &mut Client<R>) -> Result<()> {
         while !self.awaits_clock && self.replay.pending < self.training.credit {
             let Some(at) = self.replay.order.get(self.replay.next).copied() else {
-                self.advance(ps);
-                break;
+                return self.advance(ps);
             };
             self.replay.next += 1;
-            let example = &self.replay.kept[at];
-            let (keys, is_output) = (self.rule.keys(&example.features), example.label.is_none());
-            self.issue(keys, Place::Kept(at), is_output, ps)?;
+            let is_output = self.replay.kept[at].label.is_none();
+            self.collect(Place::Kept(at), is_output, ps)?;
         }
-        Ok(())
+        self.issue(ps)
     }
 
     /// Begins the next pass: labelled examples, in an order of its own, and at last those that are to be predicted.
@@ -168,14 +218,15 @@ impl<R: SparseRule> WorkerLogic for SparseWorker<R> {
                 .map_err(|error| Error::data(format!("example {id}: {}", error.message())))?;
         }
         if !self.keeps_examples() {
-            return self.issue(self.rule.keys(&example.features), Place::Here(example), true, ps);
+            return self.collect(Place::Here(example), true, ps);
         }
-        let keys = example.label.is_some().then(|| self.rule.keys(&example.features));
+        let is_learned = example.label.is_some();
         self.replay.kept.push(example);
-        match keys {
-            Some(keys) => self.issue(keys, Place::Kept(self.replay.kept.len() - 1), true, ps),
-            None => Ok(()),
-        }
+        if is_learned { self.collect(Place::Kept(self.replay.kept.len() - 1), true, ps) } else { Ok(()) }
+    }
+
+    fn on_pause(&mut self, ps: &mut Client<R>) -> Result<()> {
+        self.issue(ps)
     }
 
     fn on_pull_recv(&mut self, key: &u32, _row: &[f64], _ps: &mut Client<R>) -> Result<()> {
@@ -183,16 +234,19 @@ impl<R: SparseRule> WorkerLogic for SparseWorker<R> {
     }
 
     fn on_pull_many_recv(&mut self, keys: &[u32], rows: &[f64], ps: &mut Client<R>) -> Result<()> {
-        let waiting = self.take(keys)?;
+        let mut batch = self.take(keys)?;
         self.replay.pending -= keys.len();
-        self.handle(&waiting, rows, ps)?;
+        self.handle(&batch, rows, ps)?;
+        batch.keys.clear();
+        batch.examples.clear();
+        self.spare.push(batch);
         if self.replay.pass > 0 { self.go_on(ps) } else { Ok(()) }
     }
 
     fn on_end_of_input(&mut self, ps: &mut Client<R>) -> Result<()> {
         if self.keeps_examples() {
             self.replay.pass = 1;
-            self.advance(ps);
+            self.advance(ps)?;
         }
         Ok(())
     }

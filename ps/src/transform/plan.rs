@@ -152,7 +152,7 @@ where
             servers: self.servers,
             placement: self.config.placement.clone(),
             push_width: self.config.push_width,
-            combine: self.combine,
+            combine: self.combine.filter(|_| self.config.combine_pushes),
             pushes_overtake: self.config.consistency == Consistency::Serialisable,
             credit: self.config.credit,
             block_len: self.config.block_len,

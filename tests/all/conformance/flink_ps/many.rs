@@ -53,6 +53,62 @@ fn records(split: usize) -> impl Iterator<Item = Vec<u64>> {
     })
 }
 
+/// As [`Many`], for the keys of all records that come together.
+struct Collects(Vec<u64>);
+
+impl WorkerLogic for Collects {
+    type In = Vec<u64>;
+    type Key = u64;
+    type Pull = i64;
+    type Push = i64;
+    type Out = u64;
+
+    fn on_recv(&mut self, keys: Vec<u64>, _: &mut ParameterServerClient<Self>) -> Result<()> {
+        self.0.extend(keys);
+        Ok(())
+    }
+
+    fn on_pause(&mut self, ps: &mut ParameterServerClient<Self>) -> Result<()> {
+        ps.pull_many(std::mem::take(&mut self.0))
+    }
+
+    fn on_pull_recv(&mut self, key: &u64, row: &[i64], ps: &mut ParameterServerClient<Self>) -> Result<()> {
+        assert_eq!(row, row_of(*key));
+        ps.output(*key);
+        Ok(())
+    }
+}
+
+/// The logic asks for nothing but when it is told that no record is to come for now.
+fn assert_collected_keys_answered(path: &str, settings: impl Fn() -> PsConfig<u64>) {
+    everywhere(
+        path,
+        |config| {
+            let settings = settings().width(2);
+            run(config, move |env| {
+                let server = SimpleServer::new(|key: &u64, row: &mut Vec<i64>| row.extend(row_of(*key)), add);
+                let data = env.from_splits(4, records);
+                Ok(ps::transform(data, Collects(Vec::new()), server, &settings)?.output.collect())
+            })
+        },
+        |keys, shape| {
+            assert_eq!(sorted(keys), sorted([(0..4).flat_map(records).flatten().collect()]), "{shape}");
+        },
+    );
+}
+
+#[test]
+fn keys_of_records_that_come_together_are_pulled_when_no_more_come() {
+    let path = test_path!(keys_of_records_that_come_together_are_pulled_when_no_more_come);
+    assert_collected_keys_answered(path, PsConfig::new);
+}
+
+#[test]
+fn keys_of_records_that_come_together_are_pulled_with_little_credit() {
+    let path = test_path!(keys_of_records_that_come_together_are_pulled_with_little_credit);
+    assert_collected_keys_answered(path, || PsConfig::new().credit(1).block_len(4));
+}
+
 fn answered(config: RuntimeConfig, ps_config: PsConfig<u64>) -> Vec<(Vec<u64>, Vec<i64>)> {
     let outputs = run(config, move |env| {
         let server = SimpleServer::new(|key: &u64, row: &mut Vec<i64>| row.extend(row_of(*key)), add);
@@ -275,6 +331,12 @@ fn pushes_of_many_keys_are_applied_each_once() {
 fn pushes_of_many_keys_are_applied_each_once_when_they_are_combined() {
     let path = test_path!(pushes_of_many_keys_are_applied_each_once_when_they_are_combined);
     assert_all_pushes_applied(path, true, PsConfig::new);
+}
+
+#[test]
+fn pushes_of_many_keys_are_applied_each_once_when_they_could_be_combined_and_are_not() {
+    let path = test_path!(pushes_of_many_keys_are_applied_each_once_when_they_could_be_combined_and_are_not);
+    assert_all_pushes_applied(path, true, || PsConfig::new().combine_pushes(false));
 }
 
 #[test]
