@@ -11,5 +11,6 @@ mod sparse;
 mod start;
 mod streams;
 mod supervise;
+mod text;
 mod usage;
 mod watched;

@@ -62,8 +62,7 @@ impl Manifest {
 
     fn into_model(self, tensors: &SafeTensors<'_>) -> Result<Word2VecModel> {
         let shape = [self.words, self.dim];
-        let read =
-            |name: &str| Ok(words(tensor(tensors, name, Dtype::F32, &shape)?, f32::from_le_bytes));
+        let read = |name: &str| Ok(words(tensor(tensors, name, Dtype::F32, &shape)?, f32::from_le_bytes));
         Word2VecModel::from_parts(self.dim, read("vectors")?, read("contexts")?)
     }
 }

@@ -86,7 +86,8 @@ fn topics_and_vectors_of_words_are_trained_and_asked_for() {
 
     let text = |id: u64| if id % 2 == 0 { "Tea, cake: tea cake.\n" } else { "rain storm rain storm\n" };
     dir.write("text", (0..200).map(text).collect::<String>());
-    let train = "train word2vec --input text --dim 8 --subsample 0 --learning-rate 0.1 --batch 40 --output vectors";
+    let train =
+        "train word2vec --input text --dim 8 --subsample 0 --learning-rate 0.1 --batch 40 --output vectors";
     assert_eq!(dir.run(train).code(), Some(0));
     let near = dir.run("neighbours --model vectors --word rain --top 1");
     assert!(near.out.starts_with("rain\tstorm\t"), "{near:?}");
