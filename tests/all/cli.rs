@@ -11,6 +11,5 @@ mod sparse;
 mod start;
 mod streams;
 mod supervise;
-mod text;
 mod usage;
 mod watched;

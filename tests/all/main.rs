@@ -7,23 +7,23 @@
     reason = "helpers of tests fail and log as tests do"
 )]
 
-// mod admin;
-// mod checkpoints;
+mod admin;
+mod checkpoints;
 mod cli;
 mod cluster;
-// mod conformance;
-// mod dead_letter;
+mod conformance;
+mod dead_letter;
 mod docs;
-// mod event_time;
-// mod failures;
-// mod flow;
-// mod graph;
-// mod iterations;
-// mod layers;
+mod event_time;
+mod failures;
+mod flow;
+mod graph;
+mod iterations;
+mod layers;
 mod learning;
-// mod mf;
-// mod nexmark;
-// mod processes;
+mod mf;
+mod nexmark;
+mod processes;
 mod reference_data;
-// mod replay;
-// mod streams;
+mod replay;
+mod streams;
