@@ -3,6 +3,7 @@
 mod call;
 pub(crate) mod config;
 mod connect;
+mod frames;
 mod graph;
 mod handshake;
 mod launch;
@@ -44,7 +45,7 @@ use crate::machine;
 use crate::metrics::JobPhase;
 use connect::Cluster;
 use launch::Relatives;
-use link::{Links, Patience, PeerName};
+use link::{Links, Patience, Peer, PeerName};
 use secret::Key;
 use socket::DataSocket;
 use state::RunState;
@@ -310,9 +311,12 @@ impl Network {
         let sockets = cluster.connect(listener, run, || relatives.check_alive())?;
         let (mut data, mut control) = (Vec::new(), Vec::new());
         for (process, sockets) in sockets.into_iter().enumerate() {
-            let peer = PeerName { process, address: cluster.addresses[process].clone() };
-            control.extend(sockets.control.map(|stream| (peer.clone(), stream)));
-            data.push(sockets.data.map(|stream| DataSocket::new(stream, peer, Arc::clone(run))));
+            let name = PeerName { process, address: cluster.addresses[process].clone() };
+            let traffic = Arc::default();
+            let data_of =
+                |stream| DataSocket::new(stream, name.clone(), Arc::clone(&traffic), Arc::clone(run));
+            data.push(sockets.data.map(data_of));
+            control.extend(sockets.control.map(|stream| (Peer { name, traffic }, stream)));
         }
         let patience = Patience { timeout: config.heartbeat_timeout, at_start: timeout };
         let links = Links::start(control, patience, run)?;

@@ -13,7 +13,7 @@
 use crate::runtime::secret::{Key, PROOF_BYTES};
 
 /// First bytes of every connection: the name of the handshake, and its version in the last byte.
-pub(crate) const MAGIC: [u8; 8] = *b"WWHEEL\x00\x02";
+pub(crate) const MAGIC: [u8; 8] = *b"WWHEEL\x00\x03";
 const NAME_BYTES: usize = 7;
 
 pub(crate) const HELLO_BYTES: usize = 160;
@@ -27,8 +27,8 @@ pub(crate) const MAX_JOB_NAME_BYTES: usize = 64;
 pub(crate) const MAX_VERSION_BYTES: usize = 32;
 
 /// What makes a proof of the caller another one than that of the acceptor.
-const CALLER: &[u8] = b"waterwheel caller 2";
-const ACCEPTOR: &[u8] = b"waterwheel acceptor 2";
+const CALLER: &[u8] = b"waterwheel caller 3";
+const ACCEPTOR: &[u8] = b"waterwheel acceptor 3";
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

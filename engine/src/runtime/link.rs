@@ -2,8 +2,9 @@
 //! life, and the farewell that tells an orderly end from a lost peer.
 
 mod notice;
+mod traffic;
 
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -11,10 +12,13 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::event::Part;
+use crate::runtime::frames::{FrameReader, FrameWriter};
 use crate::runtime::state::{RunState, lock};
 
 pub(crate) use notice::Notice;
-use notice::{NoticeReader, encode};
+use notice::{decode, encode};
+use traffic::Overdue;
+pub(crate) use traffic::Traffic;
 
 /// Sources that a peer may name: far above any real job.
 const MAX_SOURCES: usize = 1 << 16;
@@ -41,6 +45,13 @@ impl std::fmt::Display for PeerName {
     }
 }
 
+/// A remote process, and what goes to it and comes from it over its data connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) name: PeerName,
+    pub(crate) traffic: Arc<Traffic>,
+}
+
 /// How long a peer may be silent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
@@ -54,6 +65,11 @@ impl Patience {
     /// How long one look at a link takes.
     fn look(&self) -> Option<Duration> {
         (!self.timeout.is_zero()).then(|| self.timeout / LOOKS)
+    }
+
+    /// Signs of life, one after the other, that are too many when nothing comes of what was sent.
+    fn signs(&self) -> Option<u128> {
+        (!self.timeout.is_zero()).then(|| self.timeout.as_nanos() / ALIVE_INTERVAL.as_nanos())
     }
 
     /// Empty looks that are too many.
@@ -76,15 +92,21 @@ pub(crate) struct Links {
 /// The sending side of one link.
 struct Link {
     process: usize,
-    stream: Mutex<TcpStream>,
+    traffic: Arc<Traffic>,
+    sender: Mutex<Sender>,
 }
 
-impl Link {
-    /// Sends a frame. A link that does not take it is broken: half a frame may be on its way. Its reader
+struct Sender {
+    stream: TcpStream,
+    frames: FrameWriter,
+}
+
+impl Sender {
+    /// Sends a notice. A link that does not take it is broken: half a frame may be on its way. Its reader
     /// thread finds out, and that of the peer.
-    fn write(&self, stream: &mut TcpStream, frame: &[u8]) {
-        if stream.write_all(frame).is_err() {
-            let _ = stream.shutdown(Shutdown::Both);
+    fn send(&mut self, notice: &[u8]) {
+        if self.frames.write(&mut self.stream, notice).is_err() {
+            let _ = self.stream.shutdown(Shutdown::Both);
         }
     }
 }
@@ -93,21 +115,22 @@ impl Links {
     /// Starts one reader thread per link, whose words act on `run`, and the thread that gives signs of life:
     /// neither waits for a worker.
     pub(crate) fn start(
-        peers: Vec<(PeerName, TcpStream)>,
+        peers: Vec<(Peer, TcpStream)>,
         patience: Patience,
         run: &Arc<RunState>,
     ) -> Result<Arc<Self>> {
         let mut links = Vec::new();
-        for (peer, stream) in &peers {
+        for (Peer { name, traffic }, stream) in &peers {
             let sending = stream.try_clone().and_then(|sending| {
                 sending.set_write_timeout(Some(WRITE_TIMEOUT))?;
                 stream.set_read_timeout(patience.look())?;
                 Ok(sending)
             });
             let sending = sending.map_err(|error| {
-                Error::peer(format!("can not prepare the control link to {peer}")).caused_by(error)
+                Error::peer(format!("can not prepare the control link to {name}")).caused_by(error)
             })?;
-            links.push(Link { process: peer.process, stream: Mutex::new(sending) });
+            let sender = Mutex::new(Sender { stream: sending, frames: FrameWriter::default() });
+            links.push(Link { process: name.process, traffic: Arc::clone(traffic), sender });
         }
         let links = Arc::new(Links {
             awaited: Mutex::new(links.iter().map(|link| link.process).collect()),
@@ -116,7 +139,8 @@ impl Links {
             parted: AtomicBool::new(false),
         });
         for (peer, stream) in peers {
-            let reader = Listener { links: Arc::clone(&links), run: Arc::clone(run), peer, patience };
+            let (links, run) = (Arc::clone(&links), Arc::clone(run));
+            let reader = Listener { links, run, peer: peer.name, traffic: peer.traffic, patience };
             spawn(format!("waterwheel:link-{}", reader.peer.process), move || reader.listen(stream))?;
         }
         let alive = Arc::clone(&links);
@@ -135,9 +159,9 @@ impl Links {
     }
 
     fn send_where(&self, notice: &Notice, is_meant: impl Fn(usize) -> bool) {
-        let Ok(frame) = encode(notice) else { return };
+        let Some(notice) = encode(notice) else { return };
         for link in self.links.iter().filter(|link| is_meant(link.process)) {
-            link.write(&mut lock(&link.stream), &frame);
+            lock(&link.sender).send(&notice);
         }
     }
 
@@ -164,12 +188,12 @@ impl Links {
     }
 
     fn give_signs_of_life(&self) {
-        let Ok(frame) = encode(&Notice::Alive) else { return };
         while !self.parted.load(Ordering::Relaxed) {
             for link in &self.links {
                 // A link that is being written to gives a sign by that, or is stuck and must not stop others.
-                if let Ok(mut stream) = link.stream.try_lock() {
-                    link.write(&mut stream, &frame);
+                let notice = encode(&Notice::Alive { frames: link.traffic.n_sent() });
+                if let (Some(notice), Ok(mut sender)) = (notice, link.sender.try_lock()) {
+                    sender.send(&notice);
                 }
             }
             std::thread::park_timeout(ALIVE_INTERVAL);
@@ -187,20 +211,28 @@ struct Listener {
     links: Arc<Links>,
     run: Arc<RunState>,
     peer: PeerName,
+    traffic: Arc<Traffic>,
     patience: Patience,
 }
 
 impl Listener {
     fn listen(self, mut stream: TcpStream) {
-        let (mut reader, mut empty_looks, mut has_spoken) = (NoticeReader::default(), 0, false);
+        let (mut reader, mut overdue) = (FrameReader::default(), Overdue::default());
+        let (mut empty_looks, mut has_spoken) = (0, false);
         loop {
-            match reader.read(&mut stream) {
+            match next_notice(&mut reader, &mut stream) {
                 Ok(Notice::Farewell) => {
                     lock(&self.links.awaited).retain(|process| *process != self.peer.process);
                     return self.links.changed.notify_all();
                 }
                 Ok(notice) => {
                     (empty_looks, has_spoken) = (0, true);
+                    if let Notice::Alive { frames } = notice {
+                        overdue.note(frames, self.traffic.n_received());
+                        if self.patience.signs().is_some_and(|most| overdue.signs() > most) {
+                            return self.lost(self.loss(frames), None);
+                        }
+                    }
                     self.heed(notice);
                 }
                 Err(error) if is_timeout(&error) => {
@@ -245,8 +277,17 @@ impl Listener {
             Notice::Built(graph) => run.peer_has_built(peer, graph),
             Notice::SameGraph => run.graphs_agree(),
             Notice::Checkpoint(word) => run.hear_keeper(peer, word),
-            Notice::Alive | Notice::Farewell => {}
+            Notice::Alive { .. } | Notice::Farewell => {}
         }
+    }
+
+    fn loss(&self, frames: u64) -> Error {
+        Error::peer(format!(
+            "{} has sent {frames} frames of data, of which {} have come, and none for {:?}: the connection loses them",
+            self.peer,
+            self.traffic.n_received(),
+            self.patience.timeout
+        ))
     }
 
     fn silence(&self) -> Error {
@@ -262,6 +303,13 @@ impl Listener {
             None => error,
         });
         self.links.changed.notify_all();
+    }
+}
+
+fn next_notice(reader: &mut FrameReader, stream: &mut TcpStream) -> std::io::Result<Notice> {
+    match reader.read(stream)? {
+        true => decode(reader.content()),
+        false => Err(ErrorKind::UnexpectedEof.into()),
     }
 }
 

@@ -22,14 +22,14 @@ fn key() -> Key {
 fn handshake_has_its_golden_bytes() {
     let (hello, challenge, key) = (hello().encode(&[0xc1; 32]), challenge(&[0xa2; 32]), key());
     let expected = format!(
-        "57574845454c000201013412020000000300000002000000{}{}{}{}",
+        "57574845454c000301013412020000000300000002000000{}{}{}{}",
         "0700000000000000",
         format_args!("636f756e74{}", "00".repeat(59)),
         format_args!("312e322e30{}", "00".repeat(27)),
         "c1".repeat(32)
     );
     assert_eq!(hex(&hello), expected);
-    assert_eq!(hex(&challenge), format!("57574845454c0002{}", "a2".repeat(32)));
+    assert_eq!(hex(&challenge), format!("57574845454c0003{}", "a2".repeat(32)));
     let talk = Transcript { key: &key, hello: &hello, challenge: &challenge };
     assert_eq!(hex(&talk.caller_proof()), CALLER_PROOF);
     let refusal = Refusal::final_because("no");
@@ -37,9 +37,9 @@ fn handshake_has_its_golden_bytes() {
     assert_eq!(hex(&talk.verdict(Ok(()))), format!("00{ADMISSION_PROOF}0000"));
 }
 
-const CALLER_PROOF: &str = "9a4acc77ebc45ebd00c348f1bc438426583d44b9f1c664a970b229dc9b0ba81f";
-const REFUSAL_PROOF: &str = "a99d6f6d4066fa2916e4c8d8b617e4b7b641eef6abfbe5a453617118391d682f";
-const ADMISSION_PROOF: &str = "344ea402c2c04baa36b699618a9682acee49a70d669cb2907b87da8d515c2613";
+const CALLER_PROOF: &str = "b85aeb9b21e25efc9c224a677cc0f8c080d002794473373c0da7e00dd9c53de0";
+const REFUSAL_PROOF: &str = "fd2c0064667adea354c7f602402f90658e7a751a5c3985769eb49ad03fa50693";
+const ADMISSION_PROOF: &str = "3c7003c06a2c4c80964996f715ef0c055360db50a46605e2ceed8046fd60a686";
 
 #[test]
 fn hello_comes_back_as_it_was() {
@@ -54,7 +54,7 @@ fn hello_comes_back_as_it_was() {
 fn start_of_something_else_is_seen_at_its_first_byte() {
     assert!(check_magic(b"G").is_err() && check_magic(b"WWHEEL").is_ok() && check_magic(b"").is_ok());
     let old = check_magic(b"WWHEEL\x00\x01").unwrap_err();
-    assert_eq!(old, "it speaks version 1 of the handshake, expected 2");
+    assert_eq!(old, "it speaks version 1 of the handshake, expected 3");
 }
 
 #[test]

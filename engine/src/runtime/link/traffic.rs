@@ -1,0 +1,82 @@
+//! Frames of a data connection, counted at both ends.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use crate::machine;
+use crate::runtime::link::ALIVE_INTERVAL;
+
+/// How many frames have gone to a peer, and how many have come from it.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    sent: AtomicU64,
+    received: AtomicU64,
+}
+
+impl Traffic {
+    pub(crate) fn note_sent(&self, n: u64) {
+        self.sent.store(n, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_received(&self, n: u64) {
+        self.received.store(n, Ordering::Relaxed);
+    }
+
+    pub(super) fn n_sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn n_received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+}
+
+/// For how long nothing has come of what a peer says that it has sent: a frame that is lost without another behind it is
+/// found out by that alone.
+#[derive(Debug, Default)]
+pub(super) struct Overdue {
+    received: u64,
+    signs: u128,
+    last: Option<Instant>,
+}
+
+impl Overdue {
+    /// Takes a sign of life with what was sent before it, when so much has come.
+    pub(super) fn note(&mut self, sent: u64, received: u64) {
+        if received >= sent || received != self.received {
+            *self = Overdue { received, signs: 0, last: None };
+            return;
+        }
+        // Signs that were waiting while this process was suspended come at once, and count as one.
+        let now = machine::now();
+        if self.last.is_none_or(|last| now.duration_since(last) > ALIVE_INTERVAL / 2) {
+            (self.signs, self.last) = (self.signs + 1, Some(now));
+        }
+    }
+
+    /// Signs of life since something has come.
+    pub(super) fn signs(&self) -> u128 {
+        self.signs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signs_that_come_at_once_count_as_one_and_any_frame_begins_anew() {
+        let mut overdue = Overdue::default();
+        (0..5).for_each(|_| overdue.note(7, 0));
+        assert_eq!(overdue.signs(), 1);
+        overdue.last = overdue.last.and_then(|last| last.checked_sub(ALIVE_INTERVAL));
+        overdue.note(9, 0);
+        assert_eq!(overdue.signs(), 2);
+        overdue.note(9, 3);
+        assert_eq!(overdue.signs(), 0);
+        overdue.note(9, 3);
+        assert_eq!(overdue.signs(), 1);
+        overdue.note(9, 9);
+        assert_eq!(overdue.signs(), 0);
+    }
+}
