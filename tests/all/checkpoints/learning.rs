@@ -70,7 +70,11 @@ fn online_learner_makes_the_same_models_over_failures() {
 const EXAMPLES: u64 = 6_000;
 
 /// Learns examples of 6 of 40 features, and gives the weights.
-fn learn_sparse(config: RuntimeConfig, fuse: Fuse, training: &SparseTraining) -> Result<Vec<(u32, Vec<f64>)>> {
+fn learn_sparse(
+    config: RuntimeConfig,
+    fuse: Fuse,
+    training: &SparseTraining,
+) -> Result<Vec<(u32, Vec<f64>)>> {
     let training = training.clone();
     let weights = execute(config, move |env| {
         let (fuse, training) = (fuse.clone(), training.clone());
@@ -93,19 +97,20 @@ fn learner_on_sparse_rows_finds_the_same_weights_over_failures() {
     let mut failures = 0;
     let synchronous = SparseTraining::new().consistency(Consistency::BULK_SYNCHRONOUS);
     let passes = SparseTraining::new().credit(1).passes(3);
-    for (workers, training) in [(1, &synchronous), (2, &synchronous), (1, &passes)] {
-        let expected = learn_sparse(RuntimeConfig::threads(workers), Fuse::none(), training).unwrap();
+    for training in [&synchronous, &passes] {
+        let expected = learn_sparse(RuntimeConfig::threads(1), Fuse::none(), training).unwrap();
         assert_eq!(expected.len(), 40);
         for seed in 0..3 {
             let job = |config, fuse| learn_sparse(config, fuse, training);
-            let (found, n) = recover_on(workers, seed, EXAMPLES, job);
-            assert!(found == expected, "{workers} workers, seed {seed}: other weights after {n} failures");
+            let (found, n) = recover_on(1, seed, EXAMPLES, job);
+            assert!(found == expected, "seed {seed}: other weights after {n} failures");
             failures += n;
         }
     }
     assert!(failures > 0, "nothing has failed");
-    // On other numbers of workers examples are learned in another order; none that is kept is lost.
-    let (found, _) = recover(7, EXAMPLES, |config, fuse| learn_sparse(config, fuse, &passes.clone().credit(64)));
+    // Several workers learn of each other where epochs end, and examples in another order; none that is kept is lost.
+    let (found, _) =
+        recover(7, EXAMPLES, |config, fuse| learn_sparse(config, fuse, &passes.clone().credit(64)));
     assert_eq!(found.len(), 40);
 }
 
