@@ -3,11 +3,13 @@
 mod ckpt;
 mod generate;
 mod job;
+mod neighbours;
 mod ratings;
 mod recommend;
 mod records;
 mod run;
 mod runtime;
+mod topics;
 mod train;
 
 use std::io::IsTerminal;
@@ -56,6 +58,10 @@ enum Command {
     Train(Box<train::TrainCommand>),
     /// Recommend items to a user from a trained model.
     Recommend(recommend::RecommendArgs),
+    /// Print the topics of a model of documents, or the topics of a new document.
+    Topics(topics::TopicsArgs),
+    /// Print the words nearest to some.
+    Neighbours(neighbours::NeighboursArgs),
     /// Generate seeded data: ratings, points, labels, sparse examples, words, graphs.
     Generate(generate::GenerateArgs),
     /// Run a job file, or start the processes of a program that was built with Waterwheel.
@@ -81,6 +87,8 @@ pub(crate) fn main() -> ExitCode {
     let done = match cli.command {
         Command::Train(command) => train::run(*command).map(|()| ExitCode::SUCCESS),
         Command::Recommend(args) => recommend::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Neighbours(args) => neighbours::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Topics(args) => topics::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Generate(args) => generate::run(args).map(|()| ExitCode::SUCCESS),
         Command::Run(args) => run::run(&args, matches.subcommand_matches("run").unwrap_or(&matches)),
         Command::Graph(args) => job::graph(&args).map(|()| ExitCode::SUCCESS),

@@ -1,8 +1,10 @@
 //! `waterwheel train`: training from files.
 
+mod lda;
 mod learners;
 mod mf;
 mod sparse;
+mod word2vec;
 
 use std::path::Path;
 
@@ -22,6 +24,11 @@ pub(crate) enum TrainCommand {
     Logistic(learners::LogisticArgs),
     /// Factorization machine: two classes or numbers, by pairs of features of sparse rows.
     Fm(learners::FmArgs),
+    /// Latent Dirichlet allocation: topics of documents.
+    Lda(lda::LdaArgs),
+    /// Vectors of words, from text.
+    #[command(name = "word2vec")]
+    Word2Vec(word2vec::Word2VecArgs),
 }
 
 impl TrainCommand {
@@ -43,6 +50,8 @@ pub(crate) fn run(command: TrainCommand) -> anyhow::Result<()> {
         TrainCommand::Pa(args) => learners::run_pa(&args),
         TrainCommand::Logistic(args) => learners::run_logistic(&args),
         TrainCommand::Fm(args) => learners::run_fm(&args),
+        TrainCommand::Lda(args) => lda::run(&args),
+        TrainCommand::Word2Vec(args) => word2vec::run(&args),
     }
 }
 
