@@ -18,6 +18,7 @@ pages! {
     parameter_server: "../docs/guide/parameter-server.md";
     learning: "../docs/guide/learning.md";
     running: "../docs/guide/running.md";
+    checkpoints_of_loops: "../docs/guide/checkpoints-of-loops.md";
     admin: "../docs/admin.md";
     determinism: "../docs/guide/determinism.md";
     from_flink: "../docs/guide/from-flink.md";
