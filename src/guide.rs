@@ -20,6 +20,7 @@ pages! {
     running: "../docs/guide/running.md";
     checkpoints: "../docs/guide/checkpoints.md";
     job_files: "../docs/guide/job-files.md";
+    checkpoints_of_loops: "../docs/guide/checkpoints-of-loops.md";
     admin: "../docs/admin.md";
     determinism: "../docs/guide/determinism.md";
     from_flink: "../docs/guide/from-flink.md";
