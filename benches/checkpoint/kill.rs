@@ -30,13 +30,13 @@ impl Job {
     pub fn run(self) {
         let (state, keys) = (CheckpointState::new(), self.keys);
         let config = RuntimeConfig::threads(1).checkpoints(every_second(&self.dir, &state));
-        let (mut n, mut told) = (0, 0);
+        let (mut n, mut told) = (0u64, 0);
         let see = move |_count| {
             n += 1;
             if n == 1 {
                 say("result");
             }
-            if n > keys && n % 4096 == 0 {
+            if n > keys && n.is_multiple_of(4096) {
                 let completed = state.counts().completed;
                 if completed > told {
                     told = completed;

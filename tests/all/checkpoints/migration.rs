@@ -165,7 +165,7 @@ fn accumulators_of_open_windows_are_migrated() {
     let dir = tempfile::tempdir().unwrap();
     let watched = dir.path().to_path_buf();
     let error = sum_windows(
-        config(dir.path(), 2),
+        config(dir.path(), 1),
         |x| *x,
         move || {
             let (mut seen, mut fail) = (0, fail_after_a_checkpoint(&watched));
