@@ -39,6 +39,8 @@ impl TrainCommand {
             TrainCommand::Pa(args) => &mut args.sparse.runtime,
             TrainCommand::Logistic(args) => &mut args.sparse.runtime,
             TrainCommand::Fm(args) => &mut args.sparse.runtime,
+            TrainCommand::Lda(args) => &mut args.runtime,
+            TrainCommand::Word2Vec(args) => &mut args.runtime,
         }
     }
 }

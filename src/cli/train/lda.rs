@@ -57,7 +57,7 @@ pub(crate) struct LdaArgs {
     json: bool,
 
     #[command(flatten)]
-    runtime: RuntimeArgs,
+    pub(super) runtime: RuntimeArgs,
 }
 
 /// Trains, saves and reports.

@@ -63,7 +63,7 @@ pub(crate) struct Word2VecArgs {
     seed: u64,
 
     #[command(flatten)]
-    runtime: RuntimeArgs,
+    pub(super) runtime: RuntimeArgs,
 }
 
 /// Trains and saves.

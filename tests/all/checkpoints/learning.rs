@@ -80,12 +80,12 @@ fn learn_sparse(
         let (fuse, training) = (fuse.clone(), training.clone());
         let example = |id: u64| {
             let features = SparseVector::from_pairs((0..6).map(|i| ((sm(id, i) % 40) as u32, 1.0)));
-            features.map(|features| SparseExample { id, features, label: Some(sm(id, 6) % 3 == 0) })
+            features.map(|features| SparseExample { id, features, label: Some(sm(id, 6).is_multiple_of(3)) })
         };
         let examples = env.from_iter(0..EXAMPLES).try_map(move |n| fuse.burn().and_then(|()| example(n)));
         let examples = examples.key_by(|example| example.id).into_stream();
         let learner = PassiveAggressive::new(PaUpdate::Pa1 { c: 0.01 })?;
-        Ok(learner.fit(examples, &training.clone())?.weights.collect())
+        Ok(learner.fit(examples, &training)?.weights.collect())
     })?;
     let mut weights = weights.concat();
     weights.sort_by_key(|(feature, _)| *feature);

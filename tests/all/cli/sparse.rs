@@ -84,7 +84,8 @@ fn topics_and_vectors_of_words_are_trained_and_asked_for() {
     assert_refused(&dir.run("topics --model model --vocabulary words --of snow"), 1, &["snow"]);
     assert_refused(&dir.run("train lda --input documents --words 3"), 1, &["word 3", "0 to 2"]);
 
-    let text = |id: u64| if id % 2 == 0 { "Tea, cake: tea cake.\n" } else { "rain storm rain storm\n" };
+    let text =
+        |id: u64| if id.is_multiple_of(2) { "Tea, cake: tea cake.\n" } else { "rain storm rain storm\n" };
     dir.write("text", (0..200).map(text).collect::<String>());
     let train =
         "train word2vec --input text --dim 8 --subsample 0 --learning-rate 0.1 --batch 40 --output vectors";

@@ -69,8 +69,7 @@ fn one_worker_trains_the_same_bits_again_and_goes_on_from_a_saved_model() {
     let loaded = Word2VecModel::load(dir.path()).unwrap();
     assert_eq!(loaded, first);
     // On other servers, and with nothing to learn, the model is what it was.
-    let still =
-        fit(RuntimeConfig::threads(2), &short.clone().learning_rate(1e-30), Some(loaded.clone())).unwrap();
+    let still = fit(RuntimeConfig::threads(2), &short.learning_rate(1e-30), Some(loaded.clone())).unwrap();
     assert_eq!(still, first);
     let further = fit(RuntimeConfig::threads(2), &params(), Some(loaded)).unwrap();
     assert!(share_of_group(&further) > 0.95);
