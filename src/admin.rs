@@ -17,3 +17,14 @@ mod view;
 pub use metrics::metrics_page;
 pub use server::AdminServer;
 pub use view::JobView;
+
+use waterwheel_engine::{Result, RuntimeConfig};
+
+/// Serves the run that `config` is for, where it has an address.
+pub(crate) fn serve(config: &mut RuntimeConfig) -> Result<Option<AdminServer>> {
+    let Some(address) = config.admin_address() else { return Ok(None) };
+    config.validate()?;
+    let server = AdminServer::bind(address, &JobView::of(config))?;
+    tracing::info!("the job can be watched at http://{}", server.address());
+    Ok(Some(server))
+}

@@ -2,16 +2,20 @@
 
 mod ckpt;
 mod generate;
+mod job;
+mod neighbours;
 mod ratings;
 mod recommend;
+mod records;
 mod run;
 mod runtime;
+mod topics;
 mod train;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 use waterwheel::prelude::{Error, ErrorKind};
 
@@ -54,10 +58,19 @@ enum Command {
     Train(Box<train::TrainCommand>),
     /// Recommend items to a user from a trained model.
     Recommend(recommend::RecommendArgs),
+    /// Print the topics of a model of documents, or the topics of a new document.
+    Topics(topics::TopicsArgs),
+    /// Print the words nearest to some.
+    Neighbours(neighbours::NeighboursArgs),
     /// Generate seeded data: ratings, points, labels, sparse examples, words, graphs.
     Generate(generate::GenerateArgs),
-    /// Start the processes of a program that was built with Waterwheel.
-    Run(run::RunArgs),
+    /// Run a job file, or start the processes of a program that was built with Waterwheel.
+    Run(Box<run::RunArgs>),
+    /// Print the operators of a job file and how they are connected.
+    Graph(job::GraphArgs),
+    /// List what can be set in a job file, or check one.
+    #[command(subcommand)]
+    Config(job::ConfigCommand),
     /// Look at checkpoints, verify them, and remove what nobody needs.
     #[command(subcommand)]
     Ckpt(ckpt::CkptCommand),
@@ -68,13 +81,18 @@ const INTERRUPTED: u8 = 130;
 
 /// Runs the command line and reports its error.
 pub(crate) fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     start_log(cli.log_format);
     let done = match cli.command {
         Command::Train(command) => train::run(*command).map(|()| ExitCode::SUCCESS),
         Command::Recommend(args) => recommend::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Neighbours(args) => neighbours::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Topics(args) => topics::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Generate(args) => generate::run(args).map(|()| ExitCode::SUCCESS),
-        Command::Run(args) => run::run(&args),
+        Command::Run(args) => run::run(&args, matches.subcommand_matches("run").unwrap_or(&matches)),
+        Command::Graph(args) => job::graph(&args).map(|()| ExitCode::SUCCESS),
+        Command::Config(command) => job::config(&command).map(|()| ExitCode::SUCCESS),
         Command::Ckpt(args) => ckpt::run(&args),
     };
     match done {

@@ -19,6 +19,8 @@ pages! {
     learning: "../docs/guide/learning.md";
     running: "../docs/guide/running.md";
     checkpoints: "../docs/guide/checkpoints.md";
+    job_files: "../docs/guide/job-files.md";
+    checkpoints_of_loops: "../docs/guide/checkpoints-of-loops.md";
     admin: "../docs/admin.md";
     determinism: "../docs/guide/determinism.md";
     from_flink: "../docs/guide/from-flink.md";

@@ -9,8 +9,10 @@ pub use waterwheel_ml as ml;
 pub use waterwheel_ps as ps;
 
 pub mod admin;
+mod http;
+pub mod ingest;
 
-use waterwheel_engine::{Env, Outcome, Result, RuntimeConfig};
+use waterwheel_engine::{Env, Outcome, Restarts, Result, RuntimeConfig};
 
 /// As [`engine::execute`], and shows the job while it runs where [`RuntimeConfig::admin`] says: see [`admin`].
 ///
@@ -31,17 +33,27 @@ where
     O: Outcome,
     F: for<'s> Fn(&Env<'s>) -> Result<O> + Send + Sync + 'static,
 {
-    let Some(address) = config.admin_address() else { return engine::execute(config, job) };
-    config.validate()?;
-    let server = admin::AdminServer::bind(address, &admin::JobView::of(&mut config))?;
-    tracing::info!("the job can be watched at http://{}", server.address());
+    let _server = admin::serve(&mut config)?;
     engine::execute(config, job)
+}
+
+/// As [`engine::supervise`], and shows the job through all its attempts where [`RuntimeConfig::admin`] says: see [`admin`].
+///
+/// # Errors
+/// As [`engine::supervise`]; an [`ErrorKind::Config`](engine::ErrorKind::Config) error if the admin address can not be used.
+pub fn supervise<O, F>(mut config: RuntimeConfig, restarts: Restarts, job: F) -> Result<Vec<O::Value>>
+where
+    O: Outcome,
+    F: for<'s> Fn(&Env<'s>) -> Result<O> + Send + Sync + 'static,
+{
+    let _server = admin::serve(&mut config)?;
+    engine::supervise(config, restarts, job)
 }
 
 /// What most programs need.
 pub mod prelude {
-    pub use crate::execute;
     pub use crate::ps::{self};
+    pub use crate::{execute, supervise};
     pub use waterwheel_engine::*;
     pub use waterwheel_iteration::*;
     pub use waterwheel_ml::{generate, graph};

@@ -211,6 +211,16 @@ impl<'s, T: AnyClock> Place<'s, T> {
     }
 }
 
+impl<'s, T: AnyClock> Place<'s, T> {
+    /// Figures of a layer's own about what is built here, if the run is watched: a handle that all workers of this process
+    /// share, and that [`JobMetrics::figures`](crate::JobMetrics::figures) finds by its type. All workers must ask for the
+    /// same ones in the same order, as they build the same graph.
+    pub fn figures<F: Default + Clone + Send + 'static>(&self, name: &str) -> Option<F> {
+        let path: String = self.loops().into_iter().map(|outer| outer + "/").collect();
+        Some(self.run.metrics()?.join_figures(self.worker_index(), path + name))
+    }
+}
+
 impl<'s, T: Clock> Place<'s, T> {
     /// Builds a nested place whose clock is this one's with a counter `R` inside. `body` gets the inner
     /// place and this one.

@@ -56,7 +56,6 @@ impl<'i, C: Default + Batch, T: Clock> FeedbackEdge<'i, C, T> {
         let origin = Origin::of_place(place, location);
         let mut builder = OperatorBuilder::new("Feedback".to_string(), place.scope());
         origin.number(builder.operator_info().global_id);
-        origin.describe();
         let (output, stream) = builder.new_output::<C>();
         let lineage = Lineage::new([id].into());
         let gauge = place

@@ -9,6 +9,8 @@ mod cache;
 pub mod checkpoint;
 mod clock;
 mod collect;
+#[cfg(feature = "arrow")]
+mod columnar;
 mod connect;
 mod dead_letter;
 mod delta;
@@ -20,6 +22,8 @@ mod exchange;
 mod feedback;
 mod flow;
 pub mod hash;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod keyed;
 pub mod machine;
 mod metrics;
@@ -69,6 +73,8 @@ pub use event::{
 pub use feedback::{BegunRounds, FeedbackEdge, LoopFlow, LoopState, Mark, RoundFlow};
 pub use flow::{ExchangeFlow, FlowState, SourceHold};
 pub use hash::Key;
+#[cfg(feature = "kafka")]
+pub use kafka::{KafkaConfig, KafkaMessage, KafkaRecord, KafkaStart};
 pub use keyed::{
     AggregateFunction, KeyedAtEnd, KeyedContext, KeyedProcessFunction, KeyedStream, ProcessingTimer, StateTtl,
 };
@@ -82,9 +88,10 @@ pub use runtime::{
     ByteSize, Meeting, Restarts, RunHandles, RuntimeConfig, StopHandle, execute, started_as, supervise,
 };
 pub use side_output::{OutputTag, SideOutputStream, SideOutputs, SidePort, SideReaders};
-pub use sink::{Sink, SinkContext};
+pub use sink::{FileFormat, FileWriter, PartFile, RollingPolicy, Sink, SinkContext};
 pub use source::{
-    BadRecord, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header, Source, SourcePosition, SourceStatus,
+    BadRecord, ChannelRecords, ChannelSender, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header, Source,
+    SourcePosition, SourceStatus, WhenDurable, channel,
 };
 pub use state::{ListState, MapState, ReducingState, ValueState};
 pub use stream::DataStream;

@@ -141,7 +141,7 @@ impl JobMetrics {
         Self::default()
     }
 
-    /// All operators that have been run, by number. Empty before the run.
+    /// All operators that have been built, by number. Empty before the run.
     pub fn operators(&self) -> Vec<OperatorMetrics> {
         let registry = lock(&self.shared).clone();
         registry.map(|registry| registry.operators()).unwrap_or_default()
@@ -151,6 +151,13 @@ impl JobMetrics {
     pub fn connections(&self) -> Vec<Connection> {
         let registry = lock(&self.shared).clone();
         registry.map(|registry| registry.connections()).unwrap_or_default()
+    }
+
+    /// The figures of one type that the job keeps while it is watched, with the names of what keeps them, in the order in
+    /// which they were built; see [`Place::figures`](crate::Place::figures).
+    pub fn figures<F: Clone + 'static>(&self) -> Vec<(String, F)> {
+        let registry = lock(&self.shared).clone();
+        registry.map(|registry| registry.figures()).unwrap_or_default()
     }
 
     /// Where the run is.

@@ -92,6 +92,7 @@ impl Origin {
         *self.senders.borrow_mut() = vec![id];
         if let Some(registry) = self.run.metrics() {
             let _ = self.gauges.set(registry.gauges(id, self.worker));
+            self.describe();
         }
     }
 
@@ -126,8 +127,8 @@ impl Origin {
         }
     }
 
-    /// Says what this operator is called, to whoever wants to know: programs have named it by now.
-    pub(crate) fn describe(&self) {
+    /// Says what this operator is called, to whoever wants to know: programs name it after they have built it.
+    fn describe(&self) {
         if let (Some(registry), [id]) = (self.run.metrics(), &self.senders.borrow()[..]) {
             registry.describe(*id, self.site(), self.uid.borrow().clone());
         }
@@ -135,6 +136,7 @@ impl Origin {
 
     pub(crate) fn rename(&self, name: &str) {
         *self.name.borrow_mut() = name.into();
+        self.describe();
     }
 
     pub(crate) fn run(&self) -> &Arc<RunState> {
@@ -155,12 +157,13 @@ impl Origin {
 
     /// Gives the operator a stable name; one that another operator has ends the run.
     pub(crate) fn set_uid(&self, uid: &str) {
-        let mut mine = self.uid.borrow_mut();
+        let mine = self.uid();
         if mine.as_deref() != Some(uid) {
             match self.run.claim_uid(self.worker, uid, self.location, mine.as_deref()) {
-                Ok(()) => *mine = Some(uid.into()),
+                Ok(()) => *self.uid.borrow_mut() = Some(uid.into()),
                 Err(error) => self.refuse(error),
             }
+            self.describe();
         }
     }
 

@@ -1,6 +1,10 @@
 //! Sinks that write in transactions, and commit them with checkpoints.
 
+mod csv;
 mod files;
+mod format;
+mod ndjson;
+mod rolling;
 
 use std::collections::VecDeque;
 use std::panic::Location;
@@ -10,9 +14,13 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::checkpoint::{Checkpoint, Checkpoints, Saved, Snapshot, Written};
 use crate::clock::{AnyClock, Epoch};
+use crate::collect::DataStreamSink;
 use crate::error::{Result, Site};
 use crate::operator::{OperatorBuilder, WakeOn};
 use crate::stream::DataStream;
+
+pub use format::{FileFormat, FileWriter, PartFile};
+pub use rolling::RollingPolicy;
 
 /// A place outside of the job that records are written to, in transactions: what comes between two checkpoints is seen
 /// there all at once, when the second one is durable. A job that goes on from a checkpoint writes what comes behind it
@@ -108,16 +116,20 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
     /// # Ok::<(), waterwheel_engine::Error>(())
     /// ```
     #[track_caller]
-    pub fn write_to<S: Sink<D>>(self, name: &str, open: impl Fn(SinkContext) -> Result<S> + 'static) {
-        self.write_to_at(name, Location::caller(), open);
+    pub fn write_to<S: Sink<D>>(
+        self,
+        name: &str,
+        open: impl Fn(SinkContext) -> Result<S> + 'static,
+    ) -> DataStreamSink {
+        self.write_to_at(name, Location::caller(), open)
     }
 
-    fn write_to_at<S: Sink<D>>(
+    pub(crate) fn write_to_at<S: Sink<D>>(
         self,
         name: &str,
         location: &'static Location<'static>,
         open: impl Fn(SinkContext) -> Result<S> + 'static,
-    ) {
+    ) -> DataStreamSink {
         let checkpoints = self.place().run().checkpoints();
         let mut op = OperatorBuilder::made_at(&self.place(), name, location);
         let mut input = op.input(self.into_edge(), WakeOn::Progress);
@@ -131,6 +143,7 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
             records: std::marker::PhantomData,
         };
         let mut part = op.part(&ledger);
+        let as_sink = DataStreamSink::new(op.origin());
         let mut has_ended = false;
         op.build(move |_promises, _activation| {
             move |frontiers| {
@@ -147,6 +160,7 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
                 Ok(())
             }
         });
+        as_sink
     }
 }
 
@@ -227,3 +241,6 @@ impl<S: Sink<D>, D: 'static> Snapshot for Transactions<S, D> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

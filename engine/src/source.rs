@@ -1,9 +1,11 @@
 //! Sources: where records enter a job.
 
+mod channel;
 mod csv;
 mod iter;
 mod lines;
 mod ndjson;
+mod paths;
 mod position;
 mod splits;
 
@@ -20,7 +22,10 @@ use crate::metrics::Gauges;
 use crate::operator::OperatorBuilder;
 use crate::stream::DataStream;
 
+pub use self::channel::{ChannelRecords, ChannelSender, channel};
 pub use self::csv::{BadRecord, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header};
+#[cfg(feature = "arrow")]
+pub(crate) use self::paths::expand_all;
 pub use self::position::SourcePosition;
 pub(crate) use self::splits::{Split, SplitReader, Splits, sooner};
 
@@ -65,7 +70,18 @@ pub trait Source: 'static {
     fn seek(&mut self, _position: &SourcePosition) -> Result<()> {
         Err(Error::config("this source can not go back to a position: implement position and seek"))
     }
+
+    /// What is to be done when all that was read up to now is durable: to acknowledge it, or to commit an offset where
+    /// others see it. Asked for with each [`position`](Self::position) that goes into a checkpoint, and called on a thread
+    /// of its own when that is durable; an error ends the run. That of a checkpoint that fails is dropped, and a later one
+    /// stands for it. Without checkpoints it is called at once when records were read. Default: nothing.
+    fn when_durable(&mut self) -> Option<WhenDurable> {
+        None
+    }
 }
+
+/// What a source has to do outside of the job when a checkpoint is durable; see [`Source::when_durable`].
+pub type WhenDurable = Box<dyn FnOnce() -> Result<()> + Send>;
 
 impl<'s> Env<'s> {
     /// A stream of the records of `splits` sources. Split `i` is read by worker `i mod workers`, so the

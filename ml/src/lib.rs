@@ -4,6 +4,7 @@ pub mod clustering;
 mod examples;
 pub mod generate;
 pub mod graph;
+pub mod lda;
 pub mod linear;
 mod matrix;
 pub mod mf;
@@ -13,6 +14,7 @@ pub mod ranking;
 pub mod retrieval;
 pub mod sketch;
 pub mod sparse;
+pub mod word2vec;
 mod words;
 
 pub use examples::Examples;

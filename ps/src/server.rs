@@ -6,6 +6,7 @@ use crate::element::Element;
 use crate::parameter_server::ParameterServer;
 use crate::placement::Placement;
 use crate::snapshot::{LogicReader, LogicWriter, keeps_nothing};
+use crate::state::PsState;
 
 /// What a server logic is told when it opens.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub struct ServerContext<K> {
     pub push_width: usize,
     /// How keys are spread over the servers.
     pub placement: Placement<K>,
+    /// Where it is shown what the server holds, if somebody watches the job.
+    pub state: Option<PsState>,
 }
 
 /// The logic of a server: one instance per server, called from one thread.

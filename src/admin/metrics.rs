@@ -9,7 +9,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use crate::admin::view::{
-    CheckpointRow, CountRow, ExchangeRow, LoopRow, OperatorRow, PsRow, Snapshot, WorkerRow,
+    CheckpointRow, CountRow, ExchangeRow, LoopRow, OperatorRow, PsRow, PsWorkerRow, Snapshot, WorkerRow,
 };
 
 /// A number of a snapshot, for some values of the labels.
@@ -37,6 +37,8 @@ const EXCHANGE: &[&str] = &["operator", "exchange"];
 const COUNT: &[&str] = &["operator", "id"];
 const LOOP: &[&str] = &["loop", "id"];
 const SERVER: &[&str] = &["name", "server"];
+const PS_WORKER: &[&str] = &["name", "worker"];
+const PS_PULLS: &[&str] = &["name", "worker", "way"];
 
 macro_rules! metric {
     ($name:literal, $kind:ident, $labels:expr, $samples:expr, $help:literal) => {
@@ -208,6 +210,68 @@ const METRICS: &[Metric] = &[
         "Rows that a server has evicted."
     ),
     metric!(
+        "waterwheel_parameter_server_pulls",
+        Counter,
+        SERVER,
+        |s| by_server(s, |p| p.pulls as f64),
+        "Pulls that a server has served, those too that were then left open."
+    ),
+    metric!(
+        "waterwheel_parameter_server_pushes",
+        Counter,
+        SERVER,
+        |s| by_server(s, |p| p.pushes as f64),
+        "Pushes that a server has served."
+    ),
+    metric!(
+        "waterwheel_parameter_server_open_pulls",
+        Counter,
+        SERVER,
+        |s| by_server(s, |p| p.left_open as f64),
+        "Pulls that a server has not answered at once: left open by its logic or for a lock."
+    ),
+    metric!(
+        "waterwheel_parameter_server_staleness_clocks",
+        Gauge,
+        SERVER,
+        |s| by_server(s, |p| p.max_staleness as f64),
+        "Most clocks that were not complete when a server has answered a pull of a later one."
+    ),
+    metric!(
+        "waterwheel_parameter_server_worker_pulls",
+        Counter,
+        PS_PULLS,
+        |s| {
+            let rows = s.ps_workers.iter();
+            let each = |row: &PsWorkerRow| row.pulls.map(|(way, n)| (ps_labels(row, Some(way)), n as f64));
+            rows.flat_map(each).collect()
+        },
+        "Pulls of a worker: from the server beside it, sent to others, sent ahead, answered by a row that it keeps, or \
+         joined to one on its way."
+    ),
+    metric!(
+        "waterwheel_parameter_server_worker_pushes",
+        Counter,
+        PS_WORKER,
+        |s| by_ps_worker(s, |w| w.pushes),
+        "Pushes of a worker, after those to one key were combined."
+    ),
+    metric!(
+        "waterwheel_parameter_server_worker_credit_used",
+        Gauge,
+        PS_WORKER,
+        |s| by_ps_worker(s, |w| w.credit_used),
+        "Operations of a worker that are under way. Over the rate of its pulls and pushes that were sent, this is the mean \
+         time that one takes."
+    ),
+    metric!(
+        "waterwheel_parameter_server_worker_staleness_clocks",
+        Gauge,
+        PS_WORKER,
+        |s| by_ps_worker(s, |w| w.max_staleness),
+        "Most clocks that a kept row has missed when it has answered a pull."
+    ),
+    metric!(
         "waterwheel_bad_records",
         Counter,
         COUNT,
@@ -307,6 +371,15 @@ fn counts(rows: &[CountRow]) -> Samples {
 fn by_server(snapshot: &Snapshot, value: impl Fn(&PsRow) -> f64) -> Samples {
     let labels = |row: &PsRow| vec![row.name.clone(), row.server.to_string()];
     snapshot.parameter_servers.iter().map(|row| (labels(row), value(row))).collect()
+}
+
+fn by_ps_worker(snapshot: &Snapshot, value: impl Fn(&PsWorkerRow) -> u64) -> Samples {
+    snapshot.ps_workers.iter().map(|row| (ps_labels(row, None), value(row) as f64)).collect()
+}
+
+fn ps_labels(row: &PsWorkerRow, way: Option<&str>) -> Vec<String> {
+    let labels = [row.name.clone(), row.worker.to_string()];
+    labels.into_iter().chain(way.map(String::from)).collect()
 }
 
 /// The numbers of a job as a scrape finds them.

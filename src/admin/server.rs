@@ -1,18 +1,17 @@
 //! The HTTP server of the admin port.
 
-use std::net::{SocketAddr, TcpListener};
-use std::thread::JoinHandle;
+use std::net::SocketAddr;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tokio::sync::oneshot;
-use waterwheel_engine::{Error, JobPhase, Result};
+use waterwheel_engine::{JobPhase, Result};
 
 use crate::admin::metrics::openmetrics;
 use crate::admin::view::JobView;
+use crate::http::HttpServer;
 
 const PAGE: &str = include_str!("page/index.html");
 const STYLE: &str = include_str!("page/style.css");
@@ -33,11 +32,7 @@ const LAYOUT: &str = include_str!("page/layout.js");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct AdminServer {
-    address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
+pub struct AdminServer(HttpServer);
 
 impl AdminServer {
     /// Listens on `address`; port 0 is any free one.
@@ -48,45 +43,12 @@ impl AdminServer {
     /// # Errors
     /// The address can not be used.
     pub fn bind(address: SocketAddr, view: &JobView) -> Result<Self> {
-        let failed = |error| Error::config(format!("can not listen on {address}")).caused_by(error);
-        let listener = TcpListener::bind(address).map_err(failed)?;
-        listener.set_nonblocking(true).map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(failed)?;
-        let (stop, stopped) = oneshot::channel::<()>();
-        let app = routes(view.clone());
-        let serve = move || {
-            runtime.block_on(async move {
-                let listener = match tokio::net::TcpListener::from_std(listener) {
-                    Ok(listener) => listener,
-                    Err(error) => return tracing::error!("the admin port can not be used: {error}"),
-                };
-                tokio::select! {
-                    result = axum::serve(listener, app).into_future() => {
-                        if let Err(error) = result {
-                            tracing::error!("the admin port has failed: {error}");
-                        }
-                    }
-                    _ = stopped => {}
-                }
-            });
-        };
-        let thread =
-            std::thread::Builder::new().name("waterwheel:admin".into()).spawn(serve).map_err(failed)?;
-        Ok(AdminServer { address, stop: Some(stop), thread: Some(thread) })
+        HttpServer::bind(address, "admin", routes(view.clone())).map(AdminServer)
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-}
-
-impl Drop for AdminServer {
-    fn drop(&mut self) {
-        // The thread may have ended already.
-        let _ = self.stop.take().map(|stop| stop.send(()));
-        let _ = self.thread.take().map(JoinHandle::join);
+        self.0.address()
     }
 }
 

@@ -8,7 +8,7 @@ use waterwheel_engine::{
     CheckpointCounts, Connection, ConnectionKind, ExchangeFlow, JobPhase, LoopFlow, OperatorMetrics,
     RecordCount, RunHandles, RuntimeConfig, WorkerMetrics, machine,
 };
-use waterwheel_ps::{PsState, ServerState};
+use waterwheel_ps::{PsState, WorkerTraffic};
 
 /// All that an [`AdminServer`](crate::admin::AdminServer) shows of a job: handles that read it while it runs.
 ///
@@ -39,7 +39,7 @@ impl JobView {
         JobView { handles: config.handles(), settings: config.settings().into(), servers: Arc::default() }
     }
 
-    /// Shows the servers that are given this handle, under a name.
+    /// Shows the servers that are given this handle, under a name. Those that are given none are shown by themselves.
     pub fn parameter_server(&self, name: impl Into<String>) -> PsState {
         let state = PsState::new();
         let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -67,10 +67,8 @@ impl JobView {
     /// All numbers, as they are now.
     pub(super) fn snapshot(&self) -> Snapshot {
         let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
-        let named = |(name, state): &(String, PsState)| {
-            let row = |server| PsRow::new(name, &server);
-            state.servers().into_iter().map(row).collect::<Vec<_>>()
-        };
+        let mut all = servers.clone();
+        all.extend(self.handles.operators.figures::<PsState>());
         Snapshot {
             time: machine::unix_time().as_secs_f64(),
             phase: self.phase().into(),
@@ -78,7 +76,8 @@ impl JobView {
             connections: self.handles.operators.connections().into_iter().map(ConnectionRow::new).collect(),
             exchanges: self.handles.flow.exchanges().iter().map(ExchangeRow::new).collect(),
             loops: self.handles.loops.loops().iter().enumerate().map(LoopRow::new).collect(),
-            parameter_servers: servers.iter().flat_map(named).collect(),
+            parameter_servers: all.iter().flat_map(|(name, state)| PsRow::of(name, state)).collect(),
+            ps_workers: all.iter().flat_map(|(name, state)| PsWorkerRow::of(name, state)).collect(),
             bad_records: self.handles.bad_records.operators().into_iter().map(CountRow::new).collect(),
             late_records: self.handles.late_records.operators().into_iter().map(CountRow::new).collect(),
             checkpoints: self
@@ -102,6 +101,7 @@ pub(super) struct Snapshot {
     pub(super) exchanges: Vec<ExchangeRow>,
     pub(super) loops: Vec<LoopRow>,
     pub(super) parameter_servers: Vec<PsRow>,
+    pub(super) ps_workers: Vec<PsWorkerRow>,
     pub(super) bad_records: Vec<CountRow>,
     pub(super) late_records: Vec<CountRow>,
     /// One row where the job makes checkpoints.
@@ -201,6 +201,23 @@ pub(super) struct PsRow {
     pub(super) rows: u64,
     pub(super) bytes: u64,
     pub(super) evicted: u64,
+    pub(super) pulls: u64,
+    pub(super) pushes: u64,
+    pub(super) left_open: u64,
+    pub(super) max_staleness: u64,
+    /// With about how many of 1,024 pulls were for each.
+    hot_keys: Vec<(String, u64)>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct PsWorkerRow {
+    pub(super) name: String,
+    pub(super) worker: usize,
+    /// By the way in which they were answered.
+    pub(super) pulls: [(&'static str, u64); 5],
+    pub(super) pushes: u64,
+    pub(super) credit_used: u64,
+    pub(super) max_staleness: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -279,9 +296,50 @@ impl LoopRow {
 }
 
 impl PsRow {
-    fn new(name: &str, server: &ServerState) -> Self {
-        let ServerState { index, rows, bytes, evicted, .. } = server;
-        PsRow { name: name.into(), server: *index, rows: *rows, bytes: *bytes, evicted: *evicted }
+    /// What servers hold, and what they were asked, of those that say one or the other.
+    fn of(name: &str, state: &PsState) -> Vec<Self> {
+        let (held, asked) = (state.servers(), state.server_traffic());
+        let mut indices: Vec<usize> =
+            held.iter().map(|one| one.index).chain(asked.iter().map(|one| one.index)).collect();
+        indices.sort_unstable();
+        indices.dedup();
+        let row = |server| {
+            let held = held.iter().find(|one| one.index == server);
+            let asked = asked.iter().find(|one| one.index == server).cloned().unwrap_or_default();
+            PsRow {
+                name: name.into(),
+                server,
+                rows: held.map_or(0, |held| held.rows),
+                bytes: held.map_or(0, |held| held.bytes),
+                evicted: held.map_or(0, |held| held.evicted),
+                pulls: asked.pulls,
+                pushes: asked.pushes,
+                left_open: asked.left_open,
+                max_staleness: asked.max_staleness,
+                hot_keys: asked.hot_keys,
+            }
+        };
+        indices.into_iter().map(row).collect()
+    }
+}
+
+impl PsWorkerRow {
+    fn of(name: &str, state: &PsState) -> Vec<Self> {
+        let row = |worker: WorkerTraffic| PsWorkerRow {
+            name: name.into(),
+            worker: worker.index,
+            pulls: [
+                ("beside", worker.pulls_beside),
+                ("sent", worker.pulls_sent),
+                ("ahead", worker.pulls_ahead),
+                ("kept", worker.pulls_kept),
+                ("joined", worker.pulls_joined),
+            ],
+            pushes: worker.pushes,
+            credit_used: worker.credit_used,
+            max_staleness: worker.max_staleness,
+        };
+        state.worker_traffic().into_iter().map(row).collect()
     }
 }
 

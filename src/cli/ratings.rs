@@ -2,45 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use waterwheel::ml::mf::Rating;
-use waterwheel::prelude::{
-    BadRecord, BadRecordPolicy, CsvOptions, CsvRecord, DataStream, Delimiter, Env, Error, Header, Result,
-};
+use waterwheel::prelude::{BadRecord, CsvRecord, DataStream, Env, Error, Result};
 
-/// How files of ratings are read.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Input")]
-pub(crate) struct RatingFileArgs {
-    /// What separates fields: auto, ",", ";", tab, "|", space or "::".
-    #[arg(long, default_value = "auto", value_name = "SEP")]
-    delimiter: Delimiter,
-
-    /// Whether the first line names the columns; those used are user, item and rating (also userId, movieId
-    /// and the like). Without names they are the first three columns.
-    #[arg(long, value_enum, default_value_t = HeaderArg::Auto)]
-    header: HeaderArg,
-
-    /// What to do with a line that is no rating.
-    #[arg(long, value_enum, default_value_t = BadRecordArg::Fail)]
-    on_bad_record: BadRecordArg,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum HeaderArg {
-    Auto,
-    Yes,
-    No,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
-enum BadRecordArg {
-    /// Stop with its file, line and reason.
-    Fail,
-    /// Report it, count it and go on.
-    Skip,
-}
+use crate::cli::records::LineArgs;
 
 /// A line of a ratings file.
 #[derive(Clone, Debug, Deserialize)]
@@ -69,35 +35,18 @@ fn finite<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Res
     Err(serde::de::Error::custom(format!("rating: found {rating}, expected a finite number")))
 }
 
-impl RatingFileArgs {
-    fn options(&self) -> CsvOptions {
-        CsvOptions {
-            delimiter: self.delimiter,
-            header: match self.header {
-                HeaderArg::Auto => Header::Sniff,
-                HeaderArg::Yes => Header::Yes,
-                HeaderArg::No => Header::No,
-            },
-            on_bad_record: match self.on_bad_record {
-                BadRecordArg::Fail => BadRecordPolicy::Fail,
-                // The command counts them itself, and shows the first ones.
-                BadRecordArg::Skip => BadRecordPolicy::DeadLetter,
-            },
-        }
+/// The ratings of all files, each with its row number in its file, and the lines that are none. Columns are found by name,
+/// or are the first three where there are no names.
+pub(crate) fn read<'s>(
+    env: &Env<'s>,
+    paths: &[PathBuf],
+    lines: &LineArgs,
+) -> Result<(DataStream<'s, (u64, Rating)>, DataStream<'s, BadRecord>)> {
+    if paths.iter().any(|path| path.as_os_str() == "-") {
+        return Err(Error::config("ratings can not be read from standard input: they are read in parts"));
     }
-
-    /// The ratings of all files, each with its row number in its file, and the lines that are none.
-    pub(crate) fn read<'s>(
-        &self,
-        env: &Env<'s>,
-        paths: &[PathBuf],
-    ) -> Result<(DataStream<'s, (u64, Rating)>, DataStream<'s, BadRecord>)> {
-        if paths.iter().any(|path| path.as_os_str() == "-") {
-            return Err(Error::config("ratings can not be read from standard input: they are read in parts"));
-        }
-        let (rows, bad) = env.read_csv::<Row>(paths.to_vec(), self.options())?;
-        Ok((rows.map(to_rating).name("ratings"), bad))
-    }
+    let (rows, bad) = env.read_csv::<Row>(paths.to_vec(), lines.options())?;
+    Ok((rows.map(to_rating).name("ratings"), bad))
 }
 
 fn to_rating(record: CsvRecord<Row>) -> (u64, Rating) {

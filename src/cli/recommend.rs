@@ -9,7 +9,8 @@ use clap::Args;
 use waterwheel::ml::mf::{MfModel, Scored};
 use waterwheel::prelude::{RuntimeConfig, execute};
 
-use crate::cli::ratings::RatingFileArgs;
+use crate::cli::ratings;
+use crate::cli::records::LineArgs;
 use crate::cli::say;
 
 /// Flags of `recommend`.
@@ -36,7 +37,7 @@ pub(crate) struct RecommendArgs {
     json: bool,
 
     #[command(flatten)]
-    files: RatingFileArgs,
+    lines: LineArgs,
 }
 
 /// Loads the model and prints the items with the highest predictions.
@@ -68,9 +69,9 @@ fn seen_items(args: &RecommendArgs) -> anyhow::Result<BTreeSet<u64>> {
     if args.seen.is_empty() {
         return Ok(BTreeSet::new());
     }
-    let (user, paths, files) = (args.user, args.seen.clone(), args.files.clone());
+    let (user, paths, lines) = (args.user, args.seen.clone(), args.lines.clone());
     let items = execute(RuntimeConfig::default(), move |env| {
-        let (ratings, bad) = files.read(env, &paths)?;
+        let (ratings, bad) = ratings::read(env, &paths, &lines)?;
         bad.sink(|record| {
             say(format_args!("skipped {record}"));
             Ok(())

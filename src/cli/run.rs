@@ -1,14 +1,19 @@
-//! `waterwheel run`: starts the processes of any program that was built with the library.
+//! `waterwheel run`: runs a job file, or starts the processes of any program that was built with the library.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use anyhow::Context;
+use clap::parser::ValueSource;
+use clap::{ArgAction, ArgMatches, Args};
 use waterwheel::engine::{Meeting, machine};
 use waterwheel::prelude::{Error, Result, RuntimeConfig};
 
+use super::job::Job;
+use super::runtime::RuntimeArgs;
 use super::{INTERRUPTED, say};
 
 /// How often ended processes are looked for.
@@ -23,47 +28,87 @@ const USAGE: u8 = 2;
 
 /// Flags of `run`.
 ///
-/// The program takes its settings by `RuntimeConfig::from_args`, or from the environment; it must be given no
-/// process index of its own. The first process gets standard input; all write to standard output and error as
+/// Flags go before the environment, and that before a job file. A program takes its settings by
+/// `RuntimeConfig::from_args`: flags that are given here reach it by the environment, and it must be given no process
+/// index of its own. The first process gets standard input; all write to standard output and error as
 /// they are.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RunArgs {
-    /// Processes [default: 1, or one for each line of the hostfile].
-    #[arg(short = 'n', long, env = "WATERWHEEL_PROCESSES", value_name = "N")]
-    processes: Option<usize>,
-
-    /// File with one host:port a line, in order of process index [default: free ports of this machine].
-    #[arg(long, env = "WATERWHEEL_HOSTFILE", value_name = "FILE")]
-    hostfile: Option<String>,
-
-    /// Start only the process of this index, from 0; the others are started on their machines.
-    #[arg(short = 'p', long, requires = "hostfile", value_name = "I")]
-    process: Option<usize>,
-
-    /// File with the secret that all processes share, 16 bytes or more.
-    #[arg(long, env = "WATERWHEEL_SECRET_FILE", value_name = "FILE")]
-    secret_file: Option<String>,
-
-    /// Use addresses of other machines without a secret: whoever reaches them can join.
-    #[arg(long, env = "WATERWHEEL_ALLOW_INSECURE")]
-    allow_insecure: bool,
-
-    /// Number of this attempt at the job: processes of another one can not join.
-    #[arg(long, env = "WATERWHEEL_ATTEMPT", value_name = "N")]
-    attempt: Option<u64>,
-
     /// Start all processes again when one has failed, up to N times, as the next attempt. With checkpoints
     /// (WATERWHEEL_CHECKPOINT_DIR) the job goes on from the newest. Not after exit code 2, which is wrong usage.
     #[arg(long, env = "WATERWHEEL_SUPERVISE", value_name = "N", default_value_t = 0)]
     supervise: u64,
 
+    #[command(flatten)]
+    runtime: RuntimeArgs,
+
+    /// A job file to run.
+    #[arg(value_name = "JOB.toml", required_unless_present = "program", conflicts_with = "program")]
+    job: Option<PathBuf>,
+
     /// The program and its arguments.
-    #[arg(last = true, required = true, value_name = "PROGRAM")]
+    #[arg(last = true, value_name = "PROGRAM")]
     program: Vec<OsString>,
 }
 
+/// Runs the job, or starts the processes and waits for their end. `matches` are what `args` were read from.
+pub(crate) fn run(args: &RunArgs, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    let given = Given::of(matches);
+    match &args.job {
+        Some(job) if args.supervise == 0 => Job::read(job, &given.flags())?.run().map(|()| ExitCode::SUCCESS),
+        Some(job) => {
+            // What is wrong with it is as wrong the next time.
+            Job::read(job, &given.flags())?;
+            let this = std::env::current_exe().context("can not find this program")?;
+            let program = vec![this.into_os_string(), "run".into(), job.into()];
+            supervise(&RunArgs { program, ..args.clone() }, &given)
+        }
+        None => supervise(args, &given),
+    }
+}
+
+/// The runtime flags of a command line.
+struct Given(Vec<GivenFlag>);
+
+struct GivenFlag {
+    key: String,
+    variable: String,
+    value: String,
+}
+
+impl Given {
+    fn of(matches: &ArgMatches) -> Self {
+        let runtime = RuntimeArgs::augment_args(clap::Command::new("runtime"));
+        let given = runtime.get_arguments().filter_map(|arg| {
+            let id = arg.get_id().as_str();
+            let is_given = matches.value_source(id) == Some(ValueSource::CommandLine);
+            let raw = is_given.then(|| matches.get_raw(id)).flatten()?;
+            let value = match arg.get_action() {
+                ArgAction::SetTrue => "true".into(),
+                _ => raw.map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(" "),
+            };
+            let variable = arg.get_env()?.to_string_lossy().into_owned();
+            Some(GivenFlag { key: arg.get_long()?.into(), variable, value })
+        });
+        Given(given.collect())
+    }
+
+    /// As keys of a job file and their values.
+    fn flags(&self) -> Vec<(String, String)> {
+        self.0.iter().map(|flag| (flag.key.clone(), flag.value.clone())).collect()
+    }
+
+    /// As variables of the environment, for a process that is started.
+    fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
+        // How processes meet is said to each by itself.
+        let own = ["processes", "process", "hostfile", "attempt"];
+        let passed = self.0.iter().filter(move |flag| !own.contains(&flag.key.as_str()));
+        passed.map(|flag| (flag.variable.as_str(), flag.value.as_str()))
+    }
+}
+
 /// Starts the processes and waits for their end.
-pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
+fn supervise(args: &RunArgs, given: &Given) -> anyhow::Result<ExitCode> {
     let (tell, signals) = channel();
     // Failing to install a handler leaves the default: a terminal reaches the processes by itself.
     if let Err(error) = ctrlc::set_handler(move || tell.send(()).unwrap_or_default()) {
@@ -72,7 +117,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let places = args.places()?;
     let (mut restart, mut pause) = (0, FIRST_PAUSE);
     loop {
-        let end = Fleet::start_all(args, &places, restart)?.wait(&signals);
+        let end = Fleet::start_all(args, given, &places, restart)?.wait(&signals);
         if end.code == 0 || end.code == USAGE || end.was_interrupted || restart == args.supervise {
             return Ok(ExitCode::from(end.code));
         }
@@ -120,36 +165,38 @@ struct Places {
 impl RunArgs {
     /// Checks the settings as every process will, so that one error is said once.
     fn places(&self) -> Result<Places> {
-        let addresses = match &self.hostfile {
+        if self.runtime.process.is_some() && self.runtime.hostfile.is_none() {
+            return Err(Error::config(
+                "-p says which process is started here, and --hostfile where the others are",
+            ));
+        }
+        let addresses = match &self.runtime.hostfile {
             Some(path) => RuntimeConfig::read_hostfile(path)?,
             None => Vec::new(),
         };
-        let processes = self.processes.unwrap_or(addresses.len().max(1));
-        let index = self.process.or_else(|| self.hostfile.as_ref().map(|_| 0));
+        let processes = self.runtime.processes.unwrap_or(addresses.len().max(1));
+        let index = self.runtime.process.or_else(|| self.runtime.hostfile.as_ref().map(|_| 0));
         let mut config = RuntimeConfig::threads(1).processes(processes).process(index).addresses(addresses);
-        config = config.allow_insecure(self.allow_insecure);
-        if let Some(path) = &self.secret_file {
+        config = config.allow_insecure(self.runtime.allow_insecure);
+        if let Some(path) = &self.runtime.secret_file {
             config = config.secret_file(path)?;
         } else if let Some(secret) = std::env::var_os("WATERWHEEL_SECRET").filter(|text| !text.is_empty()) {
             config = config.secret(secret.into_encoded_bytes());
         }
         config.validate()?;
-        let here = self.process.map_or(0..processes, |index| index..index + 1);
+        let here = self.runtime.process.map_or(0..processes, |index| index..index + 1);
         Ok(Places { processes, here })
     }
 
     /// The settings of a process, in its environment.
     fn environment(&self, index: usize, processes: usize, restart: u64) -> Vec<(&'static str, String)> {
         let mut environment = vec![("WATERWHEEL_PROCESSES", processes.to_string())];
-        if let Some(hostfile) = &self.hostfile {
+        if let Some(hostfile) = &self.runtime.hostfile {
             environment.push(("WATERWHEEL_PROCESS", index.to_string()));
             environment.push(("WATERWHEEL_HOSTFILE", hostfile.clone()));
         }
-        environment.extend(self.secret_file.clone().map(|path| ("WATERWHEEL_SECRET_FILE", path)));
-        let attempt = (self.attempt.is_some() || restart > 0)
-            .then(|| self.attempt.unwrap_or(1).saturating_add(restart));
-        environment.extend(attempt.map(|attempt| ("WATERWHEEL_ATTEMPT", attempt.to_string())));
-        environment.extend(self.allow_insecure.then(|| ("WATERWHEEL_ALLOW_INSECURE", "true".into())));
+        let attempt = self.runtime.attempt.saturating_add(restart);
+        environment.extend((attempt > 1).then(|| ("WATERWHEEL_ATTEMPT", attempt.to_string())));
         environment
     }
 }
@@ -166,25 +213,33 @@ struct Fleet {
 
 impl Fleet {
     /// Starts all processes that belong here, of an attempt with so many before it.
-    fn start_all(args: &RunArgs, places: &Places, restart: u64) -> Result<Self> {
-        let meeting = match args.hostfile {
+    fn start_all(args: &RunArgs, given: &Given, places: &Places, restart: u64) -> Result<Self> {
+        let meeting = match args.runtime.hostfile {
             Some(_) => None,
             None => Some(Meeting::open(places.processes)?),
         };
         let (processes, first_failure, ending_since) = (Vec::new(), None, None);
         let mut fleet = Fleet { meeting, processes, first_failure, was_interrupted: false, ending_since };
         for index in places.here.clone() {
-            fleet.start(args, index, places.processes, restart)?;
+            fleet.start(args, given, index, places.processes, restart)?;
         }
         Ok(fleet)
     }
 
-    fn start(&mut self, args: &RunArgs, index: usize, processes: usize, restart: u64) -> Result<()> {
+    fn start(
+        &mut self,
+        args: &RunArgs,
+        given: &Given,
+        index: usize,
+        processes: usize,
+        restart: u64,
+    ) -> Result<()> {
         let name = args.program.first().map(|name| name.to_string_lossy()).unwrap_or_default();
         let mut command =
             Command::new(args.program.first().map_or_else(Default::default, OsString::as_os_str));
         command.args(args.program.iter().skip(1));
         command.env_remove("WATERWHEEL_PROCESS").env_remove("WATERWHEEL_HOSTFILE");
+        command.env_remove("WATERWHEEL_SUPERVISE").envs(given.environment());
         command.envs(args.environment(index, processes, restart));
         if let Some(meeting) = &self.meeting {
             command.envs(meeting.environment(index));

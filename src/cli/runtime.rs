@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
-use waterwheel::prelude::{ByteSize, CheckpointConfig, Error, Result, RuntimeConfig, StopHandle};
+use clap::{Args, ValueEnum};
+use waterwheel::prelude::{
+    ByteSize, CheckpointConfig, Error, JobMetrics, OnMissingCheckpoint, Result, RuntimeConfig, StopHandle,
+};
 
 /// Where the job runs.
 #[derive(Args, Clone, Debug)]
@@ -14,17 +16,17 @@ pub(crate) struct RuntimeArgs {
     #[arg(short = 'w', long, default_value_t = 1, env = "WATERWHEEL_THREADS", value_name = "N")]
     threads: usize,
 
-    /// Processes; without -p all are started here.
-    #[arg(short = 'n', long, default_value_t = 1, env = "WATERWHEEL_PROCESSES", value_name = "N")]
-    processes: usize,
+    /// Processes; without -p all are started here [default: 1, or one for each line of the hostfile].
+    #[arg(short = 'n', long, env = "WATERWHEEL_PROCESSES", value_name = "N")]
+    pub(super) processes: Option<usize>,
 
     /// Index of this process, from 0.
     #[arg(short = 'p', long, env = "WATERWHEEL_PROCESS", value_name = "I")]
-    process: Option<usize>,
+    pub(super) process: Option<usize>,
 
     /// File with one host:port a line, in order of process index [default: 127.0.0.1, ports from 2101].
     #[arg(long, env = "WATERWHEEL_HOSTFILE", value_name = "FILE")]
-    hostfile: Option<String>,
+    pub(super) hostfile: Option<String>,
 
     /// Records in flight on one exchange before its sources wait; 0 for no limit.
     #[arg(
@@ -52,25 +54,6 @@ pub(crate) struct RuntimeArgs {
     #[arg(long, env = "WATERWHEEL_CACHE_DIR", value_name = "DIR")]
     cache_dir: Option<PathBuf>,
 
-    /// Make checkpoints there, and go on from the newest: a directory, or the URL of a bucket in a build that knows its
-    /// kind. All processes need it. The job is known by its name.
-    #[arg(long, env = "WATERWHEEL_CHECKPOINT_DIR", value_name = "DIR")]
-    checkpoint_dir: Option<String>,
-
-    /// Seconds between checkpoints.
-    #[arg(
-        long,
-        default_value_t = CheckpointConfig::DEFAULT_INTERVAL.as_secs_f64(),
-        allow_negative_numbers = true,
-        env = "WATERWHEEL_CHECKPOINT_INTERVAL",
-        value_name = "SECONDS"
-    )]
-    checkpoint_interval: f64,
-
-    /// A checkpoint also behind so many rounds of a bounded iteration [default: by time alone].
-    #[arg(long, env = "WATERWHEEL_CHECKPOINT_ROUNDS", value_name = "ROUNDS")]
-    checkpoint_rounds: Option<u64>,
-
     /// Seconds to wait for the other processes at the start.
     #[arg(
         long,
@@ -93,22 +76,111 @@ pub(crate) struct RuntimeArgs {
 
     /// File with the secret that all processes share, 16 bytes or more [env: WATERWHEEL_SECRET: itself].
     #[arg(long, env = "WATERWHEEL_SECRET_FILE", value_name = "FILE")]
-    secret_file: Option<String>,
+    pub(super) secret_file: Option<String>,
 
     /// Use addresses of other machines without a secret: whoever reaches them can join.
     #[arg(long, env = "WATERWHEEL_ALLOW_INSECURE")]
-    allow_insecure: bool,
+    pub(super) allow_insecure: bool,
 
-    /// Name that all processes must agree on [default: name of the program].
+    /// Name that all processes must agree on, and that checkpoints are found by [default: that of the program or job
+    /// file].
     #[arg(long, env = "WATERWHEEL_JOB_NAME", value_name = "NAME")]
     job_name: Option<String>,
 
     /// Number of this attempt at the job: processes of another one can not join.
     #[arg(long, default_value_t = 1, env = "WATERWHEEL_ATTEMPT", value_name = "N")]
-    attempt: u64,
+    pub(super) attempt: u64,
+
+    #[command(flatten)]
+    checkpoints: CheckpointArgs,
+
+    /// Where the graph is told, of a job that is not to run.
+    #[arg(skip)]
+    planned: Option<JobMetrics>,
+}
+
+/// Checkpoints, of jobs that can have them.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Checkpoints")]
+struct CheckpointArgs {
+    /// Make checkpoints there, and go on from the newest: a directory, or the URL of a bucket in a build that knows its
+    /// kind. All processes need it. The job is known by its name.
+    #[arg(long, env = "WATERWHEEL_CHECKPOINT_DIR", value_name = "DIR")]
+    checkpoint_dir: Option<String>,
+
+    /// Seconds between two checkpoints.
+    #[arg(
+        long,
+        default_value_t = CheckpointConfig::DEFAULT_INTERVAL.as_secs_f64(),
+        allow_negative_numbers = true,
+        env = "WATERWHEEL_CHECKPOINT_INTERVAL",
+        value_name = "SECONDS"
+    )]
+    checkpoint_interval: f64,
+
+    /// A checkpoint also behind so many rounds of a bounded iteration [default: by time alone].
+    #[arg(long, env = "WATERWHEEL_CHECKPOINT_ROUNDS", value_name = "ROUNDS")]
+    checkpoint_rounds: Option<u64>,
+
+    /// How many of the newest are kept.
+    #[arg(
+        long,
+        default_value_t = CheckpointConfig::DEFAULT_RETAIN,
+        env = "WATERWHEEL_CHECKPOINT_RETAIN",
+        value_name = "N"
+    )]
+    checkpoint_retain: usize,
+
+    /// What to do where checkpoints were and are gone.
+    #[arg(long, value_enum, default_value_t, env = "WATERWHEEL_ON_MISSING_CHECKPOINT", value_name = "WHAT")]
+    on_missing_checkpoint: OnMissingArg,
+
+    /// Go on from this epoch or savepoint, not from the newest.
+    #[arg(long, env = "WATERWHEEL_FROM_CHECKPOINT", value_name = "EPOCH")]
+    from_checkpoint: Option<String>,
+
+    /// Drop state whose operator is no longer in the job.
+    #[arg(long, env = "WATERWHEEL_ALLOW_UNMATCHED_STATE")]
+    allow_unmatched_state: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum OnMissingArg {
+    /// End the run.
+    #[default]
+    Fail,
+    /// Begin anew.
+    Fresh,
+}
+
+impl CheckpointArgs {
+    fn config(&self) -> Result<Option<CheckpointConfig>> {
+        let Some(dir) = &self.checkpoint_dir else { return Ok(None) };
+        let on_missing = match self.on_missing_checkpoint {
+            OnMissingArg::Fail => OnMissingCheckpoint::Fail,
+            OnMissingArg::Fresh => OnMissingCheckpoint::Fresh,
+        };
+        let config = CheckpointConfig::new(dir)
+            .interval(seconds("--checkpoint-interval", self.checkpoint_interval)?)
+            .retain(self.checkpoint_retain)
+            .on_missing(on_missing)
+            .allow_unmatched_state(self.allow_unmatched_state);
+        let config = self.checkpoint_rounds.into_iter().fold(config, CheckpointConfig::every_rounds);
+        Ok(Some(self.from_checkpoint.iter().fold(config, |config, from| config.from_checkpoint(from))))
+    }
 }
 
 impl RuntimeArgs {
+    /// Names the job if the user has not done so.
+    pub(crate) fn name_unless_named(&mut self, name: &str) {
+        self.job_name.get_or_insert_with(|| name.to_string());
+    }
+
+    /// Has the job built, with its operators told to `metrics`, and ended before its first step.
+    pub(crate) fn plan(&mut self, metrics: JobMetrics) {
+        self.planned = Some(metrics);
+    }
+
     /// The settings, with a handle that Ctrl-C uses.
     pub(crate) fn config(&self) -> Result<RuntimeConfig> {
         let stop = StopHandle::new();
@@ -122,7 +194,7 @@ impl RuntimeArgs {
             None => Vec::new(),
         };
         let mut config = RuntimeConfig::threads(self.threads)
-            .processes(self.processes)
+            .processes(self.processes.unwrap_or(addresses.len().max(1)))
             .process(self.process)
             .addresses(addresses)
             .connect_timeout(seconds("--connect-timeout", self.connect_timeout)?)
@@ -140,11 +212,14 @@ impl RuntimeArgs {
         if let Some(directory) = &self.cache_dir {
             config = config.cache_dir(directory);
         }
-        if let Some(directory) = &self.checkpoint_dir {
-            let interval = seconds("--checkpoint-interval", self.checkpoint_interval)?;
-            let checkpoints = CheckpointConfig::new(directory).interval(interval);
-            let rounds = self.checkpoint_rounds.into_iter();
-            config = config.checkpoints(rounds.fold(checkpoints, CheckpointConfig::every_rounds));
+        if let Some(checkpoints) = self.checkpoints.config()? {
+            config = config.checkpoints(checkpoints);
+        }
+        if let Some(metrics) = &self.planned {
+            // One worker shows the graph as well as many, and no address is taken.
+            let stop = StopHandle::new();
+            stop.stop();
+            return Ok(RuntimeConfig::threads(1).job_metrics(metrics.clone()).stop_handle(stop));
         }
         let config = self.with_secret(config)?;
         config.validate()?;
@@ -161,7 +236,8 @@ impl RuntimeArgs {
     }
 }
 
-fn seconds(flag: &str, found: f64) -> Result<Duration> {
+/// Seconds that a setting says.
+pub(crate) fn seconds(flag: &str, found: f64) -> Result<Duration> {
     Duration::try_from_secs_f64(found)
         .map_err(|_| Error::config(format!("{flag}: found {found}, expected a number of seconds, 0 or more")))
 }

@@ -1,16 +1,20 @@
 //! `waterwheel train`: training from files.
 
+mod lda;
 mod learners;
 mod mf;
 mod sparse;
+mod word2vec;
 
 use std::path::Path;
 
 use anyhow::Context;
 use clap::Subcommand;
 
+use crate::cli::runtime::RuntimeArgs;
+
 /// What can be trained.
-#[derive(Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(crate) enum TrainCommand {
     /// Matrix factorization: predict ratings of items by users.
     Mf(mf::MfArgs),
@@ -20,6 +24,25 @@ pub(crate) enum TrainCommand {
     Logistic(learners::LogisticArgs),
     /// Factorization machine: two classes or numbers, by pairs of features of sparse rows.
     Fm(learners::FmArgs),
+    /// Latent Dirichlet allocation: topics of documents.
+    Lda(lda::LdaArgs),
+    /// Vectors of words, from text.
+    #[command(name = "word2vec")]
+    Word2Vec(word2vec::Word2VecArgs),
+}
+
+impl TrainCommand {
+    /// Where it runs.
+    pub(crate) fn runtime_mut(&mut self) -> &mut RuntimeArgs {
+        match self {
+            TrainCommand::Mf(args) => &mut args.runtime,
+            TrainCommand::Pa(args) => &mut args.sparse.runtime,
+            TrainCommand::Logistic(args) => &mut args.sparse.runtime,
+            TrainCommand::Fm(args) => &mut args.sparse.runtime,
+            TrainCommand::Lda(args) => &mut args.runtime,
+            TrainCommand::Word2Vec(args) => &mut args.runtime,
+        }
+    }
 }
 
 /// Trains.
@@ -29,6 +52,8 @@ pub(crate) fn run(command: TrainCommand) -> anyhow::Result<()> {
         TrainCommand::Pa(args) => learners::run_pa(&args),
         TrainCommand::Logistic(args) => learners::run_logistic(&args),
         TrainCommand::Fm(args) => learners::run_fm(&args),
+        TrainCommand::Lda(args) => lda::run(&args),
+        TrainCommand::Word2Vec(args) => word2vec::run(&args),
     }
 }
 

@@ -204,3 +204,75 @@ fn dashboard_asks_for_metrics_that_there_are() {
     let unknown: Vec<_> = asked.filter(|name| !page.contains(&format!("| `{name}` |"))).collect();
     assert!(unknown.is_empty(), "{unknown:?}");
 }
+
+/// Nobody has to wire a parameter server: a run that is watched keeps its figures.
+#[test]
+fn parameter_servers_show_by_themselves() {
+    use waterwheel::ps::{Sum, transform};
+
+    struct PushAndPull;
+    impl WorkerLogic for PushAndPull {
+        type In = u64;
+        type Key = u64;
+        type Pull = f32;
+        type Push = f32;
+        type Out = ();
+
+        fn on_recv(&mut self, x: u64, ps: &mut ParameterServerClient<Self>) -> Result<()> {
+            ps.push(x % 100, [1.0])?;
+            ps.pull(x % 100)
+        }
+
+        fn on_pull_recv(&mut self, _: &u64, _: &[f32], _: &mut ParameterServerClient<Self>) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    let mut config = RuntimeConfig::threads(2);
+    let view = JobView::of(&mut config);
+    let server = AdminServer::bind("127.0.0.1:0".parse().unwrap(), &view).unwrap();
+    execute(config, |env| {
+        let zeros = || SimpleServer::with_update(|_: &u64, row: &mut Vec<f32>| row.push(0.0), Sum);
+        for _ in 0..2 {
+            let numbers = env.from_iter(0..2_000u64).rebalance();
+            transform(numbers, PushAndPull, zeros(), &PsConfig::new())?.model.sink(|_| Ok(()));
+        }
+        Ok(())
+    })
+    .unwrap();
+    let (_, text) = get(server.address(), "/metrics");
+    let sum = |prefix: &str| {
+        let of = text.lines().filter(|line| line.starts_with(prefix));
+        of.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum::<f64>()
+    };
+    for name in ["parameter server", "parameter server #2"] {
+        let of = |metric: &str| sum(&format!("waterwheel_parameter_server_{metric}{{name=\"{name}\""));
+        assert_eq!(of("rows"), 100.0, "{text}");
+        assert!(of("bytes") > 0.0, "{text}");
+        assert_eq!((of("pulls_total"), of("worker_pulls_total")), (2_000.0, 2_000.0), "{text}");
+        assert_eq!(of("worker_credit_used"), 0.0, "{text}");
+    }
+    assert!(get(server.address(), "/graph").1.contains("\"hot_keys\""));
+}
+
+#[test]
+fn supervised_job_shows_its_attempts() {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+    static ATTEMPTS: AtomicU32 = AtomicU32::new(0);
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (tell, told) = channel();
+    let soon = Restarts::new(1).pauses(Duration::from_millis(1), Duration::from_millis(1));
+    let config = RuntimeConfig::threads(1).admin(Some(free));
+    supervise(config, soon, move |env| {
+        let (tell, attempt) = (tell.clone(), ATTEMPTS.fetch_add(1, Ordering::Relaxed));
+        env.from_iter([1]).sink(move |_| {
+            let _ = tell.send(get(free, "/readyz"));
+            if attempt == 0 { Err(Error::operator("a passing trouble")) } else { Ok(()) }
+        });
+        Ok(())
+    })
+    .unwrap();
+    let answers: Vec<_> = told.iter().collect();
+    assert_eq!(answers, vec![(200, "running\n".to_string()); 2]);
+}

@@ -5,6 +5,7 @@ mod data;
 mod fixture;
 mod generate;
 mod interrupt;
+mod job;
 mod lost_peer;
 mod model;
 mod sparse;

@@ -1,9 +1,11 @@
 //! Learning algorithms against published numbers and independent programs.
 
 mod kmeans;
+mod lda;
 mod linear;
 mod online;
 mod optima;
 mod recommender;
 mod similarity;
 mod sparse;
+mod word2vec;

@@ -12,6 +12,7 @@ mod checkpoints;
 mod cli;
 mod cluster;
 mod conformance;
+mod connectors;
 mod dead_letter;
 mod docs;
 mod event_time;

@@ -123,7 +123,7 @@ struct TimedSplits<R> {
 }
 
 impl<S: Source, F: Fn(Split) -> Result<S>> TimedSplits<SplitReader<S, F>> {
-    fn write(&self, to: &mut Written) -> Result<()> {
+    fn write(&mut self, to: &mut Written) -> Result<()> {
         self.reader.write(to, |place| self.clocks.splits.get(place).and_then(|clock| clock.highest))
     }
 }

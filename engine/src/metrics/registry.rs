@@ -1,5 +1,6 @@
 //! The operators of one run in one process.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
@@ -13,11 +14,21 @@ pub(crate) struct Registry {
     operators: Mutex<BTreeMap<usize, Entry>>,
     connections: Mutex<BTreeSet<Connection>>,
     phase: Mutex<JobPhase>,
+    figures: Mutex<Figures>,
+}
+
+/// Figures of layers above, which know what they mean.
+#[derive(Default)]
+struct Figures {
+    /// In the order in which a worker asks for them, which is that in which the graph is built.
+    all: Vec<(String, Box<dyn Any + Send>)>,
+    /// How many each worker has asked for.
+    asked: BTreeMap<usize, usize>,
 }
 
 #[derive(Default)]
 struct Entry {
-    /// Known when it first runs: programs name operators after they have built them.
+    /// Changes while the graph is built: programs name operators after they have built them.
     description: Option<(String, String, Option<String>)>,
     gauges: BTreeMap<usize, Arc<Gauges>>,
 }
@@ -56,6 +67,32 @@ impl Registry {
             Some(OperatorMetrics { id: *id, name, location, uid, workers })
         });
         described.collect()
+    }
+
+    /// The figures that a worker asks for now: the same on all workers that have built the same graph.
+    pub(crate) fn join_figures<F: Default + Clone + Send + 'static>(&self, worker: usize, name: String) -> F {
+        let mut figures = lock(&self.figures);
+        let asked = figures.asked.entry(worker).or_default();
+        let at = *asked;
+        *asked += 1;
+        if at >= figures.all.len() {
+            let before =
+                figures.all.iter().filter(|(other, _)| other.split(" #").next() == Some(&name)).count();
+            let name = if before == 0 { name } else { format!("{name} #{}", before + 1) };
+            figures.all.push((name, Box::new(F::default())));
+        }
+        // Workers with another graph end the run before it begins.
+        let known = figures.all.get(at).and_then(|(_name, figures)| figures.downcast_ref::<F>());
+        known.cloned().unwrap_or_default()
+    }
+
+    /// The figures of one type, with their names.
+    pub(crate) fn figures<F: Clone + 'static>(&self) -> Vec<(String, F)> {
+        let figures = lock(&self.figures);
+        let known = figures.all.iter();
+        known
+            .filter_map(|(name, figures)| Some((name.clone(), figures.downcast_ref::<F>()?.clone())))
+            .collect()
     }
 
     pub(crate) fn connections(&self) -> Vec<Connection> {

@@ -13,12 +13,11 @@ use crate::origin::Origin;
 /// Watches an operator run.
 pub(super) struct Watch {
     gauges: Arc<Gauges>,
-    is_described: bool,
 }
 
 impl Watch {
     pub(super) fn new(gauges: Arc<Gauges>) -> Self {
-        Watch { gauges, is_described: false }
+        Watch { gauges }
     }
 
     /// Runs one activation, and notes how long it took and how far event time is.
@@ -28,9 +27,6 @@ impl Watch {
         frontiers: &[MutableAntichain<T>],
         logic: impl FnOnce() -> Result<()>,
     ) {
-        if !std::mem::replace(&mut self.is_described, true) {
-            origin.describe();
-        }
         let since = machine::now();
         origin.guard(logic);
         self.gauges.note_run(since);

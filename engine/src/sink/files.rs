@@ -1,35 +1,27 @@
 //! Files that appear whole, each with what one worker has written between two checkpoints.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::panic::Location;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::AnyClock;
+use crate::collect::DataStreamSink;
 use crate::error::{Error, Result};
-use crate::sink::{Sink, SinkContext};
+use crate::sink::format::PlainFormat;
+use crate::sink::{FileFormat, FileWriter, PartFile, RollingPolicy, Sink, SinkContext};
 use crate::stream::DataStream;
 
 /// What the name of a file begins and ends with while it is written.
 const PENDING: (&str, &str) = (".", ".pending");
 
 impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
-    /// Writes the records to files in a directory of their own, which all processes share, each with `format`.
-    ///
-    /// Files are called `part-TRANSACTION-WORKER` and `suffix`, with ten and four digits. With checkpoints each has what a
-    /// worker got between two of them, and appears when the second is durable; without, there is one for each worker, at
-    /// the end. A file that is there is whole and durable, and never changes. One without records is not made. Over all
-    /// files each record is there exactly once, whatever fails. Names of files that are being written begin with a dot and
-    /// end with `.pending`.
-    ///
-    /// A job that goes on from an older checkpoint than the newest, because that is damaged or because
-    /// [it was told to](crate::CheckpointConfig::from_checkpoint), first removes the files that were written since: what
-    /// they hold is written again.
-    ///
-    /// The directory is made if it is not there. One that can not be written ends the run, with an
-    /// [`ErrorKind::Data`](crate::ErrorKind::Data) error.
+    /// Writes the records to files in a directory of their own, each with the function `format`; see
+    /// [`write_files_as`](Self::write_files_as).
     ///
     /// # Examples
     /// ```
@@ -51,23 +43,74 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
         directory: impl Into<PathBuf>,
         suffix: &str,
         format: impl Fn(&D, &mut dyn Write) -> io::Result<()> + Clone + 'static,
-    ) {
-        let (directory, suffix) = (directory.into(), suffix.to_string());
-        self.write_to_at("write_files", Location::caller(), move |context| {
-            FileSink::open(directory.clone(), suffix.clone(), context, format.clone())
-        });
+    ) -> DataStreamSink {
+        let format = PlainFormat { suffix: suffix.to_string(), format };
+        let rolling = RollingPolicy::default();
+        self.write_files_at("write_files", Location::caller(), directory.into(), format, rolling)
+    }
+
+    /// Writes the records to files in a directory of their own, which all processes share.
+    ///
+    /// Files are called `part-TRANSACTION-WORKER` and the suffix of the format, with ten and four digits. With checkpoints
+    /// each has what a worker got between two of them, and appears when the second is durable; without, there is one for
+    /// each worker, at the end. Where `rolling` has a limit there may be several in place of each, called
+    /// `part-TRANSACTION-WORKER-NUMBER`, with six digits more.
+    ///
+    /// A file that is there is whole and durable, and never changes. One without records is not made. Over all files each
+    /// record is there exactly once, whatever fails. Names of files that are being written begin with a dot and end with
+    /// `.pending`.
+    ///
+    /// A job that goes on from an older checkpoint than the newest, because that is damaged or because
+    /// [it was told to](crate::CheckpointConfig::from_checkpoint), first removes the files that were written since: what
+    /// they hold is written again.
+    ///
+    /// The directory is made if it is not there. One that can not be written ends the run, with an
+    /// [`ErrorKind::Data`](crate::ErrorKind::Data) error.
+    ///
+    /// See [`FileFormat`] for an example.
+    #[track_caller]
+    pub fn write_files_as(
+        self,
+        directory: impl Into<PathBuf>,
+        format: impl FileFormat<D>,
+        rolling: RollingPolicy,
+    ) -> DataStreamSink {
+        self.write_files_at("write_files", Location::caller(), directory.into(), format, rolling)
+    }
+
+    pub(crate) fn write_files_at(
+        self,
+        name: &str,
+        location: &'static Location<'static>,
+        directory: PathBuf,
+        format: impl FileFormat<D>,
+        rolling: RollingPolicy,
+    ) -> DataStreamSink {
+        self.write_to_at(name, location, move |context| {
+            FileSink::open(directory.clone(), context, format.clone(), rolling)
+        })
     }
 }
 
 /// Writes one file after the other.
-struct FileSink<F> {
+struct FileSink<D, F: FileFormat<D>> {
     directory: PathBuf,
-    suffix: String,
     context: SinkContext,
     format: F,
+    rolling: RollingPolicy,
     /// Number of the transaction.
     number: u64,
-    file: Option<BufWriter<File>>,
+    /// Those of the transaction that are complete.
+    full: Vec<Appearance>,
+    open: Option<OpenFile<F::Writer>>,
+    records: std::marker::PhantomData<fn(D)>,
+}
+
+/// The file that is being written.
+struct OpenFile<W> {
+    writer: W,
+    records: u64,
+    len_bytes: Arc<AtomicU64>,
 }
 
 /// A file that is to appear.
@@ -78,16 +121,19 @@ struct Appearance {
     name: String,
 }
 
-impl<F> FileSink<F> {
-    fn open(directory: PathBuf, suffix: String, context: SinkContext, format: F) -> Result<Self> {
+impl<D: 'static, F: FileFormat<D>> FileSink<D, F> {
+    fn open(directory: PathBuf, context: SinkContext, format: F, rolling: RollingPolicy) -> Result<Self> {
         std::fs::create_dir_all(&directory).map_err(|error| failed("make directory", &directory, error))?;
         let number = context.first_transaction;
-        Ok(FileSink { directory, suffix, context, format, number, file: None })
+        let (full, open, records) = (Vec::new(), None, std::marker::PhantomData);
+        Ok(FileSink { directory, context, format, rolling, number, full, open, records })
     }
 
+    /// Of the file that is written now, or comes next.
     fn appearance(&self) -> Appearance {
         let SinkContext { worker, attempt, .. } = self.context;
-        let name = format!("part-{:010}-{worker:04}{}", self.number, self.suffix);
+        let part = if self.rolling.rolls() { format!("-{:06}", self.full.len()) } else { String::new() };
+        let name = format!("part-{:010}-{worker:04}{part}{}", self.number, self.format.suffix());
         let pending = format!("{}{name}.{attempt}{}", PENDING.0, PENDING.1);
         Appearance { directory: self.directory.clone(), pending, name }
     }
@@ -95,14 +141,43 @@ impl<F> FileSink<F> {
     /// Whether what a file holds was written behind the checkpoint that the run goes on from, and will be once more.
     fn comes_again(&self, name: &str) -> bool {
         let SinkContext { first_transaction, last_transaction, .. } = self.context;
-        let number = name.strip_prefix("part-").filter(|_| name.ends_with(&self.suffix));
+        let number = name.strip_prefix("part-").filter(|_| name.ends_with(self.format.suffix()));
         let number = number.and_then(|rest| rest.split_once('-')?.0.parse::<u64>().ok());
         number.is_some_and(|number| number < first_transaction && Some(number) > last_transaction)
     }
 
-    fn create(&self) -> Result<BufWriter<File>> {
-        let path = self.appearance().pending_path();
-        File::create(&path).map(BufWriter::new).map_err(|error| failed("write", &path, error))
+    fn create(&self) -> io::Result<OpenFile<F::Writer>> {
+        let file = PartFile::create(&self.appearance().pending_path())?;
+        let len_bytes = file.len_bytes();
+        Ok(OpenFile { writer: self.format.begin(file)?, records: 0, len_bytes })
+    }
+
+    fn append(&mut self, record: &D) -> io::Result<()> {
+        let file = match self.open.take() {
+            Some(file) => file,
+            None => self.create()?,
+        };
+        let file = self.open.insert(file);
+        file.writer.write(record)?;
+        file.records += 1;
+        if self.rolling.is_full(file.records, file.len_bytes.load(Ordering::Relaxed)) {
+            self.close()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Makes the file that is open durable.
+    fn close(&mut self) -> io::Result<()> {
+        if let Some(file) = self.open.take() {
+            file.writer.finish()?.make_durable()?;
+            self.full.push(self.appearance());
+        }
+        Ok(())
+    }
+
+    fn can_not_write(&self, error: io::Error) -> Error {
+        failed("write", &self.appearance().pending_path(), error)
     }
 }
 
@@ -114,36 +189,33 @@ impl Appearance {
     fn path(&self) -> PathBuf {
         self.directory.join(&self.name)
     }
-}
 
-impl<D: 'static, F: Fn(&D, &mut dyn Write) -> io::Result<()> + 'static> Sink<D> for FileSink<F> {
-    type Transaction = Appearance;
-
-    fn write(&mut self, record: D) -> Result<()> {
-        if self.file.is_none() {
-            self.file = Some(self.create()?);
-        }
-        let Some(file) = &mut self.file else { return Ok(()) };
-        (self.format)(&record, file)
-            .map_err(|error| failed("write", &self.appearance().pending_path(), error))
-    }
-
-    fn prepare(&mut self) -> Result<Option<Appearance>> {
-        let appearance = self.appearance();
-        self.number += 1;
-        let Some(mut file) = self.file.take() else { return Ok(None) };
-        let durable = file.flush().and_then(|()| file.get_ref().sync_all());
-        durable.map_err(|error| failed("write", &appearance.pending_path(), error))?;
-        Ok(Some(appearance))
-    }
-
-    fn commit(appearance: Appearance) -> Result<()> {
-        let (from, to) = (appearance.pending_path(), appearance.path());
+    /// Gives the file its name, which it may have already.
+    fn appear(&self) -> Result<()> {
+        let (from, to) = (self.pending_path(), self.path());
         match std::fs::rename(&from, &to) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && to.exists() => Ok(()),
-            Err(error) => Err(failed("rename", &from, error)),
-            Ok(()) => sync(&appearance.directory),
+            outcome => outcome.map_err(|error| failed("rename", &from, error)),
         }
+    }
+}
+
+impl<D: 'static, F: FileFormat<D>> Sink<D> for FileSink<D, F> {
+    type Transaction = Vec<Appearance>;
+
+    fn write(&mut self, record: D) -> Result<()> {
+        self.append(&record).map_err(|error| self.can_not_write(error))
+    }
+
+    fn prepare(&mut self) -> Result<Option<Vec<Appearance>>> {
+        self.close().map_err(|error| self.can_not_write(error))?;
+        self.number += 1;
+        Ok(Some(std::mem::take(&mut self.full)).filter(|files| !files.is_empty()))
+    }
+
+    fn commit(files: Vec<Appearance>) -> Result<()> {
+        files.iter().try_for_each(Appearance::appear)?;
+        files.first().map_or(Ok(()), |file| sync(&file.directory))
     }
 
     fn discard_unfinished(&mut self) -> Result<()> {

@@ -7,11 +7,13 @@ mod format;
 mod message;
 mod options;
 mod part;
+mod watch;
 
 use std::fmt;
 use std::panic::Location;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -23,12 +25,14 @@ use crate::error::{Error, Result};
 use crate::operator::{OperatorBuilder, WakeOn};
 use crate::source::Splits;
 use crate::source::csv::format::CsvFormat;
+use crate::source::paths::expand_all;
 use crate::stream::DataStream;
 
 pub(in crate::source) use file::CsvFile;
 pub(in crate::source) use format::LineFormat;
 pub use options::{CsvOptions, Delimiter, Header};
 use part::{LineSource, Share};
+use watch::WatchedFiles;
 
 /// A record of a CSV file, and where it was.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -126,13 +130,75 @@ impl<'s> Env<'s> {
         paths: impl IntoIterator<Item: Into<PathBuf>>,
         options: CsvOptions,
     ) -> Result<CsvStreams<'s, R>> {
-        if let Delimiter::Byte(byte @ (b'"' | b'\r' | b'\n')) = options.delimiter {
-            return Err(Error::config(format!(
-                "delimiter {:?}: it can be any byte but a quote, \\r and \\n",
-                char::from(byte)
-            )));
-        }
+        options.check()?;
         self.read_lines_as::<CsvFormat<R>>("read_csv", Location::caller(), paths, options)
+    }
+
+    /// The records of CSV files that are there and of those that appear later: what matches the paths is looked for again
+    /// `every` so often. The stream is endless.
+    ///
+    /// A file is read once, as a whole and by one worker; it must be whole when its name appears, as by renaming it, and not
+    /// change afterwards. [`CsvRecord::file`] is 0. All else is as for [`read_csv`](Self::read_csv). Checkpoints hold the
+    /// names of all files that were read.
+    ///
+    /// # Errors
+    /// No path is given, or the delimiter is a quote or the end of a line. During the run as for `read_csv`.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use waterwheel_engine::{CsvOptions, ErrorKind, RuntimeConfig, StopHandle, execute};
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// std::fs::write(dir.path().join("a.csv"), "1,2\n")?;
+    /// let (files, next) = (dir.path().join("*.csv"), dir.path().to_path_buf());
+    /// let stop = StopHandle::new();
+    /// let config = RuntimeConfig::threads(1).stop_handle(stop.clone());
+    /// let end = execute(config, move |env| {
+    ///     let (rows, _bad) = env.watch_csv::<(u32, u32)>([&files], CsvOptions::default(), Duration::from_millis(5))?;
+    ///     let (next, stop) = (next.clone(), stop.clone());
+    ///     rows.sink(move |row| {
+    ///         match row.value {
+    ///             // A file that appears whole.
+    ///             (1, 2) => {
+    ///                 std::fs::write(next.join("b.part"), "3,4\n").unwrap();
+    ///                 std::fs::rename(next.join("b.part"), next.join("b.csv")).unwrap();
+    ///             }
+    ///             _ => stop.stop(),
+    ///         }
+    ///         Ok(())
+    ///     });
+    ///     Ok(())
+    /// });
+    /// assert_eq!(end.unwrap_err().kind(), ErrorKind::Interrupted);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[track_caller]
+    pub fn watch_csv<R: DeserializeOwned + 'static>(
+        &self,
+        paths: impl IntoIterator<Item: Into<PathBuf>>,
+        options: CsvOptions,
+        every: Duration,
+    ) -> Result<CsvStreams<'s, R>> {
+        options.check()?;
+        self.watch_lines_as::<CsvFormat<R>>(("watch_csv", Location::caller()), paths, options, every)
+    }
+
+    /// The records of files that appear, whose lines have a format.
+    pub(in crate::source) fn watch_lines_as<F: LineFormat>(
+        &self,
+        (name, location): (&'static str, &'static Location<'static>),
+        paths: impl IntoIterator<Item: Into<PathBuf>>,
+        options: CsvOptions,
+        every: Duration,
+    ) -> Result<CsvStreams<'s, F::Value>> {
+        let patterns: Rc<[PathBuf]> = paths.into_iter().map(Into::into).collect();
+        if patterns.is_empty() {
+            return Err(Error::config(format!("{name} has no files, expected at least one path")));
+        }
+        let open = move |split| Ok(WatchedFiles::<F>::new(Rc::clone(&patterns), options, every, split));
+        let rows = self.source_of(name, location, Splits::AtFirst(self.workers()), open);
+        Ok(divide(rows, name, location, options.on_bad_record))
     }
 
     /// The records of files whose lines have a format.
@@ -143,8 +209,7 @@ impl<'s> Env<'s> {
         paths: impl IntoIterator<Item: Into<PathBuf>>,
         options: CsvOptions,
     ) -> Result<CsvStreams<'s, F::Value>> {
-        let paths = paths.into_iter().map(|path| expand(path.into())).collect::<Result<Vec<_>>>()?;
-        let files = paths.into_iter().flatten().map(|path| CsvFile::inspect(path, options));
+        let files = expand_all(paths)?.into_iter().map(|path| CsvFile::inspect(path, options));
         let files: Rc<[CsvFile]> = files.collect::<Result<_>>()?;
         if files.is_empty() {
             return Err(Error::config(format!("{name} has no files, expected at least one path")));
@@ -153,23 +218,6 @@ impl<'s> Env<'s> {
         let open = move |split| Ok(LineSource::<F>::new(Rc::clone(&files), Share { split, on_bad_record }));
         let rows = self.source_of(name, location, Splits::AtFirst(self.workers()), open);
         Ok(divide(rows, name, location, on_bad_record))
-    }
-}
-
-/// The files that a path stands for: itself, or all that match it in order of name if there is no file of that name and
-/// it has one of `*?[`.
-fn expand(path: PathBuf) -> Result<Vec<PathBuf>> {
-    let text = path.to_string_lossy().into_owned();
-    if !text.contains(['*', '?', '[']) || path.exists() {
-        return Ok(vec![path]);
-    }
-    let wrong = |error: &dyn fmt::Display| Error::config(format!("path {text:?}: {error}"));
-    let found = glob::glob(&text).map_err(|error| wrong(&error))?;
-    let found = found.collect::<Result<Vec<_>, _>>().map_err(|error| wrong(&error))?;
-    let files: Vec<PathBuf> = found.into_iter().filter(|path| path.is_file()).collect();
-    match files.is_empty() {
-        true => Err(Error::data(format!("no file matches {text:?}"))),
-        false => Ok(files),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
@@ -47,6 +48,11 @@ fn complaint<R: DeserializeOwned>(text: &[u8]) -> String {
     format!("column {}: {field}{message}", error.column())
 }
 
+/// A line is one field, whatever it says.
+fn plain(on_bad_record: BadRecordPolicy) -> CsvOptions {
+    CsvOptions { delimiter: Delimiter::None, header: Header::No, on_bad_record }
+}
+
 impl<'s> Env<'s> {
     /// The records of files of JSON lines (NDJSON): one value a line, read into `R` by serde; and the lines that could not
     /// be read, which is none unless `on_bad_record` is [`BadRecordPolicy::DeadLetter`].
@@ -88,8 +94,23 @@ impl<'s> Env<'s> {
         paths: impl IntoIterator<Item: Into<PathBuf>>,
         on_bad_record: BadRecordPolicy,
     ) -> Result<CsvStreams<'s, R>> {
-        let options = CsvOptions { delimiter: Delimiter::None, header: Header::No, on_bad_record };
-        self.read_lines_as::<JsonFormat<R>>("read_ndjson", Location::caller(), paths, options)
+        self.read_lines_as::<JsonFormat<R>>("read_ndjson", Location::caller(), paths, plain(on_bad_record))
+    }
+
+    /// As [`read_ndjson`](Self::read_ndjson), and of files that appear while the job runs, as by
+    /// [`watch_csv`](Self::watch_csv).
+    ///
+    /// # Errors
+    /// As there.
+    #[track_caller]
+    pub fn watch_ndjson<R: DeserializeOwned + 'static>(
+        &self,
+        paths: impl IntoIterator<Item: Into<PathBuf>>,
+        on_bad_record: BadRecordPolicy,
+        every: Duration,
+    ) -> Result<CsvStreams<'s, R>> {
+        let name = ("watch_ndjson", Location::caller());
+        self.watch_lines_as::<JsonFormat<R>>(name, paths, plain(on_bad_record), every)
     }
 }
 

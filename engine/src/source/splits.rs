@@ -6,7 +6,7 @@ use crate::checkpoint::{Saved, Snapshot, Written};
 use crate::clock::EventTime;
 use crate::env::Env;
 use crate::error::{Error, Result};
-use crate::source::{Source, SourcePosition, SourceStatus};
+use crate::source::{Source, SourcePosition, SourceStatus, WhenDurable};
 
 /// How often a source reads to the limit in one activation. What is read stays in this worker until the operators
 /// behind have had their turn, so it must not grow with the number of splits.
@@ -59,6 +59,10 @@ pub(crate) struct SplitReader<S: Source, F> {
     waiting: Vec<S::Item>,
     /// Whether every split must know where it is.
     must_know: bool,
+    /// Whether what was read becomes durable by checkpoints.
+    has_checkpoints: bool,
+    /// What those that have ended since the last checkpoint have to do when the next one is durable.
+    farewells: Vec<WhenDurable>,
 }
 
 /// A split that is not open yet.
@@ -119,6 +123,8 @@ impl<S: Source, F: Fn(Split) -> Result<S>> SplitReader<S, F> {
             next: 0,
             pace: Pace { limit: run.ledger().read_limit(), now: 0, was_held: false },
             waiting: Vec::new(),
+            has_checkpoints: run.checkpoints().is_some(),
+            farewells: Vec::new(),
             must_know: run.checkpoints().is_some_and(|checkpoints| !checkpoints.config().allow_rereading),
         }
     }
@@ -149,7 +155,18 @@ impl<S: Source, F: Fn(Split) -> Result<S>> SplitReader<S, F> {
         let limit = self.pace.step();
         let outcome = self.read_share(limit, is_held, &mut take);
         take(&mut self.waiting, Part { split: None, has_ended: false, enough: true });
-        outcome
+        let status = outcome?;
+        if !self.has_checkpoints {
+            self.take_hooks().into_iter().try_for_each(|act| act())?;
+        }
+        Ok(status)
+    }
+
+    /// What is to be done when all that was read is durable.
+    fn take_hooks(&mut self) -> Vec<WhenDurable> {
+        let mut hooks = std::mem::take(&mut self.farewells);
+        hooks.extend(self.current.iter_mut().filter_map(|(_split, source)| source.when_durable()));
+        hooks
     }
 
     fn open_all(&mut self) -> Result<()> {
@@ -209,6 +226,7 @@ impl<S: Source, F: Fn(Split) -> Result<S>> SplitReader<S, F> {
         let (split, status) = (*split, source.read(limit, &mut self.waiting));
         match status {
             Ok(SourceStatus::Done) => {
+                self.farewells.extend(source.when_durable());
                 self.ended.push(split.number);
                 self.current.remove(self.next);
             }
@@ -219,7 +237,11 @@ impl<S: Source, F: Fn(Split) -> Result<S>> SplitReader<S, F> {
 
     /// Writes where each split of this worker is; all that was read has been sent. `reached` tells the event time of the
     /// split at a place.
-    pub(crate) fn write(&self, to: &mut Written, reached: impl Fn(usize) -> Option<EventTime>) -> Result<()> {
+    pub(crate) fn write(
+        &mut self,
+        to: &mut Written,
+        reached: impl Fn(usize) -> Option<EventTime>,
+    ) -> Result<()> {
         let mut put = |split: usize, at: Whereabouts, reached: Option<EventTime>| {
             to.pooled().put(&(self.n_splits, split, at, reached))
         };
@@ -231,6 +253,7 @@ impl<S: Source, F: Fn(Split) -> Result<S>> SplitReader<S, F> {
         for Unopened { number, position, reached } in &self.unopened {
             put(*number, position.clone().map_or(Whereabouts::Unknown, Whereabouts::At), *reached)?;
         }
+        to.commits.extend(self.take_hooks());
         Ok(())
     }
 }

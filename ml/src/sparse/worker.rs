@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use waterwheel_engine::{Error, Result};
-use waterwheel_ps::{ParameterServerClient, WorkerLogic};
+use waterwheel_ps::{LogicReader, LogicWriter, ParameterServerClient, WorkerLogic};
 
 use super::{SparseExample, SparsePrediction, SparseRule, SparseTraining};
 use crate::generate::sm;
@@ -264,5 +264,21 @@ impl<R: SparseRule> WorkerLogic for SparseWorker<R> {
             self.begin_pass();
         }
         self.go_on(ps)
+    }
+
+    /// Nothing is under way: examples have left the worker, but for those that it keeps, and a pass is at its end.
+    fn snapshot(&self, to: &mut LogicWriter<'_>) -> Result<()> {
+        to.put(&(self.in_clock, self.replay.pass, &self.replay.kept))
+    }
+
+    fn restore(&mut self, from: &mut LogicReader<'_>) -> Result<()> {
+        while let Some((in_clock, pass, kept)) =
+            from.next_item::<(u64, u32, Vec<SparseExample<R::Label>>)>()?
+        {
+            // Those of several workers are alike, or as good.
+            (self.in_clock, self.replay.pass) = (in_clock, pass.max(self.replay.pass));
+            self.replay.kept.extend(kept);
+        }
+        Ok(())
     }
 }

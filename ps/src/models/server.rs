@@ -119,7 +119,8 @@ impl ServerLogic for ModelServer {
     type Out = ModelRow;
 
     fn open(&mut self, context: &ServerContext<ModelKey>) -> Result<()> {
-        self.figures = self.state.as_ref().map(|state| state.enter(context.index));
+        let state = self.state.as_ref().or(context.state.as_ref());
+        self.figures = state.map(|state| state.enter(context.index));
         self.servers = context.parallelism;
         Ok(())
     }

@@ -11,7 +11,15 @@ type TestBlock = Block<u32, i32, i32>;
 
 fn context() -> ServerContext<u32> {
     let placement = Placement::Hash;
-    ServerContext { index: 0, parallelism: 1, workers: 100, pull_width: 1, push_width: 1, placement }
+    ServerContext {
+        index: 0,
+        parallelism: 1,
+        workers: 100,
+        pull_width: 1,
+        push_width: 1,
+        placement,
+        state: None,
+    }
 }
 
 /// A server of numbers that begin at `init`; a push takes the place of the number and is output.

@@ -25,7 +25,7 @@ where
         let mut slots = Vec::new();
         self.update.init_slots(self.width, &mut slots);
         self.store = self.open_store(context)?.with_slots(slots);
-        if let Some(state) = &self.state {
+        if let Some(state) = self.state.as_ref().or(context.state.as_ref()) {
             self.store.report_to(state.enter(context.index));
         }
         Ok(())

@@ -4,7 +4,15 @@ use crate::placement::Placement;
 use crate::server::ServerLogic;
 
 fn context(placement: Placement<u32>) -> ServerContext<u32> {
-    ServerContext { index: 0, parallelism: 1, workers: 1, pull_width: 1, push_width: 1, placement }
+    ServerContext {
+        index: 0,
+        parallelism: 1,
+        workers: 1,
+        pull_width: 1,
+        push_width: 1,
+        placement,
+        state: None,
+    }
 }
 
 /// T-FPS-15: initial value 23 is stored by the first pull; a push replaces 0 by 23 and outputs it.

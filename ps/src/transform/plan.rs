@@ -66,17 +66,20 @@ where
     let place = data.place();
     let (me, peers) = (place.worker_index(), place.workers());
     let (workers, servers) = config.check(peers)?;
+    let mut config = config.clone();
+    config.state = config.state.or_else(|| place.figures("parameter server"));
     let (pull_width, push_width, placement) =
         (config.pull_width, config.push_width, config.placement.clone());
+    let state = config.state.clone();
     let context =
-        ServerContext { index: me, parallelism: servers, workers, pull_width, push_width, placement };
+        ServerContext { index: me, parallelism: servers, workers, pull_width, push_width, placement, state };
     let (combine, replay) = (server.combiner(), server.replay());
     let mut shard = Shard::new(server, context, peers, loaded.server.is_none());
     if me < servers {
         shard.watch = config.watch(me, peers);
     }
     let shard = Rc::new(RefCell::new(shard));
-    let plan = Plan { config, me, peers, workers, servers, combine, replay, shard };
+    let plan = Plan { config: &config, me, peers, workers, servers, combine, replay, shard };
     let (output, trained) = feedback_loop::<_, ClockHop, _, _>(&place, "parameter server", |it, answers| {
         plan.lay_out(it, data, loaded, answers, worker)
     });

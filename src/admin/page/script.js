@@ -168,9 +168,13 @@ function tables(graph, now) {
   table("exchanges", ["read by", "in flight", "peak", "limit", "holds sources", "held"],
     graph.exchanges.map((one) => [one.operator, short(one.in_flight), short(one.peak), short(one.limit),
       one.holds ? "!yes" : "no", seconds(one.held)]));
-  table("servers", ["parameter server", "server", "rows", "MB", "evicted"],
+  table("servers", ["parameter server", "server", "rows", "MB", "evicted", "pulls", "pushes", "staleness", "hot keys"],
     graph.parameter_servers.map((one) => [one.name, one.server, short(one.rows), (one.bytes / 1e6).toFixed(1),
-      short(one.evicted)]));
+      short(one.evicted), short(one.pulls), short(one.pushes), one.max_staleness,
+      one.hot_keys.slice(0, 3).map(([key, n]) => `${key} (${percent(n / 1024)})`).join(", ")]));
+  table("ps-workers", ["parameter server", "worker", "pulls beside", "sent", "ahead", "kept", "joined", "pushes",
+    "under way"], graph.ps_workers.map((one) => [one.name, one.worker, ...one.pulls.map(([, n]) => short(n)),
+      short(one.pushes), short(one.credit_used)]));
   table("checkpoints", ["checkpoint epoch", "age", "took", "longest pause", "bytes", "made", "failed"],
     graph.checkpoints.map((one) => [one.epoch ?? "none yet", one.time === null ? "" : seconds(graph.time - one.time),
       seconds(one.seconds), seconds(one.longest_pause), short(one.bytes), one.completed,

@@ -26,7 +26,7 @@ pub(crate) struct PaArgs {
     against: Against,
 
     #[command(flatten)]
-    sparse: SparseArgs,
+    pub(super) sparse: SparseArgs,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -46,7 +46,7 @@ pub(crate) struct LogisticArgs {
     optimizer: OptimizerArgs,
 
     #[command(flatten)]
-    sparse: SparseArgs,
+    pub(super) sparse: SparseArgs,
 }
 
 /// Flags of `train fm`.
@@ -72,7 +72,7 @@ pub(crate) struct FmArgs {
     optimizer: OptimizerArgs,
 
     #[command(flatten)]
-    sparse: SparseArgs,
+    pub(super) sparse: SparseArgs,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

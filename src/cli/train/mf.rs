@@ -11,7 +11,8 @@ use waterwheel::engine::machine;
 use waterwheel::ml::mf::{EpochReport, MatrixFactorization, MfModel, MfParams, Rating};
 use waterwheel::prelude::{BadRecord, execute};
 
-use crate::cli::ratings::RatingFileArgs;
+use crate::cli::ratings;
+use crate::cli::records::LineArgs;
 use crate::cli::runtime::RuntimeArgs;
 use crate::cli::train::with_output;
 use progress::{Progress, Summary};
@@ -19,7 +20,8 @@ use progress::{Progress, Summary};
 /// Flags of `train mf`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct MfArgs {
-    /// Files of ratings: user, item, rating.
+    /// Files of ratings: the columns user, item and rating (also userId, movieId and the like), or the first three where
+    /// there are no names.
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     input: Vec<PathBuf>,
 
@@ -64,10 +66,10 @@ pub(crate) struct MfArgs {
     json: bool,
 
     #[command(flatten)]
-    files: RatingFileArgs,
+    lines: LineArgs,
 
     #[command(flatten)]
-    runtime: RuntimeArgs,
+    pub(super) runtime: RuntimeArgs,
 }
 
 /// Trains.
@@ -115,7 +117,7 @@ fn train(
     let config = args.runtime.config()?;
     let (args, progress) = (args.clone(), Arc::clone(progress));
     let values = execute(config, move |env| {
-        let (ratings, bad) = args.files.read(env, &args.input)?;
+        let (ratings, bad) = ratings::read(env, &args.input, &args.lines)?;
         let every = args.holdout_every;
         let is_test = move |row: u64| every.is_some_and(|every| row.is_multiple_of(every));
         let test = ratings.clone().filter(move |(row, _)| is_test(*row)).map(|(_row, rating)| rating);

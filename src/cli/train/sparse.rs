@@ -13,6 +13,7 @@ use waterwheel::ml::sparse::{
 };
 use waterwheel::prelude::*;
 
+use crate::cli::records::BadRecordArgs;
 use crate::cli::runtime::RuntimeArgs;
 use crate::cli::say;
 use crate::cli::train::with_output;
@@ -48,9 +49,8 @@ pub(crate) struct SparseArgs {
     #[arg(long, default_value_t = SparseTraining::SEED, value_name = "N")]
     seed: u64,
 
-    /// Report and count lines that are no rows, in place of stopping at the first one.
-    #[arg(long)]
-    skip_bad_records: bool,
+    #[command(flatten)]
+    bad: BadRecordArgs,
 
     /// Save the model into this directory.
     #[arg(long, value_name = "DIR")]
@@ -61,7 +61,7 @@ pub(crate) struct SparseArgs {
     json: bool,
 
     #[command(flatten)]
-    runtime: RuntimeArgs,
+    pub(super) runtime: RuntimeArgs,
 }
 
 /// A learner with its labels, as files have them.
@@ -132,10 +132,6 @@ impl SparseArgs {
             Some(clocks) => training.consistency(Consistency::Bounded(clocks)).clock_every(self.clock_every),
             None => training,
         }
-    }
-
-    fn policy(&self) -> BadRecordPolicy {
-        if self.skip_bad_records { BadRecordPolicy::DeadLetter } else { BadRecordPolicy::Fail }
     }
 }
 
@@ -229,7 +225,7 @@ fn labelled<'s, L: Learner>(
     paths: &[PathBuf],
     learner: &L,
 ) -> Result<Labelled<'s, LabelOf<L>>> {
-    let (rows, bad) = read_libsvm(env, paths.to_vec(), args.policy())?;
+    let (rows, bad) = read_libsvm(env, paths.to_vec(), args.bad.policy())?;
     let (learner, names) = (learner.clone(), paths.to_vec());
     let rows = rows.try_map(move |row| {
         let label = learner.label(row.label).map_err(|error| {

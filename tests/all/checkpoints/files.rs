@@ -111,3 +111,37 @@ fn transaction_whose_commit_failed_is_committed_by_the_next_run() {
     let seen = SEEN.lock().unwrap().concat();
     assert_eq!(seen, Vec::from_iter(0..100));
 }
+
+/// The same for files that are rolled and have a header.
+#[test]
+fn rolled_csv_files_have_each_record_once_over_failures() {
+    #[derive(Clone, serde::Serialize, serde::Deserialize)]
+    struct Numbered {
+        number: u64,
+        text: String,
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let files = dir.path().join("files");
+    let to = files.clone();
+    let ((), failures) = recover(7, RECORDS, |config, fuse| {
+        let to = to.clone();
+        execute(config, move |env| {
+            let numbered =
+                numbers(env, fuse.clone()).map(|number| Numbered { number, text: format!("\"{number},") });
+            numbered.write_csv(&to, RollingPolicy::default().max_records(1000));
+            Ok(())
+        })
+        .map(drop)
+    });
+    assert!(failures > 0, "nothing has failed");
+    let all = execute(RuntimeConfig::threads(2), move |env| {
+        let (rows, _bad) = env.read_csv::<Numbered>([files.join("part-*-*-*.csv")], CsvOptions::default())?;
+        Ok(rows.map(|row| (row.row, row.value.number, row.value.text)).collect())
+    })
+    .unwrap()
+    .concat();
+    assert!(all.iter().all(|(row, number, text)| *row < 1000 && *text == format!("\"{number},")));
+    let mut found: Vec<u64> = all.into_iter().map(|(_row, number, _text)| number).collect();
+    found.sort_unstable();
+    assert!(found == Vec::from_iter(0..RECORDS), "{} records after {failures} failures", found.len());
+}

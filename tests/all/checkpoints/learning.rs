@@ -7,6 +7,7 @@ use waterwheel::ml::Examples;
 use waterwheel::ml::generate::sm;
 use waterwheel::ml::mf::{MfModel, MfParams, Rating};
 use waterwheel::ml::online::{OnlineLogisticRegression, OnlineLogisticRegressionModel};
+use waterwheel::ml::sparse::{PaUpdate, PassiveAggressive, SparseExample, SparseTraining, SparseVector};
 use waterwheel::prelude::*;
 
 use super::fixture::{BURNT, Fuse, RECORDS, config, numbers, recover};
@@ -64,6 +65,53 @@ fn online_learner_makes_the_same_models_over_failures() {
     // On other numbers of workers sums are added up in another order; no batch is lost or doubled.
     let (found, _) = recover(7, BLOCKS, learn);
     assert!(found.iter().map(OnlineLogisticRegressionModel::version).eq(1..=BLOCKS * 4 / 32));
+}
+
+const EXAMPLES: u64 = 6_000;
+
+/// Learns examples of 6 of 40 features, and gives the weights.
+fn learn_sparse(
+    config: RuntimeConfig,
+    fuse: Fuse,
+    training: &SparseTraining,
+) -> Result<Vec<(u32, Vec<f64>)>> {
+    let training = training.clone();
+    let weights = execute(config, move |env| {
+        let (fuse, training) = (fuse.clone(), training.clone());
+        let example = |id: u64| {
+            let features = SparseVector::from_pairs((0..6).map(|i| ((sm(id, i) % 40) as u32, 1.0)));
+            features.map(|features| SparseExample { id, features, label: Some(sm(id, 6).is_multiple_of(3)) })
+        };
+        let examples = env.from_iter(0..EXAMPLES).try_map(move |n| fuse.burn().and_then(|()| example(n)));
+        let examples = examples.key_by(|example| example.id).into_stream();
+        let learner = PassiveAggressive::new(PaUpdate::Pa1 { c: 0.01 })?;
+        Ok(learner.fit(examples, &training)?.weights.collect())
+    })?;
+    let mut weights = weights.concat();
+    weights.sort_by_key(|(feature, _)| *feature);
+    Ok(weights)
+}
+
+#[test]
+fn learner_on_sparse_rows_finds_the_same_weights_over_failures() {
+    let mut failures = 0;
+    let synchronous = SparseTraining::new().consistency(Consistency::BULK_SYNCHRONOUS);
+    let passes = SparseTraining::new().credit(1).passes(3);
+    for training in [&synchronous, &passes] {
+        let expected = learn_sparse(RuntimeConfig::threads(1), Fuse::none(), training).unwrap();
+        assert_eq!(expected.len(), 40);
+        for seed in 0..3 {
+            let job = |config, fuse| learn_sparse(config, fuse, training);
+            let (found, n) = recover_on(1, seed, EXAMPLES, job);
+            assert!(found == expected, "seed {seed}: other weights after {n} failures");
+            failures += n;
+        }
+    }
+    assert!(failures > 0, "nothing has failed");
+    // Several workers learn of each other where epochs end, and examples in another order; none that is kept is lost.
+    let (found, _) =
+        recover(7, EXAMPLES, |config, fuse| learn_sparse(config, fuse, &passes.clone().credit(64)));
+    assert_eq!(found.len(), 40);
 }
 
 #[derive(Default)]

@@ -59,7 +59,9 @@ impl LoadModel for AddWeights {
 /// A row that says how often it was loaded, in the digits that sums do not reach.
 const LOADED: u64 = 1 << 40;
 
-fn adding_server() -> SimpleServer<u64, u64, u64, fn(&u64, &mut Vec<u64>), fn(&mut [u64], &[u64])> {
+type AddingServer = SimpleServer<u64, u64, u64, fn(&u64, &mut Vec<u64>), fn(&mut [u64], &[u64])>;
+
+fn adding_server() -> AddingServer {
     SimpleServer::new(|_key, row| row.push(0), |row, delta| row[0] += delta[0])
 }
 

@@ -44,7 +44,7 @@ fn line_that_is_no_sparse_row_is_named_or_skipped() {
     let refused = dir.run("train pa --input rows.svm --output model");
     assert_refused(&refused, 1, &["rows.svm:2", "value of index 4", "\"x\""]);
     dir.assert_no_model("model");
-    let found = dir.summary("train pa --input rows.svm --skip-bad-records --json");
+    let found = dir.summary("train pa --input rows.svm --on-bad-record skip --json");
     assert_eq!((found["rows"].as_u64(), found["bad_records"].as_u64()), (Some(2), Some(1)), "{found}");
 }
 
@@ -64,4 +64,33 @@ fn labels_and_settings_that_can_not_be_are_refused() {
     assert_refused(&dir.run("train fm --input rows.svm --factors 5000"), 2, &["factors", "5000"]);
     assert_refused(&dir.run("train fm --input rows.svm --passes 0"), 2, &["passes"]);
     assert_refused(&dir.run("train fm --input none.svm"), 1, &["none.svm"]);
+}
+
+/// Documents about tea or about rain.
+#[test]
+fn topics_and_vectors_of_words_are_trained_and_asked_for() {
+    let dir = Dir::new();
+    dir.write("words", "tea\ncake\nrain\nstorm\n");
+    let documents = (0..40).map(|id| if id % 2 == 0 { "2 0:9 1:9\n" } else { "2 2:9 3:9\n" });
+    dir.write("documents", documents.collect::<String>());
+    let train = "train lda --input documents --vocabulary words --topics 2 --sweeps 30 --json --output model";
+    let found = dir.summary(train);
+    assert_eq!((found["documents"].as_u64(), found["tokens"].as_u64()), (Some(40), Some(720)), "{found}");
+    let topics = dir.run("topics --model model --vocabulary words --top 2");
+    assert_eq!((topics.code(), topics.out.lines().count()), (Some(0), 2), "{topics:?}");
+    let shares = dir.run("topics --model model --vocabulary words --of rain storm rain");
+    let most = shares.out.lines().filter_map(|line| line.split('\t').nth(1)?.parse::<f64>().ok());
+    assert!(most.fold(0.0, f64::max) > 0.8, "{shares:?}");
+    assert_refused(&dir.run("topics --model model --vocabulary words --of snow"), 1, &["snow"]);
+    assert_refused(&dir.run("train lda --input documents --words 3"), 1, &["word 3", "0 to 2"]);
+
+    let text =
+        |id: u64| if id.is_multiple_of(2) { "Tea, cake: tea cake.\n" } else { "rain storm rain storm\n" };
+    dir.write("text", (0..200).map(text).collect::<String>());
+    let train =
+        "train word2vec --input text --dim 8 --subsample 0 --learning-rate 0.1 --batch 40 --output vectors";
+    assert_eq!(dir.run(train).code(), Some(0));
+    let near = dir.run("neighbours --model vectors --word rain --top 1");
+    assert!(near.out.starts_with("rain\tstorm\t"), "{near:?}");
+    assert_refused(&dir.run("neighbours --model vectors --word snow"), 1, &["snow"]);
 }

@@ -112,6 +112,55 @@ fn t_new_03_default_parameters_run() {
     });
 }
 
+/// T-FPS-24: the original's parameters of online factorization with lists of 100, by day to CSV.
+#[test]
+fn t_fps_24_online_factorization_writes_a_line_for_each_day() {
+    let used = of_four_kinds(2_000);
+    let params = RecommenderParams::new().rank(10).init(-0.01, 0.01).learning_rate(0.2).negatives(9).top(100);
+    let job = |config| run(config, &params, &used, 500, 4).unwrap();
+    everywhere(test_path!(t_fps_24_online_factorization_writes_a_line_for_each_day), job, |left, place| {
+        check_lists(&left.0, &used, 4, place);
+        let mut csv = Vec::new();
+        left.1[0].write_csv(&mut csv).unwrap();
+        let lines: Vec<_> = std::str::from_utf8(&csv).unwrap().lines().collect();
+        assert_eq!((lines.len(), lines[0]), (5, "window,lists,ndcg,recall,hit_rate"), "{place}");
+        for (day, line) in lines[1..].iter().enumerate() {
+            assert!(line.starts_with(&format!("{day},500,")), "{place}: {line}");
+        }
+        // Of 40 items at most 100 are recommended: all but the four that are remembered.
+        assert!(left.1[0].total().hit_rate().unwrap() > 0.9, "{place}");
+    });
+}
+
+/// Vectors of users or items.
+type Rows = Vec<(u64, Vec<f32>)>;
+
+/// T-FPS-25: the original's parameters of implicit factorization; a vector for each user and item, to be written down.
+#[test]
+fn t_fps_25_implicit_factorization_leaves_a_vector_for_each_user_and_item() {
+    let job = |config| {
+        let values: Vec<(Rows, Rows)> = execute(config, |env| {
+            let params = RecommenderParams::new().rank(10).init(-0.1, 0.1).learning_rate(0.01).negatives(9);
+            let fit = params.user_memory(128).build()?.fit(env.from_iter(of_four_kinds(2_000)))?;
+            Ok((fit.users.collect(), fit.items.collect()))
+        })
+        .unwrap();
+        values.into_iter().next().unwrap_or_default()
+    };
+    let path = test_path!(t_fps_25_implicit_factorization_leaves_a_vector_for_each_user_and_item);
+    everywhere(path, job, |(mut users, mut items), place| {
+        users.sort_by_key(|(user, _)| *user);
+        items.sort_by_key(|(item, _)| *item);
+        assert!(users.iter().map(|(user, _)| *user).eq(0..40), "{place}");
+        let all = (0..4).flat_map(|kind| (0..10).map(move |item| 100 * kind + item));
+        assert!(items.iter().map(|(item, _)| *item).eq(all), "{place}");
+        assert!(users.iter().all(|(_, row)| row.len() == 10), "{place}");
+        // Behind the factors of an item stands its bias.
+        assert!(items.iter().all(|(_, row)| row.len() == 11), "{place}");
+        assert!(users.iter().chain(&items).flat_map(|(_, row)| row).all(|x| x.is_finite()), "{place}");
+    });
+}
+
 /// The first 20,000 ratings of MovieLens in order of time, whatever the rating: nDCG and recall in every window of 10,000
 /// are above those of what is popular. (Of the first 5,000 alone, when everybody is new, they are about the same.)
 #[test]

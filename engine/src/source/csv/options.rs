@@ -32,6 +32,17 @@ pub struct CsvOptions {
 }
 
 impl CsvOptions {
+    /// Checks what a value can not rule out.
+    pub(super) fn check(self) -> Result<()> {
+        match self.delimiter {
+            Delimiter::Byte(byte @ (b'"' | b'\r' | b'\n')) => Err(Error::config(format!(
+                "delimiter {:?}: it can be any byte but a quote, \\r and \\n",
+                char::from(byte)
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// Sets what separates the fields. Default [`Delimiter::Sniff`].
     #[must_use]
     pub fn delimiter(mut self, delimiter: Delimiter) -> Self {

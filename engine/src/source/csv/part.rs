@@ -61,7 +61,7 @@ impl<F: LineFormat> Source for LineSource<F> {
     /// The file, and where in it the next line begins.
     fn position(&self) -> Result<Option<SourcePosition>> {
         let position = match &self.part {
-            Some(part) => (part.decoder.index, Some(part.lines.position())),
+            Some(part) => (part.decoder.index, Some(part.position())),
             None => (self.next_file, None),
         };
         SourcePosition::new(&position).map(Some)
@@ -85,7 +85,7 @@ impl<F: LineFormat> Source for LineSource<F> {
 }
 
 /// Reads the records that begin in a range of one file.
-struct Part<F> {
+pub(super) struct Part<F> {
     lines: LineReader<FileBytes>,
     range: Range<u64>,
     on_bad_record: BadRecordPolicy,
@@ -93,7 +93,7 @@ struct Part<F> {
 }
 
 impl<F: LineFormat> Part<F> {
-    fn open(files: &Rc<[CsvFile]>, index: usize, share: Share, at: Position) -> Result<Self> {
+    pub(super) fn open(files: &Rc<[CsvFile]>, index: usize, share: Share, at: Position) -> Result<Self> {
         let file = &files[index];
         Ok(Part {
             lines: file.open_at(at)?,
@@ -103,8 +103,13 @@ impl<F: LineFormat> Part<F> {
         })
     }
 
+    /// Where the next line begins.
+    pub(super) fn position(&self) -> Position {
+        self.lines.position()
+    }
+
     /// As [`Source::read`], for this part.
-    fn read(&mut self, limit: usize, out: &mut Vec<Row<F::Value>>) -> Result<SourceStatus> {
+    pub(super) fn read(&mut self, limit: usize, out: &mut Vec<Row<F::Value>>) -> Result<SourceStatus> {
         let Part { lines, range, decoder, .. } = self;
         let file = &decoder.files[decoder.index];
         if !lines.skip_to(range.start, BUDGET_BYTES).map_err(|error| file.can_not_read(error))? {
