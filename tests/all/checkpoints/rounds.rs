@@ -160,7 +160,7 @@ fn rows(split: usize) -> Examples {
     Examples::dense(4, features, labels).unwrap()
 }
 
-const STEPS: u64 = 8_000;
+const STEPS: u64 = 3_000;
 
 fn regress(config: RuntimeConfig) -> Result<Vec<Vec<f64>>> {
     let models = execute(config, |env| {
