@@ -8,8 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Request, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_LENGTH;
+use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use tokio::sync::{mpsc, oneshot};
 use waterwheel_engine::{DataStream, Env, Error, Result, Source, SourcePosition, SourceStatus, WhenDurable};
@@ -142,14 +144,22 @@ impl LineSource {
     }
 }
 
-/// Answers a client when its lines are durable.
-async fn take(State(sender): State<mpsc::Sender<Body>>, lines: String) -> (StatusCode, &'static str) {
+/// Answers a client when its lines are durable. One whose body is too long is told so before it sends it.
+async fn take(State(sender): State<mpsc::Sender<Body>>, request: Request) -> Response {
+    let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if length.is_some_and(|length: usize| length > MAX_BODY_BYTES) {
+        return (StatusCode::PAYLOAD_TOO_LARGE, "more than 16 MiB\n").into_response();
+    }
+    let lines = match String::from_request(request, &()).await {
+        Ok(lines) => lines,
+        Err(refusal) => return refusal.into_response(),
+    };
     let (taken, durable) = oneshot::channel();
     let is_sent = sender.send(Body { lines, taken }).await.is_ok();
     // The job may end before it has read them, or before they are durable.
     match is_sent && durable.await.is_ok() {
-        true => (StatusCode::OK, "taken\n"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "the job has ended\n"),
+        true => (StatusCode::OK, "taken\n").into_response(),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "the job has ended\n").into_response(),
     }
 }
 

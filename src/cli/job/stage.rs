@@ -205,7 +205,7 @@ impl Aggregate {
 
     fn at_end<'s>(self, rows: DataStream<'s, Row>, uid: &str) -> DataStream<'s, Row> {
         let (measure, n_measures) = (self.clone(), self.measures().count());
-        let measured = rows.try_map(move |row| measure.measure(&row)).name("measure");
+        let measured = rows.try_map(move |row| measure.measure(&row)).name("aggregate");
         let tallies = measured.key_by_ref(|(key, _)| key).at_end().aggregate(Tallying(n_measures));
         tallies.uid(uid).map(move |(key, tally)| self.row(key, tally, Vec::new()))
     }
@@ -223,7 +223,7 @@ impl Window {
         let strategy =
             WatermarkStrategy::bounded_out_of_orderness(disorder, |(millis, _): &(i64, Measured)| *millis);
         let timed =
-            timed.name("measure").assign_timestamps_and_watermarks(strategy).uid(&format!("{uid} time"));
+            timed.name("window").assign_timestamps_and_watermarks(strategy).uid(&format!("{uid} time"));
         let measured = timed.map(|(_millis, measured)| measured);
         let tallies = measured.key_by(|(key, _)| key.clone()).window(windows).aggregate(Tallying(n_measures));
         let results = tallies.results.uid(uid).into_stream();

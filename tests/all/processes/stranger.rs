@@ -11,7 +11,7 @@ use super::fixture::{SUM, command, outcome, start, sum};
 use crate::failures::process::{Running, free_addresses, wait_until};
 
 /// The name and version of the handshake, as docs/formats/handshake.md says.
-const MAGIC: [u8; 8] = *b"WWHEEL\x00\x02";
+const MAGIC: [u8; 8] = *b"WWHEEL\x00\x03";
 const HELLO_BYTES: usize = 160;
 
 /// A hello that names this process of two of one thread, without a secret.
