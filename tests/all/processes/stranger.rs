@@ -63,7 +63,7 @@ fn stranger_that_says_something_else_is_dropped_and_logged() {
     for says in [http, &[0; 200], &[0xff; 4096], b"WWHEEL\x00\x01", b"WWHEEL\x00\xff and so on"] {
         let (told, [first, _]) = run_among(|address| heard(call(address, says)));
         assert!(told.is_empty(), "{says:?} is told {told:?}");
-        let logged = ["it does not speak this protocol", "of the handshake, expected 2"];
+        let logged = ["it does not speak this protocol", "of the handshake, expected 3"];
         assert!(logged.iter().any(|text| first.err.contains(text)), "{first:?}");
         assert!(first.err.contains("dropped 127."), "{first:?}");
     }
