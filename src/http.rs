@@ -2,11 +2,16 @@
 
 use std::future::IntoFuture;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use axum::Router;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use waterwheel_engine::{Error, Result};
+
+/// How long answers that are under way may take when the server is dropped.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Answers requests from when it is bound until it is dropped.
 #[derive(Debug)]
@@ -26,7 +31,11 @@ impl HttpServer {
         let listener = TcpListener::bind(address).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(failed)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()
+            .map_err(failed)?;
         let (stop, stopped) = oneshot::channel::<()>();
         let serve = move || {
             runtime.block_on(async move {
@@ -34,13 +43,22 @@ impl HttpServer {
                     Ok(listener) => listener,
                     Err(error) => return tracing::error!("{what} can not use its port: {error}"),
                 };
+                let told = Arc::new(Notify::new());
+                let tell = Arc::clone(&told);
+                let closed = async move {
+                    let _ = stopped.await;
+                    tell.notify_one();
+                };
                 tokio::select! {
-                    result = axum::serve(listener, app).into_future() => {
+                    result = axum::serve(listener, app).with_graceful_shutdown(closed).into_future() => {
                         if let Err(error) = result {
                             tracing::error!("{what} has failed: {error}");
                         }
                     }
-                    _ = stopped => {}
+                    () = async {
+                        told.notified().await;
+                        tokio::time::sleep(GRACE).await;
+                    } => {}
                 }
             });
         };

@@ -13,8 +13,9 @@ use waterwheel_engine::Round;
 /// let count = |life_cycle| {
 ///     let counts = execute(RuntimeConfig::threads(1), move |env| {
 ///         let config = IterationConfig::new().max_rounds(3).operator_life_cycle(life_cycle);
-///         let (counts,) = Iterations::iterate_bounded((env.from_iter(["a"]),), (), config, |_it, (x,), ()| {
-///             let counts = x.clone().map(String::from).key_by(String::clone).count();
+///         let words = env.from_iter(["a".to_string()]);
+///         let (counts,) = Iterations::iterate_bounded((words,), (), config, |_it, (x,), ()| {
+///             let counts = x.clone().key_by(String::clone).count();
 ///             IterationBodyResult::new((x,), (counts.map(|(_, n)| n),))
 ///         });
 ///         Ok(counts.collect())

@@ -26,7 +26,7 @@ impl<'a> Saved<'a> {
         self.had_ended.get(port).copied().unwrap_or(false)
     }
 
-    /// This worker's share of the [items](Written::items): with as many workers as before, those that it has written;
+    /// This worker's share of the [items](crate::checkpoint::Written::items): with as many workers as before, those that it has written;
     /// otherwise worker `w` of `n` gets those of all workers whose index modulo `n` is `w`.
     ///
     /// # Errors
@@ -44,7 +44,7 @@ impl<'a> Saved<'a> {
         if items.is_empty() { Ok(items) } else { self.migrated(ITEMS, items) }
     }
 
-    /// Hands this worker's share of the [fixed state](Written::fixed), as that of [`items`](Self::items), to `take`, in pieces
+    /// Hands this worker's share of the [fixed state](crate::checkpoint::Written::fixed), as that of [`items`](Self::items), to `take`, in pieces
     /// that each end with a whole item.
     ///
     /// # Errors
@@ -56,7 +56,7 @@ impl<'a> Saved<'a> {
         sections.try_for_each(|section| take(StateReader::new(section?.bytes)))
     }
 
-    /// What all workers had [alike](Written::copied), from one of them.
+    /// What all workers had [alike](crate::checkpoint::Written::copied), from one of them.
     ///
     /// # Errors
     /// The checkpoint can not be read.
@@ -64,7 +64,7 @@ impl<'a> Saved<'a> {
         self.copy(COPIED)
     }
 
-    /// What all workers had [pooled](Written::pooled), in order of their index.
+    /// What all workers had [pooled](crate::checkpoint::Written::pooled), in order of their index.
     ///
     /// # Errors
     /// The checkpoint can not be read.
