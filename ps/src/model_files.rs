@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::TensorView;
 use safetensors::{SafeTensors, serialize};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use waterwheel_engine::{Error, Result};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -21,30 +22,39 @@ const TENSORS: &str = "model.safetensors";
 /// A tensor to be written: its name, type, shape and bytes, little-endian.
 pub type Tensor = (String, Dtype, Vec<usize>, Vec<u8>);
 
-/// What every manifest says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
-    /// Name of the format.
-    pub format: String,
-    /// Version of the format.
-    pub version: u32,
+/// What a manifest says: the fields `F` are those of its format alone.
+#[derive(Serialize)]
+struct Manifest<'a, F> {
+    format: &'a str,
+    version: u32,
+    #[serde(flatten)]
+    fields: &'a F,
     /// Name of the tensor file.
-    pub tensors: String,
+    tensors: &'a str,
     /// XXH3 (64 bits, seed 0) of the tensor file, 16 hexadecimal digits.
-    pub xxh3: String,
+    xxh3: String,
+}
+
+/// The fields that every manifest has.
+#[derive(Deserialize)]
+struct Header {
+    format: String,
+    version: u32,
+    tensors: String,
+    xxh3: String,
 }
 
 /// Saves tensors and a manifest into a directory, which is made if it is not there. A model that was there before is
-/// replaced; a reader sees the old or the new one, or is told that they do not belong together. `manifest` makes the
-/// manifest from its header, for a format of this name and version.
+/// replaced; a reader sees the old or the new one, or is told that they do not belong together. The manifest has the name
+/// and version of the format, `fields`, and the checksum of the tensors.
 ///
 /// # Errors
 /// The directory or a file in it can not be written.
-pub fn save<M: Serialize>(
+pub fn save<F: Serialize>(
     directory: &Path,
     (format, version): (&str, u32),
     tensors: &[Tensor],
-    manifest: impl FnOnce(Header) -> M,
+    fields: &F,
 ) -> Result<()> {
     let failed = |error| Error::internal("can not encode the tensors").caused_by(error);
     let mut views = Vec::new();
@@ -53,30 +63,32 @@ pub fn save<M: Serialize>(
     }
     let bytes = serialize(views, None).map_err(failed)?;
     let xxh3 = format!("{:016x}", xxh3_64(&bytes));
-    let header = Header { format: format.into(), version, tensors: TENSORS.into(), xxh3 };
-    let text = serde_json::to_string_pretty(&manifest(header))
+    let manifest = Manifest { format, version, fields, tensors: TENSORS, xxh3 };
+    let text = serde_json::to_string_pretty(&manifest)
         .map_err(|error| Error::internal("can not write the manifest").caused_by(error))?;
     std::fs::create_dir_all(directory).map_err(|error| cannot("create", directory, error))?;
     write_whole(&directory.join(TENSORS), &bytes)?;
     write_whole(&directory.join(MANIFEST), format!("{text}\n").as_bytes())
 }
 
-/// Loads what [`save`] has written: the manifest, and what `read` makes of it and of the tensors.
+/// Loads what [`save`] has written: what `read` makes of the fields and of the tensors. A type of fields should deny unknown
+/// ones.
 ///
 /// # Errors
 /// A file is missing, of another format or version, or damaged (the checksum tells); and those of `read`.
-pub fn load<M: DeserializeOwned, R>(
+pub fn load<F: DeserializeOwned, R>(
     directory: &Path,
     format: (&str, u32),
-    header: impl Fn(&M) -> Header,
-    read: impl FnOnce(M, &SafeTensors<'_>) -> Result<R>,
+    read: impl FnOnce(F, &SafeTensors<'_>) -> Result<R>,
 ) -> Result<R> {
     let path = directory.join(MANIFEST);
     let text = std::fs::read_to_string(&path).map_err(|error| cannot("read", &path, error))?;
     let invalid = |what: String| Error::data(format!("{}: {what}", path.display()));
-    let manifest: M = serde_json::from_str(&text)
-        .map_err(|error| invalid("not a manifest of this kind of model".into()).caused_by(error))?;
-    let found = header(&manifest);
+    let no_manifest = |error| invalid("not a manifest of this kind of model".into()).caused_by(error);
+    let mut fields: Map<String, Value> = serde_json::from_str(&text).map_err(no_manifest)?;
+    let header =
+        ["format", "version", "tensors", "xxh3"].iter().filter_map(|name| fields.remove_entry(*name));
+    let found: Header = serde_json::from_value(Value::Object(header.collect())).map_err(no_manifest)?;
     if (found.format.as_str(), found.version) != format {
         let (name, version) = format;
         return Err(invalid(format!(
@@ -87,6 +99,7 @@ pub fn load<M: DeserializeOwned, R>(
     if found.tensors != TENSORS {
         return Err(invalid(format!("names the file \"{}\", expected {TENSORS}", found.tensors)));
     }
+    let fields: F = serde_json::from_value(Value::Object(fields)).map_err(no_manifest)?;
     let path = directory.join(TENSORS);
     let bytes = std::fs::read(&path).map_err(|error| cannot("read", &path, error))?;
     let (sum, path) = (format!("{:016x}", xxh3_64(&bytes)), path.display());
@@ -95,7 +108,7 @@ pub fn load<M: DeserializeOwned, R>(
     }
     let tensors = SafeTensors::deserialize(&bytes)
         .map_err(|error| Error::data(format!("{path}: not a tensor file")).caused_by(error))?;
-    read(manifest, &tensors)
+    read(fields, &tensors)
 }
 
 /// The bytes of a tensor, if it is what is expected.

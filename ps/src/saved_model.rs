@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use waterwheel_engine::{Error, Key, Result};
 
 use crate::element::{self, Element};
-use crate::model_files::{self, Dtype, Header, Tensor, tensor};
+use crate::model_files::{self, Dtype, Tensor, tensor};
 
 const FORMAT: (&str, u32) = ("waterwheel-ps", 1);
 
@@ -69,22 +69,11 @@ pub struct SavedModel<K, E> {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Manifest {
-    format: String,
-    version: u32,
+struct Fields {
     keys: String,
     elements: String,
     rows: usize,
     width: usize,
-    tensors: String,
-    xxh3: String,
-}
-
-impl Manifest {
-    fn header(&self) -> Header {
-        let (format, tensors, xxh3) = (self.format.clone(), self.tensors.clone(), self.xxh3.clone());
-        Header { format, version: self.version, tensors, xxh3 }
-    }
 }
 
 impl<K: Key, E: Element> SavedModel<K, E> {
@@ -139,16 +128,12 @@ impl<K: Key, E: Element> SavedModel<K, E> {
             to_tensor("keys", &self.keys, &[self.len()]),
             to_tensor("rows", &self.rows, &[self.len(), self.width]),
         ];
-        model_files::save(directory, FORMAT, &tensors, |header| Manifest {
-            format: header.format,
-            version: header.version,
-            keys: kind::<K>(),
-            elements: kind::<E>(),
-            rows: self.len(),
-            width: self.width,
-            tensors: header.tensors,
-            xxh3: header.xxh3,
-        })
+        model_files::save(
+            directory,
+            FORMAT,
+            &tensors,
+            &Fields { keys: kind::<K>(), elements: kind::<E>(), rows: self.len(), width: self.width },
+        )
     }
 
     /// Loads a model that [`save`](Self::save) has written, with rows of `width` elements.
@@ -157,7 +142,7 @@ impl<K: Key, E: Element> SavedModel<K, E> {
     /// A file is missing, of another format or version, or damaged (the checksum tells); keys, elements or rows are
     /// not what is expected; a key is there twice.
     pub fn load(directory: &Path, width: usize) -> Result<Self> {
-        model_files::load(directory, FORMAT, Manifest::header, |manifest, tensors| {
+        model_files::load(directory, FORMAT, |manifest: Fields, tensors| {
             let expected = (kind::<K>(), kind::<E>(), width);
             let found = (manifest.keys, manifest.elements, manifest.width);
             if found != expected {
@@ -248,6 +233,16 @@ mod tests {
         let empty = SavedModel::<i32, f64>::new(vec![], 4).unwrap();
         empty.save(dir.path()).unwrap();
         assert!(SavedModel::<i32, f64>::load(dir.path(), 4).unwrap().is_empty());
+    }
+
+    #[test]
+    fn model_of_another_format_is_refused_by_the_names_of_both() {
+        let dir = tempfile::tempdir().unwrap();
+        let fields = std::collections::BTreeMap::from([("topics", 3)]);
+        model_files::save(dir.path(), ("waterwheel-lda", 2), &[], &fields).unwrap();
+        let error = SavedModel::<u64, f32>::load(dir.path(), 2).unwrap_err();
+        assert!(error.message().contains("found waterwheel-lda version 2"), "{error}");
+        assert!(error.message().contains("waterwheel-ps version 1"), "{error}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use arrow_array::{Array, StructArray};
 use serde::de::DeserializeOwned;
 
 use super::files::{self, FilePart, Ipc, Parquet, PartFormat, can_not_read};
-use super::row::RowOf;
+use super::row::Cell;
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::source::{Source, SourcePosition, SourceStatus, Split, Splits, expand_all};
@@ -109,7 +109,7 @@ impl<F: PartFormat, R: DeserializeOwned> ColumnSource<F, R> {
         let Some((rows, at)) = &mut self.batch else { return Ok(()) };
         let end = rows.len().min(at.saturating_add(limit));
         for row in *at..end {
-            let record = R::deserialize(RowOf::new(rows, row)).map_err(|error| {
+            let record = R::deserialize(Cell::record(rows, row)).map_err(|error| {
                 let FilePart { path, part } = &self.parts[self.part];
                 let n = self.row + row - *at;
                 Error::data(format!("{}: part {part}, row {n} (both from 0): {error}", path.display()))

@@ -7,80 +7,28 @@ use arrow_array::types::{
     TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_array::{Array, ArrayRef, StructArray};
-use arrow_schema::{DataType, Fields, TimeUnit};
+use arrow_schema::{DataType, TimeUnit};
 use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
 use super::ColumnError;
 
-/// One row of several columns.
-#[derive(Clone, Copy)]
-pub(super) struct RowOf<'a> {
-    fields: &'a Fields,
-    columns: &'a [ArrayRef],
-    row: usize,
-}
-
-impl<'a> RowOf<'a> {
-    pub(super) fn new(rows: &'a StructArray, row: usize) -> Self {
-        RowOf { fields: rows.fields(), columns: rows.columns(), row }
-    }
-
-    fn cells(self) -> Cells<'a> {
-        Cells { row: self, next: 0 }
-    }
-}
-
-impl<'de> Deserializer<'de> for RowOf<'_> {
-    type Error = ColumnError;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ColumnError> {
-        visitor.visit_map(self.cells())
-    }
-
-    fn deserialize_tuple<V: Visitor<'de>>(self, _len: usize, visitor: V) -> Result<V::Value, ColumnError> {
-        visitor.visit_seq(self.cells())
-    }
-
-    fn deserialize_tuple_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        _len: usize,
-        visitor: V,
-    ) -> Result<V::Value, ColumnError> {
-        visitor.visit_seq(self.cells())
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, ColumnError> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ColumnError> {
-        visitor.visit_some(self)
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq map
-        struct enum identifier ignored_any
-    }
-}
-
 /// The cells of a row, from the first column on.
 struct Cells<'a> {
-    row: RowOf<'a>,
+    rows: &'a StructArray,
+    row: usize,
     next: usize,
 }
 
 impl<'a> Cells<'a> {
+    fn new(rows: &'a StructArray, row: usize) -> Self {
+        Cells { rows, row, next: 0 }
+    }
+
     fn read<'de, S: DeserializeSeed<'de>>(&mut self, seed: S, at: usize) -> Result<S::Value, ColumnError> {
-        let RowOf { fields, columns, row } = self.row;
-        let cell = Cell { array: columns[at].as_ref(), row };
-        seed.deserialize(cell).map_err(|error| error.within(fields[at].name()))
+        let cell = Cell { array: self.rows.column(at).as_ref(), row: self.row };
+        seed.deserialize(cell).map_err(|error| error.within(self.rows.fields()[at].name()))
     }
 }
 
@@ -88,7 +36,7 @@ impl<'de> MapAccess<'de> for Cells<'_> {
     type Error = ColumnError;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, ColumnError> {
-        let Some(field) = self.row.fields.get(self.next) else { return Ok(None) };
+        let Some(field) = self.rows.fields().get(self.next) else { return Ok(None) };
         self.next += 1;
         seed.deserialize(field.name().as_str().into_deserializer()).map(Some)
     }
@@ -105,7 +53,7 @@ impl<'de> SeqAccess<'de> for Cells<'_> {
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, ColumnError> {
-        if self.next == self.row.columns.len() {
+        if self.next == self.rows.num_columns() {
             return Ok(None);
         }
         self.next += 1;
@@ -113,14 +61,19 @@ impl<'de> SeqAccess<'de> for Cells<'_> {
     }
 }
 
-/// One value of a column.
+/// One value of a column; of a batch as a whole, one of its records.
 #[derive(Clone, Copy)]
-struct Cell<'a> {
+pub(super) struct Cell<'a> {
     array: &'a dyn Array,
     row: usize,
 }
 
-impl Cell<'_> {
+impl<'a> Cell<'a> {
+    /// A record of a batch.
+    pub(super) fn record(rows: &'a StructArray, row: usize) -> Self {
+        Cell { array: rows, row }
+    }
+
     fn number<T: ArrowPrimitiveType>(&self) -> T::Native {
         self.array.as_primitive::<T>().value(self.row)
     }
@@ -176,7 +129,7 @@ impl<'de> Deserializer<'de> for Cell<'_> {
             }),
             DataType::Binary => visitor.visit_bytes(self.array.as_binary::<i32>().value(self.row)),
             DataType::LargeBinary => visitor.visit_bytes(self.array.as_binary::<i64>().value(self.row)),
-            DataType::Struct(_) => RowOf::new(self.array.as_struct(), self.row).deserialize_any(visitor),
+            DataType::Struct(_) => visitor.visit_map(Cells::new(self.array.as_struct(), self.row)),
             other => match self.items() {
                 Some(items) => visitor.visit_seq(ItemsOf { items, next: 0 }),
                 None => Err(ColumnError::new(format!("a column of the type {other} can not be read"))),
@@ -211,7 +164,7 @@ impl<'de> Deserializer<'de> for Cell<'_> {
     fn deserialize_tuple<V: Visitor<'de>>(self, _len: usize, visitor: V) -> Result<V::Value, ColumnError> {
         match self.array.data_type() {
             DataType::Struct(_) if !self.array.is_null(self.row) => {
-                visitor.visit_seq(RowOf::new(self.array.as_struct(), self.row).cells())
+                visitor.visit_seq(Cells::new(self.array.as_struct(), self.row))
             }
             _ => self.deserialize_any(visitor),
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 use waterwheel_engine::Result;
-use waterwheel_ps::model_files::{self, Dtype, Header, tensor};
+use waterwheel_ps::model_files::{self, Dtype, tensor};
 
 use super::LdaModel;
 use crate::words::words;
@@ -24,16 +24,12 @@ impl LdaModel {
         let shape = vec![self.words() as usize, self.topics() as usize];
         let (alpha, beta) = self.priors();
         let tensors = [("counts".into(), Dtype::U64, shape, counts)];
-        model_files::save(directory, FORMAT, &tensors, |header| Manifest {
-            format: header.format,
-            version: header.version,
-            words: self.words(),
-            topics: self.topics(),
-            alpha,
-            beta,
-            tensors: header.tensors,
-            xxh3: header.xxh3,
-        })
+        model_files::save(
+            directory,
+            FORMAT,
+            &tensors,
+            &Fields { words: self.words(), topics: self.topics(), alpha, beta },
+        )
     }
 
     /// Loads a model that [`save`](Self::save) has written.
@@ -41,29 +37,20 @@ impl LdaModel {
     /// # Errors
     /// A file is missing, of another format or version, damaged (the checksum tells), or does not fit the manifest.
     pub fn load(directory: &Path) -> Result<Self> {
-        model_files::load(directory, FORMAT, Manifest::header, Manifest::into_model)
+        model_files::load(directory, FORMAT, Fields::into_model)
     }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Manifest {
-    format: String,
-    version: u32,
+struct Fields {
     words: u32,
     topics: u32,
     alpha: f64,
     beta: f64,
-    tensors: String,
-    xxh3: String,
 }
 
-impl Manifest {
-    fn header(&self) -> Header {
-        let (format, tensors, xxh3) = (self.format.clone(), self.tensors.clone(), self.xxh3.clone());
-        Header { format, version: self.version, tensors, xxh3 }
-    }
-
+impl Fields {
     fn into_model(self, tensors: &SafeTensors<'_>) -> Result<LdaModel> {
         let shape = [self.words as usize, self.topics as usize];
         let counts = words(tensor(tensors, "counts", Dtype::U64, &shape)?, u64::from_le_bytes);

@@ -10,7 +10,7 @@ use std::path::Path;
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 use waterwheel_engine::Result;
-use waterwheel_ps::model_files::{self, Dtype, Header, tensor};
+use waterwheel_ps::model_files::{self, Dtype, tensor};
 
 use crate::mf::{Factors, MfModel};
 use crate::words::words;
@@ -19,15 +19,11 @@ const FORMAT: (&str, u32) = ("waterwheel-mf", 1);
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Manifest {
-    format: String,
-    version: u32,
+struct Fields {
     rank: usize,
     biases: bool,
     users: usize,
     items: usize,
-    tensors: String,
-    xxh3: String,
 }
 
 impl MfModel {
@@ -37,16 +33,17 @@ impl MfModel {
     /// # Errors
     /// The directory or a file in it can not be written.
     pub fn save(&self, directory: &Path) -> Result<()> {
-        model_files::save(directory, FORMAT, &self.to_tensors(), |header| Manifest {
-            format: header.format,
-            version: header.version,
-            rank: self.rank(),
-            biases: self.mean().is_some(),
-            users: self.users().ids().len(),
-            items: self.items().ids().len(),
-            tensors: header.tensors,
-            xxh3: header.xxh3,
-        })
+        model_files::save(
+            directory,
+            FORMAT,
+            &self.to_tensors(),
+            &Fields {
+                rank: self.rank(),
+                biases: self.mean().is_some(),
+                users: self.users().ids().len(),
+                items: self.items().ids().len(),
+            },
+        )
     }
 
     /// Loads a model that [`save`](Self::save) has written.
@@ -62,7 +59,7 @@ impl MfModel {
     /// # Ok::<(), waterwheel_engine::Error>(())
     /// ```
     pub fn load(directory: &Path) -> Result<Self> {
-        model_files::load(directory, FORMAT, Manifest::header, Manifest::into_model)
+        model_files::load(directory, FORMAT, Fields::into_model)
     }
 
     fn to_tensors(&self) -> Vec<model_files::Tensor> {
@@ -81,12 +78,7 @@ impl MfModel {
     }
 }
 
-impl Manifest {
-    fn header(&self) -> Header {
-        let (format, tensors, xxh3) = (self.format.clone(), self.tensors.clone(), self.xxh3.clone());
-        Header { format, version: self.version, tensors, xxh3 }
-    }
-
+impl Fields {
     fn into_model(self, tensors: &SafeTensors<'_>) -> Result<MfModel> {
         let n_means = usize::from(self.biases);
         let width = self.rank + n_means;

@@ -5,7 +5,7 @@ use std::path::Path;
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 use waterwheel_engine::{Error, Result};
-use waterwheel_ps::model_files::{self, Dtype, Header, tensor};
+use waterwheel_ps::model_files::{self, Dtype, tensor};
 
 use super::{SparseRule, SparseVector};
 use crate::words::words;
@@ -125,14 +125,7 @@ impl SparseModel {
             ("features".into(), Dtype::U32, vec![n], features),
             ("weights".into(), Dtype::F64, vec![n, self.width], rows),
         ];
-        model_files::save(directory, FORMAT, &tensors, |header| Manifest {
-            format: header.format,
-            version: header.version,
-            width: self.width,
-            features: n,
-            tensors: header.tensors,
-            xxh3: header.xxh3,
-        })
+        model_files::save(directory, FORMAT, &tensors, &Fields { width: self.width, features: n })
     }
 
     /// Loads a model that [`save`](Self::save) has written.
@@ -140,27 +133,18 @@ impl SparseModel {
     /// # Errors
     /// A file is missing, of another format or version, damaged (the checksum tells), or does not fit the manifest.
     pub fn load(directory: &Path) -> Result<Self> {
-        model_files::load(directory, FORMAT, Manifest::header, Manifest::into_model)
+        model_files::load(directory, FORMAT, Fields::into_model)
     }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Manifest {
-    format: String,
-    version: u32,
+struct Fields {
     width: usize,
     features: usize,
-    tensors: String,
-    xxh3: String,
 }
 
-impl Manifest {
-    fn header(&self) -> Header {
-        let (format, tensors, xxh3) = (self.format.clone(), self.tensors.clone(), self.xxh3.clone());
-        Header { format, version: self.version, tensors, xxh3 }
-    }
-
+impl Fields {
     fn into_model(self, tensors: &SafeTensors<'_>) -> Result<SparseModel> {
         let (n, width) = (self.features, self.width);
         let features = words(tensor(tensors, "features", Dtype::U32, &[n])?, u32::from_le_bytes);

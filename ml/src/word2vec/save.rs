@@ -5,7 +5,7 @@ use std::path::Path;
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 use waterwheel_engine::Result;
-use waterwheel_ps::model_files::{self, Dtype, Header, Tensor, tensor};
+use waterwheel_ps::model_files::{self, Dtype, Tensor, tensor};
 
 use super::Word2VecModel;
 use crate::words::words;
@@ -24,14 +24,7 @@ impl Word2VecModel {
             (name.into(), Dtype::F32, shape.clone(), values.iter().flat_map(|x| x.to_le_bytes()).collect())
         };
         let tensors = [matrix("vectors", self.inputs()), matrix("contexts", self.outputs())];
-        model_files::save(directory, FORMAT, &tensors, |header| Manifest {
-            format: header.format,
-            version: header.version,
-            words: self.words(),
-            dim: self.dim(),
-            tensors: header.tensors,
-            xxh3: header.xxh3,
-        })
+        model_files::save(directory, FORMAT, &tensors, &Fields { words: self.words(), dim: self.dim() })
     }
 
     /// Loads a model that [`save`](Self::save) has written.
@@ -39,27 +32,18 @@ impl Word2VecModel {
     /// # Errors
     /// A file is missing, of another format or version, damaged (the checksum tells), or does not fit the manifest.
     pub fn load(directory: &Path) -> Result<Self> {
-        model_files::load(directory, FORMAT, Manifest::header, Manifest::into_model)
+        model_files::load(directory, FORMAT, Fields::into_model)
     }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Manifest {
-    format: String,
-    version: u32,
+struct Fields {
     words: usize,
     dim: usize,
-    tensors: String,
-    xxh3: String,
 }
 
-impl Manifest {
-    fn header(&self) -> Header {
-        let (format, tensors, xxh3) = (self.format.clone(), self.tensors.clone(), self.xxh3.clone());
-        Header { format, version: self.version, tensors, xxh3 }
-    }
-
+impl Fields {
     fn into_model(self, tensors: &SafeTensors<'_>) -> Result<Word2VecModel> {
         let shape = [self.words, self.dim];
         let read = |name: &str| Ok(words(tensor(tensors, name, Dtype::F32, &shape)?, f32::from_le_bytes));

@@ -23,7 +23,7 @@ use super::files::contents;
 use crate::cluster::test_path;
 use crate::failures::process::{Finished, Running, free_addresses, wait_until};
 use jobs::{Job, job_of};
-use plan::{Disk, Disturbance, Plan, Tally};
+use plan::{Disk, Disturbance, MOST_DISTURBANCES, Plan, Tally};
 use relay::Relay;
 
 fn argument(key: &str) -> Option<String> {
@@ -135,7 +135,7 @@ fn run_once(job: &Job, dir: &Path, plan: &Plan, tally: &mut Tally) -> Result<boo
 fn survive(job: &Job, seed: u64, draw: fn(u64) -> Plan, expected: &[String], tally: &mut Tally) {
     let dir = tempfile::tempdir().unwrap();
     let checkpoints = dir.path().join("checkpoints").join("chaos");
-    let n_disturbed = 1 + sm(seed, 0) % 3;
+    let n_disturbed = 1 + sm(seed, 0) % MOST_DISTURBANCES;
     for attempt in 0..=n_disturbed {
         let mut plan = draw(sm(seed, 10 + attempt));
         if damage::sound(&checkpoints).is_empty() {

@@ -11,12 +11,14 @@ use waterwheel::ml::online::OnlineKMeans;
 use waterwheel::prelude::*;
 use waterwheel::ps::transform;
 
+use super::plan::LASTS;
 use super::train;
 use crate::checkpoints::files::contents;
 
-/// Records of a job, and how many a split gives before it pauses.
+/// Records of a job, and how many of them all its splits together give before they pause.
 const RECORDS: u64 = 40_000;
-const CHUNK: u64 = 100;
+const CHUNK: u64 = 400;
+const PAUSE: Duration = Duration::from_nanos(LASTS.as_nanos() as u64 * CHUNK / RECORDS);
 const SPLITS: usize = 4;
 const KEYS: u64 = 1_000;
 /// The keys of windows, and their size in milliseconds; there is a record a millisecond.
@@ -44,7 +46,7 @@ pub(super) fn job_of(name: &str) -> Job {
     JOBS.into_iter().find(|job| job.name == name).unwrap()
 }
 
-/// Numbers with a pause now and then, so that there is time to be disturbed in.
+/// Numbers with a pause now and then, so that the job lasts at least [`LASTS`].
 struct Paced {
     next: u64,
     n_splits: usize,
@@ -55,10 +57,10 @@ impl Source for Paced {
 
     fn read(&mut self, limit: usize, out: &mut Vec<u64>) -> Result<SourceStatus> {
         let step = self.n_splits as u64;
-        let end = RECORDS.min(self.next + step * CHUNK.min(limit as u64));
+        let end = RECORDS.min(self.next + step * (CHUNK / step).min(limit as u64));
         out.extend((self.next..end).step_by(self.n_splits));
         self.next += (end - self.next).div_ceil(step) * step;
-        Ok(if end == RECORDS { SourceStatus::Done } else { SourceStatus::Idle(Duration::from_millis(5)) })
+        Ok(if end == RECORDS { SourceStatus::Done } else { SourceStatus::Idle(PAUSE) })
     }
 
     fn position(&self) -> Result<Option<SourcePosition>> {

@@ -12,6 +12,11 @@ use waterwheel::prelude::*;
 use super::damage::Damage;
 use crate::failures::process::Finished;
 
+/// For how long a job runs at least, all its attempts together.
+pub(super) const LASTS: Duration = Duration::from_millis(1_500);
+/// How often it is disturbed at most.
+pub(super) const MOST_DISTURBANCES: u64 = 3;
+
 /// Of what layout an attempt is, and what happens to it.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -86,14 +91,14 @@ impl Disk {
 const FRAMES: u64 = 300;
 
 impl Plan {
-    /// A process is killed.
+    /// A process is killed, before it can have ended: three that are killed run for less than the job lasts.
     pub(super) fn kill(seed: u64) -> Self {
         let (processes, threads) =
             [(1, 1), (1, 2), (2, 1), (1, 4), (2, 2), (3, 1)][(sm(seed, 0) % 6) as usize];
         Plan {
             processes,
             threads,
-            after: Duration::from_millis(sm(seed, 1) % 900),
+            after: LASTS.mul_f64((sm(seed, 1) % 1000) as f64 / 1000.0 / MOST_DISTURBANCES as f64),
             disturbance: Some(Disturbance::Kill),
             victim: (sm(seed, 2) % u64::from(processes)) as usize,
             disk: Disk::WHOLE,
@@ -142,6 +147,8 @@ pub(super) struct Tally {
     pub(super) runs: u64,
     attempts: u64,
     kills: u64,
+    /// Attempts that had ended before they were killed.
+    late: u64,
     pauses: u64,
     cuts: u64,
     /// Frames that were lost, doubled or moved.
@@ -158,7 +165,8 @@ impl Tally {
         self.disks[plan.disk.kind] += 1;
         match plan.disturbance {
             Some(Disturbance::Kill) => {
-                self.kills += finished.iter().filter(|process| process.signal() == Some(9)).count() as u64;
+                let killed = finished.iter().any(|process| process.signal() == Some(9));
+                *if killed { &mut self.kills } else { &mut self.late } += 1;
             }
             Some(Disturbance::Pause(_)) => self.pauses += 1,
             Some(Disturbance::Cut | Disturbance::Garble { .. }) => self.cuts += 1,
@@ -177,10 +185,10 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally { runs, attempts, kills, pauses, cuts, garbled, disks, corrupt, jumps } = self;
+        let Tally { runs, attempts, kills, late, pauses, cuts, garbled, disks, corrupt, jumps } = self;
         write!(
             f,
-            "{runs} runs, {attempts} attempts, {kills} kills, {pauses} pauses, {cuts} lost connections, \
+            "{runs} runs, {attempts} attempts, {kills} kills, {late} kills that came too late, {pauses} pauses, {cuts} lost connections, \
              {garbled} frames lost, doubled or moved"
         )?;
         for ((kind, _), n) in DISKS.iter().zip(disks).skip(1) {

@@ -4,6 +4,9 @@ use std::path::Path;
 
 use waterwheel::prelude::*;
 
+use super::plan::LASTS;
+use super::wait;
+
 const ROWS: u64 = 40_000;
 const SPLITS: usize = 4;
 pub(super) const ROUNDS: u64 = 1_000;
@@ -74,6 +77,7 @@ impl IterationListener for Descent {
         if context.worker_index() == 0 && !std::mem::replace(&mut self.has_said, true) {
             println!("begins with round {epoch}.");
         }
+        wait(LASTS / ROUNDS as u32);
         self.all_models = self.all_models.rotate_left(7) ^ std::mem::take(&mut self.sum);
         out.emit(self.all_models);
         Ok(())
