@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::checkpoint::keeper::{Message, Section};
 use crate::checkpoint::shared::Checkpoints;
 use crate::checkpoint::snapshot::{Snapshot, Written};
-use crate::checkpoint::state::StateWriter;
+use crate::checkpoint::state::{SECTION_BYTES, StateWriter};
 use crate::checkpoint::store::SectionKey;
 use crate::clock::{AnyClock, Epoch};
 use crate::error::{Error, Result};
@@ -29,9 +29,6 @@ const FIXED: &str = "fixed";
 const ENDED: &str = "ended";
 /// How many records it has counted, of each kind of records that it counts.
 const COUNTED: &str = "counted";
-
-/// Bytes of a key group from which they are handed over before all of it is written.
-const SECTION_BYTES: usize = 64 << 10;
 
 /// How long an operator writes, in one activation, of what it has marked.
 const SWEEP_TIME: Duration = Duration::from_millis(2);
@@ -292,7 +289,15 @@ impl Participant {
             // What answers the end is no part of what was marked before.
             None => return self.sweep_all(state),
         }
-        if self.sweeping.is_some() { self.sweep(state) } else { Ok(()) }
+        match self.sweeping {
+            None => Ok(()),
+            // Sources wait until all operators have marked theirs: what is not needed for that comes later.
+            Some(_) if !self.checkpoints.is_open(self.epoch) => {
+                self.activation.wake_after(Duration::from_millis(1));
+                Ok(())
+            }
+            Some(_) => self.sweep(state),
+        }
     }
 
     /// Marks the state at the end of the epoch before `next`.

@@ -42,46 +42,31 @@ impl StateWriter {
     }
 }
 
+/// Bytes that an item is thought to fit in at first.
+const ROOM: usize = 128;
+
 /// Appends an item.
 ///
 /// # Errors
 /// It can not be encoded; nothing is appended then.
 pub(crate) fn put_item<V: Serialize + ?Sized>(bytes: &mut Vec<u8>, item: &V) -> Result<()> {
     let start = bytes.len();
-    bytes.extend([0; 4]);
-    match postcard::serialize_with_flavor(item, Appended(bytes)) {
-        Ok(()) => {
-            let len = (bytes.len() - start - 4) as u32;
-            bytes[start..start + 4].copy_from_slice(&len.to_le_bytes());
-            Ok(())
+    let mut room = ROOM;
+    // Into room that is there: byte by byte behind a vector, a list of bytes takes several times as long.
+    loop {
+        bytes.resize(start + 4 + room, 0);
+        match postcard::to_slice(item, &mut bytes[start + 4..]).map(|encoded| encoded.len()) {
+            Ok(len) => {
+                bytes[start..start + 4].copy_from_slice(&(len as u32).to_le_bytes());
+                bytes.truncate(start + 4 + len);
+                return Ok(());
+            }
+            Err(postcard::Error::SerializeBufferFull) => room *= 2,
+            Err(error) => {
+                bytes.truncate(start);
+                return Err(Error::operator("its state can not be encoded for a checkpoint").caused_by(error));
+            }
         }
-        Err(error) => {
-            bytes.truncate(start);
-            Err(Error::operator("its state can not be encoded for a checkpoint").caused_by(error))
-        }
-    }
-}
-
-/// Lets postcard append to bytes that are there already.
-struct Appended<'a>(&'a mut Vec<u8>);
-
-impl postcard::ser_flavors::Flavor for Appended<'_> {
-    type Output = ();
-
-    #[inline]
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.0.push(byte);
-        Ok(())
-    }
-
-    #[inline]
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        self.0.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn finalize(self) -> postcard::Result<()> {
-        Ok(())
     }
 }
 
@@ -137,6 +122,9 @@ fn another_type<V>() -> Error {
     ))
 }
 
+/// Bytes of a key group from which they are handed over before all of it is written.
+pub(super) const SECTION_BYTES: usize = 64 << 10;
+
 /// Entries of a keyed state, by key group.
 #[derive(Debug, Default)]
 pub struct Entries {
@@ -155,14 +143,22 @@ impl Entries {
         put_item(&mut self.groups[group as usize], entry)
     }
 
-    /// Adds all of `other` behind those that are here.
-    pub fn append(&mut self, other: &mut Entries) {
-        if self.groups.is_empty() {
-            std::mem::swap(self, other);
-            return;
+    /// Hands over to `to` what is there of the groups that are worth a section of their own, or of all: behind what is
+    /// there, where that is any.
+    pub fn hand_over(&mut self, to: &mut Entries, all: bool) {
+        if to.groups.len() < self.groups.len() {
+            to.groups.resize_with(self.groups.len(), Vec::new);
         }
-        for (bytes, more) in self.groups.iter_mut().zip(&mut other.groups) {
-            bytes.append(more);
+        let from = if all { 1 } else { SECTION_BYTES };
+        for (bytes, to) in self.groups.iter_mut().zip(&mut to.groups).filter(|(bytes, _)| bytes.len() >= from)
+        {
+            if to.is_empty() {
+                // What comes next is about as much, if more is to come.
+                let next = Vec::with_capacity(if all { 0 } else { bytes.len() });
+                *to = std::mem::replace(bytes, next);
+            } else {
+                to.append(bytes);
+            }
         }
     }
 
@@ -210,9 +206,29 @@ mod tests {
         assert_eq!(entries.take(0).count(), 0);
     }
 
+    #[test]
+    fn entries_are_handed_over_behind_those_that_are_there() {
+        let (mut from, mut to) = (Entries::default(), Entries::default());
+        from.hand_over(&mut to, true);
+        assert_eq!(to.take(0).count(), 0);
+        let large = vec![5u8; SECTION_BYTES];
+        to.put(3, &1u8).unwrap();
+        from.put(3, &2u8).unwrap();
+        from.put(9, &large).unwrap();
+        from.hand_over(&mut to, false);
+        assert_eq!(Vec::from_iter(from.take(0)), [(3, vec![1, 0, 0, 0, 2])]);
+        from.put(3, &4u8).unwrap();
+        from.hand_over(&mut to, true);
+        let mut handed = to.take(0);
+        assert_eq!(handed.next(), Some((3, vec![1, 0, 0, 0, 1, 1, 0, 0, 0, 4])));
+        let (group, bytes) = handed.next().unwrap();
+        assert_eq!((group, StateReader::new(bytes).next_item::<Vec<u8>>().unwrap()), (9, Some(large)));
+        assert_eq!(handed.next(), None);
+    }
+
     proptest! {
         #[test]
-        fn items_come_back_in_order(items in prop::collection::vec((any::<i64>(), ".{0,9}"), 0..50)) {
+        fn items_come_back_in_order(items in prop::collection::vec((any::<i64>(), ".{0,9}|z{100,140}|y{1000}"), 0..50)) {
             let mut writer = StateWriter::default();
             items.iter().for_each(|item| writer.put(item).unwrap());
             let mut reader = StateReader::new(writer.into_bytes());

@@ -55,6 +55,18 @@ impl<K: Key, S> CowTable<K, S> {
         }
     }
 
+    /// Makes this the state of `key`.
+    pub(crate) fn put(&mut self, key: &K, state: S)
+    where
+        S: Default,
+    {
+        let mut state = Some(state);
+        let kept = self.state_or(key, || state.take().unwrap_or_default()).1;
+        if let Some(state) = state {
+            *kept = state;
+        }
+    }
+
     /// To be called now and then, where keys are added: cuts a table that has got many.
     #[inline]
     pub(crate) fn cut_if_large(&mut self) {
@@ -95,11 +107,12 @@ impl<K: Key, S> CowTable<K, S> {
     }
 
     /// As [`mark`](Self::mark), of what may have changed since the copy before if `may_be_changes` allows that; whether it
-    /// is that and no more. It is all where an entry has gone, or where there was no copy before.
+    /// is that and no more. It is all where an entry has gone, where there was no copy before, or where most has changed: to
+    /// write the rest too is less than to read twice what has.
     pub(crate) fn mark_changes(&mut self, may_be_changes: bool, encode: Encode<K, S>) -> bool {
         let untouched: Option<Vec<_>> =
             (0..self.table.n_pieces()).map(|piece| self.table.untouched(piece).map(Some)).collect();
-        let changes = untouched.filter(|_| may_be_changes && !self.has_lost);
+        let changes = untouched.filter(|bits| may_be_changes && !self.has_lost && is_mostly_untouched(bits));
         let are_changes = changes.is_some();
         match changes {
             Some(written) => self.begin(written, encode),
@@ -122,7 +135,7 @@ impl<K: Key, S> CowTable<K, S> {
     pub(crate) fn sweep(&mut self, to: &mut Entries) -> Result<bool> {
         let Some(copy) = &mut self.copy else { return Ok(false) };
         let more = copy.write_slice(&self.table);
-        to.append(&mut copy.out);
+        copy.out.hand_over(to, !more);
         std::mem::replace(&mut copy.failure, Ok(()))?;
         if !more {
             self.copy = None;
@@ -171,6 +184,12 @@ impl<K: Key, S> CowTable<K, S> {
                 .for_each(|piece| copy.write_piece(piece, self.table.entries(piece)));
         }
     }
+}
+
+/// Whether at least half of the pages are.
+fn is_mostly_untouched(pieces: &[Option<Box<[u64]>>]) -> bool {
+    let pages = || pieces.iter().flatten().flat_map(|bits| bits.iter());
+    2 * pages().filter(|page| **page == u64::MAX).count() >= pages().count()
 }
 
 /// An entry is written before it changes or moves.

@@ -57,6 +57,9 @@ impl std::fmt::Debug for StateTtl {
     }
 }
 
+/// Entries of a checkpoint that are taken over in one go.
+const RESTORED_AT_ONCE: usize = 256;
+
 /// Their kind in checkpoints.
 pub(crate) const STATES: &str = "states";
 
@@ -161,22 +164,37 @@ impl<K: Key, S: State> KeyStates<K, S> {
 
     /// Takes over the states of this worker's key groups. Time in which the job did not run does not count.
     pub(crate) fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
+        let mut some: Vec<(K, Duration, S)> = Vec::with_capacity(RESTORED_AT_ONCE);
         from.entries(STATES, |mut entries| {
-            while let Some((key, age, state)) = entries.next_item::<(K, Duration, S)>()? {
-                match self {
-                    KeyStates::Lasting(states) => {
-                        states.cut_if_large();
-                        *states.state_or(&key, S::default).1 = state;
-                    }
-                    KeyStates::Expiring(states) => states.take_over(key, age, state),
+            loop {
+                // First read, then put in their places: there, several are waited for at once.
+                while some.len() < RESTORED_AT_ONCE
+                    && let Some(entry) = entries.next_item()?
+                {
+                    some.push(entry);
                 }
+                if some.is_empty() {
+                    return Ok(());
+                }
+                self.take_over(some.drain(..));
             }
-            Ok(())
         })?;
         if let KeyStates::Expiring(states) = self {
             states.queue.make_contiguous().sort_by_key(|(at, _key)| *at);
         }
         Ok(())
+    }
+
+    fn take_over(&mut self, entries: impl Iterator<Item = (K, Duration, S)>) {
+        match self {
+            KeyStates::Lasting(states) => {
+                states.cut_if_large();
+                entries.for_each(|(key, _age, state)| states.put(&key, state));
+            }
+            KeyStates::Expiring(states) => {
+                entries.for_each(|(key, age, state)| states.take_over(key, age, state));
+            }
+        }
     }
 }
 

@@ -177,9 +177,10 @@ impl<K: Key> Timers<K> {
             self.aside.write(due, timer, &key);
             self.keys.insert((due, timer), key);
         }
-        to.entries(TIMERS).append(&mut self.aside.written);
+        let more = !self.aside.keys.is_empty();
+        self.aside.written.hand_over(to.entries(TIMERS), !more);
         std::mem::replace(&mut self.aside.failure, Ok(()))?;
-        Ok(!self.aside.keys.is_empty())
+        Ok(more)
     }
 
     /// Takes over the timers of this worker's key groups. Time in which the job did not run does not count.

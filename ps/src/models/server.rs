@@ -187,7 +187,7 @@ impl ServerLogic for ModelServer {
     }
 
     fn sweep(&mut self, to: &mut LogicWriter<'_>) -> Result<bool> {
-        to.entries().append(&mut self.written);
+        self.written.hand_over(to.entries(), true);
         let Some(table) = self.unwritten.last() else { return Ok(false) };
         let more = match self.tables.get_mut(table) {
             Some(table) => table.sweep(to.entries())?,

@@ -8,14 +8,17 @@ use waterwheel_engine::{Error, Key, Result};
 use crate::dense::dense_key;
 use crate::element::{self, Element};
 use crate::partition::Part;
+use crate::prefetch;
 use crate::snapshot::{LogicReader, LogicWriter};
 use crate::store::index::{Bucket, Index, SEGMENTS};
 use crate::store::recency::Moment;
 use crate::store::slab::Slab;
 use crate::store::{Places, RowStore};
 
-/// Places that are looked at in one slice.
+/// Places that are looked at in one slice, and buckets whose rows are asked for before one of them is written: they lie far
+/// apart.
 const SLICE: usize = 2048;
+const AHEAD: usize = 64;
 
 /// A copy of the rows that is being written. A row is written when the slices come to it, or before it is used.
 pub(crate) struct Aside<E> {
@@ -143,15 +146,18 @@ impl<K: Key, E: Element> RowStore<K, E> {
             Places::Dense { part, filled, .. } => self.sweep_dense(part, filled, &mut aside),
         }
         let more = aside.due > 0;
-        to.append(&mut aside.entries);
+        aside.entries.hand_over(to, !more);
         std::mem::replace(&mut aside.failure, Ok(()))?;
         self.aside = Some(aside).filter(|_| more);
         Ok(more)
     }
 
     fn sweep_hashed(&self, index: &Index<K>, aside: &mut Aside<E>) {
-        for _ in 0..SLICE {
+        for at in 0..SLICE {
             let (segment, bucket) = aside.next;
+            if at % AHEAD == 0 {
+                self.prefetch_from(index, segment, bucket);
+            }
             aside.next = match index.in_bucket(segment, bucket) {
                 Bucket::Entry(key, place) => {
                     if aside.take(place as usize) {
@@ -164,6 +170,16 @@ impl<K: Key, E: Element> RowStore<K, E> {
                 // Entries that have moved to other buckets meanwhile are met in another pass.
                 Bucket::BehindLast => ((segment + 1) % SEGMENTS, 0),
             };
+        }
+    }
+
+    fn prefetch_from(&self, index: &Index<K>, segment: usize, bucket: usize) {
+        for bucket in bucket..bucket + AHEAD {
+            match index.in_bucket(segment, bucket) {
+                Bucket::Entry(_, place) => self.rows.get(place as usize).into_iter().for_each(prefetch::read),
+                Bucket::Empty => {}
+                Bucket::BehindLast => return,
+            }
         }
     }
 

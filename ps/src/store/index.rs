@@ -52,7 +52,6 @@ impl<K: Key> Index<K> {
         entry.map(|(_, number)| number)
     }
 
-    /// Adds a key that is not there.
     /// What is in a bucket of a segment. Entries move to other buckets when there are more of them.
     pub(crate) fn in_bucket(&self, segment: usize, bucket: usize) -> Bucket<'_, K> {
         let Some(entries) = self.segments.get(segment).filter(|entries| bucket < entries.num_buckets())
@@ -65,6 +64,7 @@ impl<K: Key> Index<K> {
         }
     }
 
+    /// Adds a key that is not there.
     pub(crate) fn insert(&mut self, key: K, number: u32) {
         let hash = hash(&key);
         let segment = &mut self.segments[segment(hash)];

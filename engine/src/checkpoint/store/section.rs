@@ -41,23 +41,18 @@ impl std::fmt::Display for SectionKey {
     }
 }
 
-/// Appends the stored form of a section.
-pub(super) fn store(bytes: &[u8], stored: &mut Vec<u8>) {
+/// Appends the stored form of a section; `packed` is for it to work in.
+pub(super) fn store(bytes: &[u8], packed: &mut Vec<u8>, stored: &mut Vec<u8>) {
     for block in bytes.chunks(BLOCK) {
-        let at = stored.len();
-        let room = lz4_flex::block::get_maximum_output_size(block.len());
-        stored.resize(at + 8 + room, 0);
-        let packed = lz4_flex::block::compress_into(block, &mut stored[at + 8..]).ok();
-        let (mark, len) = match packed.filter(|len| *len < block.len()) {
-            Some(len) => (0, len),
-            None => {
-                stored[at + 8..at + 8 + block.len()].copy_from_slice(block);
-                (AS_IS, block.len())
-            }
+        packed.resize(packed.len().max(lz4_flex::block::get_maximum_output_size(block.len())), 0);
+        let len = lz4_flex::block::compress_into(block, packed).ok();
+        let (mark, kept) = match len.filter(|len| *len < block.len()) {
+            Some(len) => (0, &packed[..len]),
+            None => (AS_IS, block),
         };
-        stored[at..at + 4].copy_from_slice(&(block.len() as u32).to_le_bytes());
-        stored[at + 4..at + 8].copy_from_slice(&(len as u32 | mark).to_le_bytes());
-        stored.truncate(at + 8 + len);
+        stored.extend((block.len() as u32).to_le_bytes());
+        stored.extend((kept.len() as u32 | mark).to_le_bytes());
+        stored.extend_from_slice(kept);
     }
 }
 
@@ -103,7 +98,7 @@ mod tests {
 
     fn stored(bytes: &[u8]) -> Vec<u8> {
         let mut stored = Vec::new();
-        store(bytes, &mut stored);
+        store(bytes, &mut Vec::new(), &mut stored);
         stored
     }
 

@@ -50,6 +50,8 @@ pub struct PartWriter {
     worker: u32,
     /// What is not written yet; the first of it is at `flushed`.
     buffer: Vec<u8>,
+    /// Where sections are compressed.
+    packed: Vec<u8>,
     flushed: u64,
     upload: Option<Box<dyn Upload>>,
     sections: BTreeMap<Address, Vec<(Option<PartRef>, Place)>>,
@@ -72,6 +74,7 @@ impl PartWriter {
             epoch,
             worker,
             buffer: HEADER.to_vec(),
+            packed: Vec::new(),
             flushed: 0,
             upload: None,
             sections: BTreeMap::new(),
@@ -91,7 +94,7 @@ impl PartWriter {
             )));
         }
         let at = self.buffer.len();
-        section::store(bytes, &mut self.buffer);
+        section::store(bytes, &mut self.packed, &mut self.buffer);
         let place = Place {
             offset: self.flushed + at as u64,
             stored: (self.buffer.len() - at) as u64,
@@ -163,16 +166,12 @@ impl PartWriter {
 
     /// Writes what is whole chunks.
     fn flush(&mut self) -> Result<()> {
-        if self.buffer.len() <= CHUNK {
-            return Ok(());
-        }
-        let buffer = std::mem::take(&mut self.buffer);
-        let (chunks, rest) = buffer.as_chunks::<CHUNK>();
-        for chunk in chunks {
+        while self.buffer.len() > CHUNK {
+            let rest = self.buffer.split_off(CHUNK);
             self.flushed += CHUNK as u64;
-            self.write(chunk.to_vec())?;
+            let chunk = std::mem::replace(&mut self.buffer, rest);
+            self.write(chunk)?;
         }
-        self.buffer = rest.to_vec();
         Ok(())
     }
 
