@@ -57,6 +57,7 @@ mod shared;
 mod snapshot;
 mod state;
 mod store;
+mod touched;
 mod word;
 
 pub use config::{CheckpointConfig, OnMissingCheckpoint};
@@ -72,4 +73,5 @@ pub use store::{
     Newest, ObjectInfo, PartInfo, PartRef, PartWriter, Section, SectionKey, SectionSummary, SectionTable,
     Sections, Storage, StorageError, StorageFault, Trouble, Upload,
 };
+pub use touched::Touched;
 pub(crate) use word::Word;

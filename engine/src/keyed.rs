@@ -7,7 +7,6 @@ mod selector;
 mod states;
 mod table;
 mod timers;
-mod touched;
 
 use std::panic::Location;
 use std::rc::Rc;

@@ -46,6 +46,16 @@ impl<'a> LogicWriter<'a> {
         self.entries().put(key_group(key), &(key, entry))
     }
 
+    /// Whether what is put for keys may be [added](Self::add_to_entries) to what the checkpoint before holds.
+    pub(crate) fn may_add(&self) -> bool {
+        self.0.may_add()
+    }
+
+    /// Takes over what the checkpoint before holds for keys: of several entries of one key the last one counts.
+    pub(crate) fn add_to_entries(&mut self) {
+        self.0.add_to(ENTRIES);
+    }
+
     pub(crate) fn entries(&mut self) -> &mut Entries {
         self.0.entries(ENTRIES)
     }

@@ -9,6 +9,7 @@ mod slab;
 
 use std::sync::Arc;
 
+use waterwheel_engine::checkpoint::Touched;
 use waterwheel_engine::random::below;
 use waterwheel_engine::{Error, Key, Result};
 
@@ -40,6 +41,8 @@ pub(crate) struct RowStore<K, E> {
     fresh: Vec<E>,
     /// A copy of the rows that is being written.
     aside: Option<Box<Aside<E>>>,
+    /// Which rows have been used since the last copy.
+    touched: Touched,
 }
 
 /// How the place of a row is found.
@@ -101,6 +104,7 @@ impl<K: Key, E: Element> RowStore<K, E> {
             figures: None,
             fresh: Vec::new(),
             aside: None,
+            touched: Touched::default(),
         }
     }
 
@@ -206,6 +210,7 @@ impl<K: Key, E: Element> RowStore<K, E> {
         if self.aside.is_some() {
             self.write_before_use(key, place);
         }
+        self.touched.note(place);
         if let Some(evicting) = &mut self.evicting {
             evicting.touch(place as u32);
         }

@@ -119,13 +119,13 @@ impl Written {
 /// States of which a checkpoint holds only what has changed since the one before, which it refers to.
 impl Written {
     /// Whether entries may be [added](Self::add_to) to those of the checkpoint before.
-    pub(crate) fn may_add(&self) -> bool {
+    pub fn may_add(&self) -> bool {
         self.may_add
     }
 
     /// Takes over all entries of a kind from the checkpoint before: what is written now comes behind them, and of several
     /// entries of one key the last one counts. To be said in [`Snapshot::mark`], if [`may_add`](Self::may_add) says yes.
-    pub(crate) fn add_to(&mut self, kind: &'static str) {
+    pub fn add_to(&mut self, kind: &'static str) {
         self.added_to.push(kind);
     }
 }

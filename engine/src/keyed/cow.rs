@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use hashbrown::HashTable;
 
-use crate::checkpoint::Entries;
+use crate::checkpoint::{Entries, Touched};
 use crate::error::Result;
 use crate::hash::Key;
 use crate::keyed::table::{KeyTable, Seer};
@@ -107,12 +107,14 @@ impl<K: Key, S> CowTable<K, S> {
     }
 
     /// As [`mark`](Self::mark), of what may have changed since the copy before if `may_be_changes` allows that; whether it
-    /// is that and no more. It is all where an entry has gone, where there was no copy before, or where most has changed: to
-    /// write the rest too is less than to read twice what has.
+    /// is that and no more. It is all where an entry has gone, where there was no copy before, or where most has changed.
     pub(crate) fn mark_changes(&mut self, may_be_changes: bool, encode: Encode<K, S>) -> bool {
         let untouched: Option<Vec<_>> =
             (0..self.table.n_pieces()).map(|piece| self.table.untouched(piece).map(Some)).collect();
-        let changes = untouched.filter(|bits| may_be_changes && !self.has_lost && is_mostly_untouched(bits));
+        let changes = untouched.filter(|pieces| {
+            let pages = pieces.iter().flatten().flat_map(|bits| bits.iter());
+            may_be_changes && !self.has_lost && Touched::are_few_of(pages)
+        });
         let are_changes = changes.is_some();
         match changes {
             Some(written) => self.begin(written, encode),
@@ -184,12 +186,6 @@ impl<K: Key, S> CowTable<K, S> {
                 .for_each(|piece| copy.write_piece(piece, self.table.entries(piece)));
         }
     }
-}
-
-/// Whether at least half of the pages are.
-fn is_mostly_untouched(pieces: &[Option<Box<[u64]>>]) -> bool {
-    let pages = || pieces.iter().flatten().flat_map(|bits| bits.iter());
-    2 * pages().filter(|page| **page == u64::MAX).count() >= pages().count()
 }
 
 /// An entry is written before it changes or moves.

@@ -6,8 +6,8 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::{AbsentEntry, OccupiedEntry};
 use rustc_hash::FxBuildHasher;
 
+use crate::checkpoint::Touched;
 use crate::hash::Key;
-use crate::keyed::touched::Touched;
 
 /// A state per key. Unlike a map it lends the key that it holds, so that a key which is a part of a record
 /// need not be cloned to be looked up and then outlive the record.

@@ -1,7 +1,7 @@
 //! Writing the rows of a store as they were at one moment, bit by bit, while they change.
 
 use serde::{Deserialize, Serialize};
-use waterwheel_engine::checkpoint::Entries;
+use waterwheel_engine::checkpoint::{Entries, Touched};
 use waterwheel_engine::hash::key_group;
 use waterwheel_engine::{Error, Key, Result};
 
@@ -109,6 +109,16 @@ impl<E: Element> Aside<E> {
         }
     }
 
+    /// Leaves out the pages of 64 places that are untouched; `n_rows` are in a page.
+    fn leave_out(&mut self, untouched: &[u64], n_rows: impl Fn(usize) -> usize) {
+        for (page, (written, bits)) in self.written.iter_mut().zip(untouched).enumerate() {
+            if *bits == u64::MAX {
+                *written = u64::MAX;
+                self.due -= n_rows(page);
+            }
+        }
+    }
+
     fn write<K: Key>(&mut self, key: &K, row: &[E], at: Option<RowOrder>) {
         self.row.clear();
         self.row.extend_from_slice(row);
@@ -131,11 +141,37 @@ impl<E: Element> Aside<E> {
 impl<K: Key, E: Element> RowStore<K, E> {
     /// Begins to write the rows as they are now; a copy that is not complete is given up.
     pub(crate) fn mark(&mut self, table: Option<TableId>) {
-        let places = match &self.places {
+        self.aside = Some(Box::new(Aside::new(self.n_places(), self.len(), table)));
+    }
+
+    /// As [`mark`](Self::mark), of the rows that may have changed since the copy before if `may_be_changes` allows that;
+    /// whether it is these and no more. It is all where rows are evicted, where there was no copy before, or where most have
+    /// changed.
+    fn mark_changes(&mut self, may_be_changes: bool) -> bool {
+        self.mark(None);
+        if self.evicting.is_some() {
+            return false;
+        }
+        let untouched = self.touched.untouched();
+        let are_changes = may_be_changes && self.touched.is_on() && Touched::are_few_of(untouched.iter());
+        if are_changes && let Some(aside) = &mut self.aside {
+            let places = aside.places;
+            aside.leave_out(&untouched, |page| match &self.places {
+                Places::Hashed(_) => places.saturating_sub(64 * page).min(64),
+                Places::Dense { filled, .. } => {
+                    filled.get(page).map_or(0, |word| word[0].count_ones() as usize)
+                }
+            });
+        }
+        self.touched.begin(self.n_places());
+        are_changes
+    }
+
+    fn n_places(&self) -> usize {
+        match &self.places {
             Places::Hashed(_) => self.rows.len(),
             Places::Dense { part, filled, .. } => (64 * filled.end()).min(part.len as usize),
-        };
-        self.aside = Some(Box::new(Aside::new(places, self.len(), table)));
+        }
     }
 
     /// Writes some of the rows; whether there are more.
@@ -222,6 +258,7 @@ impl<K: Key, E: Element> RowStore<K, E> {
 
     /// Notes that `place` has a new row, which is no part of the copy.
     pub(super) fn note_made(&mut self, place: usize) {
+        self.touched.note(place);
         if let Some(aside) = &mut self.aside
             && let Some(word) = aside.written.get_mut(place / 64)
         {
@@ -238,7 +275,9 @@ impl<K: Key, E: Element> RowStore<K, E> {
 
     /// Begins to write the rows and all that evicts them. Keys that are counted and have no row yet are written at once.
     pub(crate) fn snapshot(&mut self, to: &mut LogicWriter<'_>) -> Result<()> {
-        self.mark(None);
+        if self.mark_changes(to.may_add()) {
+            to.add_to_entries();
+        }
         let Some(evicting) = &self.evicting else { return Ok(()) };
         to.put(&evicting.now())?;
         evicting.uses().try_for_each(|(key, uses)| to.put_keyed(key, &Saved::Uses(*uses)))

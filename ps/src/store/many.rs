@@ -30,6 +30,9 @@ impl<K: Key, E: Element> RowStore<K, E> {
             if self.aside.is_some() {
                 keys.iter().zip(&*places).for_each(|(key, place)| self.write_before_use(key, *place));
             }
+            if self.touched.is_on() {
+                places.iter().for_each(|place| self.touched.note(*place));
+            }
             let placed = keys.iter().zip(&*places);
             if self.width == 1 && self.slots.is_empty() {
                 // Of a row whose width the compiler knows nothing is left but its element.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use waterwheel::engine::checkpoint::{Checkpoint, CheckpointStore};
 use waterwheel::prelude::*;
+use waterwheel::ps::transform;
 
 use super::fixture::BURNT;
 
@@ -62,8 +63,57 @@ impl Source for Numbers {
     }
 }
 
+/// What counts the numbers by key.
+#[derive(Clone, Copy)]
+enum Counter {
+    Keyed,
+    /// A parameter server with this placement of keys.
+    Server(fn() -> Placement<u64>),
+}
+
+impl Counter {
+    fn count<'s>(self, numbers: DataStream<'s, u64>) -> Result<DataStream<'s, (u64, u64)>> {
+        let placement = match self {
+            Counter::Keyed => return Ok(numbers.key_by(|x| key_of(*x)).at_end().count().uid("counts")),
+            Counter::Server(placement) => placement(),
+        };
+        let server = SimpleServer::new(
+            |_key: &u64, row: &mut Vec<u64>| row.push(0),
+            |row: &mut [u64], delta: &[u64]| row[0] += delta[0],
+        );
+        let ps = PsConfig::new().width(1).placement(placement);
+        let trained = transform(numbers, AddOne, server.emit(Emit::AtClose), &ps)?;
+        Ok(trained.model.map(|(key, row)| (key, row[0])))
+    }
+}
+
+/// Adds one to the count of each number's key.
+struct AddOne;
+
+impl WorkerLogic for AddOne {
+    type In = u64;
+    type Key = u64;
+    type Pull = u64;
+    type Push = u64;
+    type Out = ();
+
+    fn on_recv(&mut self, x: u64, ps: &mut ParameterServerClient<Self>) -> Result<()> {
+        ps.push(key_of(x), [1])
+    }
+
+    fn on_pull_recv(&mut self, _: &u64, _: &[u64], _: &mut ParameterServerClient<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
 /// Counts by key up to the number `end`; or fails some checkpoints after each key was counted.
-fn count(dir: &Path, workers: usize, end: u64, fails_after: Option<u64>) -> Result<Vec<(u64, u64)>> {
+fn count(
+    counter: Counter,
+    dir: &Path,
+    workers: usize,
+    end: u64,
+    fails_after: Option<u64>,
+) -> Result<Vec<(u64, u64)>> {
     let state = CheckpointState::new();
     let checkpoints = CheckpointConfig::new(dir.display().to_string()).interval(Duration::from_millis(5));
     let checkpoints = checkpoints.retain(1_000).state(state.clone());
@@ -72,8 +122,8 @@ fn count(dir: &Path, workers: usize, end: u64, fails_after: Option<u64>) -> Resu
         let state = state.clone();
         let open =
             move |_| Ok(Numbers { next: 0, end, state: state.clone(), completed: None, left: fails_after });
-        let keyed = env.source("numbers", 1, open).uid("numbers").key_by(|x| key_of(*x));
-        Ok(keyed.at_end().count().uid("counts").collect().uid("results"))
+        let numbers = env.source("numbers", 1, open).uid("numbers");
+        Ok(counter.count(numbers)?.collect().uid("results"))
     })?;
     let mut counts = counts.concat();
     counts.sort_unstable();
@@ -90,11 +140,13 @@ fn sizes(dir: &Path) -> Vec<(u64, usize)> {
     checkpoints.map(size).collect()
 }
 
-#[test]
-fn checkpoints_hold_what_has_changed_and_now_and_then_all() {
+fn checkpoints_hold_changes(counter: Counter) {
     let dir = tempfile::tempdir().unwrap();
     for (workers, fails_after) in [(2, 30), (3, 4), (1, 4)] {
-        assert_eq!(count(dir.path(), workers, u64::MAX, Some(fails_after)).unwrap_err().message(), BURNT);
+        assert_eq!(
+            count(counter, dir.path(), workers, u64::MAX, Some(fails_after)).unwrap_err().message(),
+            BURNT
+        );
     }
     let sizes = sizes(dir.path());
     let largest = sizes.iter().map(|(bytes, _)| *bytes).max().unwrap();
@@ -112,5 +164,16 @@ fn checkpoints_hold_what_has_changed_and_now_and_then_all() {
         let few: Vec<u64> = (0..FEW).map(n_of).collect();
         (0..KEYS).map(|key| (key, few.get(key as usize).copied().unwrap_or(1))).collect()
     };
-    assert!(count(dir.path(), 2, end, None).unwrap() == expected);
+    assert!(count(counter, dir.path(), 2, end, None).unwrap() == expected);
+}
+
+#[test]
+fn checkpoints_hold_what_has_changed_and_now_and_then_all() {
+    checkpoints_hold_changes(Counter::Keyed);
+}
+
+#[test]
+fn checkpoints_hold_the_rows_that_have_changed_of_a_parameter_server_and_now_and_then_all() {
+    checkpoints_hold_changes(Counter::Server(|| Placement::Hash));
+    checkpoints_hold_changes(Counter::Server(|| Placement::Range(KEYS)));
 }

@@ -105,3 +105,53 @@ proptest! {
         copies_are_those_of_their_moment(filled(RowStore::evicting(1, limits)), &steps);
     }
 }
+
+/// A copy of all, and what has changed since in each copy behind it, is the rows at the last of them.
+fn copies_of_changes_add_up(mut store: RowStore<u64, u32>, steps: &[(u8, u64)]) {
+    let (mut durable, mut copy): (Option<Model>, Option<(Entries, bool, Model)>) = (None, None);
+    let mut n_changes = 0;
+    for (step, key) in steps {
+        match (step % 16, &mut copy) {
+            (0 | 1, None) => {
+                // One in four has not become durable.
+                durable = durable.filter(|_| key % 4 > 0);
+                let are_changes = store.mark_changes(durable.is_some());
+                copy = Some((Entries::default(), are_changes, rows(&store)));
+            }
+            (2..8, Some((written, are_changes, expected))) => {
+                if !store.sweep(written).unwrap() {
+                    let mut all = durable.take().filter(|_| *are_changes).unwrap_or_default();
+                    n_changes += u32::from(*are_changes);
+                    all.extend(decoded(std::mem::take(written)));
+                    assert_eq!(&all, expected);
+                    (durable, copy) = (Some(all), None);
+                }
+            }
+            (8, _) => {
+                let keys: Vec<u64> = (*key..(key + 40).min(KEYS)).collect();
+                let init = |_: &u64, row: &mut Vec<u32>| row.push(0);
+                let add = |_: &u64, row: &mut [u32], _: &mut [u32]| {
+                    row[0] += 7;
+                    Ok(())
+                };
+                store.each_row(&keys, init, add).unwrap();
+            }
+            _ => store.row(key, |row| row.push(0)).unwrap().unwrap()[0] += 1,
+        }
+    }
+    assert!(n_changes > 0 || steps.len() < 300, "all copies were whole");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn copies_of_changes_of_a_store_add_up_to_its_rows(
+        steps in prop::collection::vec((any::<u8>(), 0..KEYS), 0..800),
+    ) {
+        copies_of_changes_add_up(filled(RowStore::hashed(1)), &steps);
+        copies_of_changes_add_up(filled(RowStore::hashed(1).with_keys()), &steps);
+        let part = Partitioning::Range.part(0, KEYS, 1);
+        copies_of_changes_add_up(filled(RowStore::dense(1, part, 0)), &steps);
+    }
+}

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use waterwheel::engine::machine;
 use waterwheel::ml::Matrix;
 use waterwheel::ml::clustering::KMeansModel;
 use waterwheel::ml::generate::sm;
@@ -50,12 +51,24 @@ pub(super) fn job_of(name: &str) -> Job {
 struct Paced {
     next: u64,
     n_splits: usize,
+    /// When it has given its last numbers: it may be asked for more before the pause is over.
+    since: Option<Instant>,
+}
+
+impl Paced {
+    fn new(next: usize, n_splits: usize) -> Self {
+        Paced { next: next as u64, n_splits, since: None }
+    }
 }
 
 impl Source for Paced {
     type Item = u64;
 
     fn read(&mut self, limit: usize, out: &mut Vec<u64>) -> Result<SourceStatus> {
+        if let Some(left) = self.since.and_then(|since| PAUSE.checked_sub(since.elapsed())) {
+            return Ok(SourceStatus::Idle(left));
+        }
+        self.since = Some(machine::now());
         let step = self.n_splits as u64;
         let end = RECORDS.min(self.next + step * (CHUNK / step).min(limit as u64));
         out.extend((self.next..end).step_by(self.n_splits));
@@ -74,7 +87,7 @@ impl Source for Paced {
 }
 
 fn open(split: usize) -> Result<Paced> {
-    Ok(Paced { next: split as u64, n_splits: SPLITS })
+    Ok(Paced::new(split, SPLITS))
 }
 
 /// Counts by key, each result to a file.
@@ -192,7 +205,7 @@ fn point(x: u64) -> Result<Matrix> {
 fn learn(config: RuntimeConfig, files: &Path) -> Result<()> {
     let files = files.to_path_buf();
     execute(config, move |env| {
-        let in_order = |_split| Ok(Paced { next: 0, n_splits: 1 });
+        let in_order = |_split| Ok(Paced::new(0, 1));
         let points = env.source("numbers", 1, in_order).uid("numbers").try_map(point);
         let start = Matrix::new(2, vec![0.0, 0.0, 0.0, 1000.0, 1000.0, 0.0])?;
         let learner = OnlineKMeans::new(KMeansModel::new(start, vec![1.0; 3])?);
