@@ -5,10 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use waterwheel_engine::{Clock, Collector, DataStream, ProcessFunction, Record, Result};
+use waterwheel_engine::{
+    Clock, Collector, DataStream, ProcessFunction, Record, Result, StateReader, StateWriter,
+};
 
 /// Quality of lists of `k` items each: sums, from which means are made.
 ///
@@ -172,7 +174,11 @@ impl QualityState {
 
     /// What has been added up so far.
     pub fn get(&self) -> QualityByWindow {
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shown().clone()
+    }
+
+    fn shown(&self) -> MutexGuard<'_, QualityByWindow> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -204,10 +210,14 @@ pub fn quality_by_window<'s, D: Record, T: Clock>(
     state: &QualityState,
 ) -> DataStream<'s, QualityByWindow, T> {
     let ranks = lists.map(move |record| look(&record));
-    ranks.set_parallelism(1).process_function(Adder { state: state.clone() })
+    ranks
+        .set_parallelism(1)
+        .process_function(Adder { sums: QualityByWindow::default(), state: state.clone() })
 }
 
 struct Adder {
+    sums: QualityByWindow,
+    /// Where they are shown.
     state: QualityState,
 }
 
@@ -219,13 +229,26 @@ impl ProcessFunction<(i64, Option<usize>)> for Adder {
         (window, rank): (i64, Option<usize>),
         _out: &mut Collector<QualityByWindow>,
     ) -> Result<()> {
-        let mut shown = self.state.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        shown.window(window).add_rank(rank);
+        let sums = self.sums.window(window);
+        sums.add_rank(rank);
+        *self.state.shown().window(window) = *sums;
         Ok(())
     }
 
     fn end_of_input(&mut self, out: &mut Collector<QualityByWindow>) -> Result<()> {
-        out.emit(self.state.get());
+        out.emit(self.sums.clone());
+        Ok(())
+    }
+
+    fn snapshot(&self, state: &mut StateWriter) -> Result<()> {
+        state.put(&self.sums)
+    }
+
+    fn restore(&mut self, state: &mut StateReader) -> Result<()> {
+        while let Some(sums) = state.next_item::<QualityByWindow>()? {
+            sums.windows().for_each(|(window, sums)| self.sums.window(window).merge(sums));
+        }
+        self.state.shown().clone_from(&self.sums);
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! Jobs that fail, and go on from their checkpoints as if nothing had happened.
 
+mod algorithms;
 mod chaos;
 mod counters;
 mod damage;

@@ -3,6 +3,7 @@
 mod kmeans;
 mod lda;
 mod linear;
+mod movielens;
 mod online;
 mod optima;
 mod recommender;

@@ -46,6 +46,33 @@ impl Documents {
         Ok(())
     }
 
+    /// Every document in the order in which it came or, once built, of its id: its words, and a topic for each.
+    pub(super) fn words_and_topics(&self) -> impl Iterator<Item = (u64, &[u32], &[u32])> {
+        let documents = self.ids.iter().zip(self.starts.windows(2));
+        documents.map(|(id, at)| (*id, &self.words[at[0]..at[1]], &self.topics[at[0]..at[1]]))
+    }
+
+    /// Adds a document whose tokens have topics already.
+    pub(super) fn add_with_topics(
+        &mut self,
+        id: u64,
+        words: &[u32],
+        topics: &[u32],
+        lda: &Lda,
+    ) -> Result<()> {
+        if topics.len() != words.len() || topics.iter().any(|topic| *topic >= lda.topics()) {
+            return Err(Error::config(format!(
+                "document {id} of the checkpoint does not fit {} topics: their number has changed since",
+                lda.topics()
+            )));
+        }
+        self.ids.push(id);
+        self.words.extend_from_slice(words);
+        self.topics.extend_from_slice(topics);
+        self.starts.push(self.words.len());
+        Ok(())
+    }
+
     /// Makes what sampling needs, when all documents are there. From here on their order is that of their ids.
     pub(super) fn build(&mut self, topics: usize) {
         self.sort_by_id();

@@ -17,7 +17,8 @@ pub(super) struct Sampler {
     topics: usize,
     mh_steps: u32,
     seed: u64,
-    drawn: u64,
+    /// How many numbers were drawn.
+    pub(super) drawn: u64,
     /// Tokens by topic, over all documents of all workers.
     pub(super) totals: Vec<i64>,
     /// The proposal of the present word: how likely each topic was when the table was made.

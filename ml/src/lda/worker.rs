@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use waterwheel_engine::{Error, Result};
-use waterwheel_ps::{ParameterServerClient, WorkerContext, WorkerLogic};
+use waterwheel_ps::{LogicReader, LogicWriter, ParameterServerClient, WorkerContext, WorkerLogic};
 
 use super::documents::Documents;
 use super::sampler::Sampler;
@@ -27,6 +27,8 @@ pub(super) fn totals_key(lda: &Lda) -> u32 {
 pub(super) struct LdaWorker {
     lda: Lda,
     documents: Documents,
+    /// Whether all documents are there.
+    has_documents: bool,
     sampler: Sampler,
     /// Sweeps that have begun. Behind the last comes a pass that only measures.
     sweep: u32,
@@ -43,6 +45,7 @@ impl LdaWorker {
     pub(super) fn new(lda: &Lda) -> Self {
         LdaWorker {
             documents: Documents::new(),
+            has_documents: false,
             sampler: Sampler::new(lda, 0),
             sweep: 0,
             place: 0,
@@ -149,6 +152,7 @@ impl WorkerLogic for LdaWorker {
     }
 
     fn on_end_of_input(&mut self, ps: &mut Client) -> Result<()> {
+        self.has_documents = true;
         self.documents.build(self.topics());
         self.push_first_counts(ps)?;
         ps.advance_clock();
@@ -159,5 +163,36 @@ impl WorkerLogic for LdaWorker {
         self.sweep += 1;
         self.place = 0;
         ps.pull(totals_key(&self.lda))
+    }
+
+    /// Sweeps are alike where a checkpoint is made: before the first, and between two.
+    fn snapshot(&self, to: &mut LogicWriter<'_>) -> Result<()> {
+        to.put_alike(&(self.has_documents, self.sweep))?;
+        to.put(&self.sampler.drawn)?;
+        let mut documents = self.documents.words_and_topics().zip(0u64..);
+        documents.try_for_each(|((id, words, topics), at)| to.put_keyed(&id, &(at, words, topics)))
+    }
+
+    fn restore(&mut self, from: &mut LogicReader<'_>) -> Result<()> {
+        if let Some(stage) = from.next_alike()? {
+            (self.has_documents, self.sweep) = stage;
+        }
+        // On other workers another chain goes on, with numbers that none has drawn.
+        while let Some(drawn) = from.next_item()? {
+            self.sampler.drawn = self.sampler.drawn.max(drawn);
+        }
+        let mut documents: Vec<(u64, u64, Vec<u32>, Vec<u32>)> = Vec::new();
+        from.for_each_keyed(|id, (at, words, topics)| {
+            documents.push((at, id, words, topics));
+            Ok(())
+        })?;
+        documents.sort_unstable();
+        documents.iter().try_for_each(|(_, id, words, topics)| {
+            self.documents.add_with_topics(*id, words, topics, &self.lda)
+        })?;
+        if self.has_documents {
+            self.documents.build(self.topics());
+        }
+        Ok(())
     }
 }

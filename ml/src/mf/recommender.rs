@@ -2,6 +2,7 @@
 
 mod memory;
 mod merge;
+mod numbered;
 mod popularity;
 mod worker;
 
@@ -13,6 +14,7 @@ use crate::mf::factors::{Side, init_row};
 use crate::mf::{MatrixFactorization, MfParams, Scored};
 use crate::retrieval::Pruning;
 use merge::merge;
+use numbered::Numbered;
 use worker::RecommenderWorker;
 
 pub use popularity::recommend_popular;
@@ -303,11 +305,7 @@ impl Recommender {
     /// A setting of the parameter server is not valid. While the job runs: the training diverges.
     #[track_caller]
     pub fn fit<'s>(&self, interactions: DataStream<'s, Interaction>) -> Result<RecommenderFit<'s>> {
-        let mut number = 0;
-        let numbered = interactions.global().map(move |interaction| {
-            number += 1;
-            (number - 1, interaction)
-        });
+        let numbered = interactions.global().process_function(Numbered { next: 0 }).name("numbers");
         let workers = numbered.workers();
         let factors = self.factors.clone();
         let server = SimpleServer::with_update(

@@ -71,6 +71,17 @@ impl Batches {
         self.tokens = tokens.max(1);
     }
 
+    /// Where it is, between two epochs: numbers that were drawn, words that were drawn, tokens that are done.
+    pub(super) fn position(&self) -> (u64, u64, u64) {
+        (self.drawn, self.sampler.position(), self.done)
+    }
+
+    /// Goes where another one was.
+    pub(super) fn seek(&mut self, (drawn, words, done): (u64, u64, u64)) {
+        (self.drawn, self.done) = (drawn, done);
+        self.sampler.seek(words);
+    }
+
     /// Begins an epoch.
     pub(super) fn begin_epoch(&mut self) {
         (self.sentence, self.next) = (0, 0);
@@ -83,7 +94,7 @@ impl Batches {
     }
 
     /// The next batch of the epoch: full, or the last one; `None` at the end.
-    pub(super) fn next_batch(&mut self, sentences: &[Vec<u32>]) -> Option<Batch> {
+    pub(super) fn next_batch(&mut self, sentences: &[(u64, Vec<u32>)]) -> Option<Batch> {
         let left = 1.0 - self.done as f64 / self.tokens as f64;
         let rate = self.first_rate * left.max(LAST_RATE);
         let mut batch = Batch { rate: rate as f32, ..Batch::default() };
@@ -92,7 +103,7 @@ impl Batches {
                 self.look_at(self.next, &mut batch);
                 self.next += 1;
             } else if self.sentence < sentences.len() {
-                self.take_sentence(&sentences[self.sentence]);
+                self.take_sentence(&sentences[self.sentence].1);
             } else {
                 break;
             }
@@ -159,7 +170,8 @@ mod tests {
         let mut batches = Batches::new(&params.build(counts).unwrap(), 0).unwrap();
         batches.expect(sentences.iter().map(|sentence| sentence.len() as u64).sum());
         batches.begin_epoch();
-        std::iter::from_fn(|| batches.next_batch(sentences)).collect()
+        let sentences: Vec<_> = (0..).zip(sentences.to_vec()).collect();
+        std::iter::from_fn(|| batches.next_batch(&sentences)).collect()
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use waterwheel_engine::{Error, Result};
-use waterwheel_ps::WorkerContext;
 use waterwheel_ps::models::{BigMatrix, ModelClient, ModelLogic};
+use waterwheel_ps::{LogicReader, LogicWriter, WorkerContext};
 
 use super::Word2Vec;
 use super::batches::Batches;
@@ -23,9 +23,9 @@ pub(super) struct Word2VecWorker {
     input: BigMatrix<f32>,
     output: BigMatrix<f32>,
     batches: Batches,
+    /// In the order of training, once all are there.
     sentences: Vec<(u64, Vec<u32>)>,
-    /// In the order of the epoch.
-    text: Vec<Vec<u32>>,
+    /// 0 while there may be more of them.
     epoch: u32,
 }
 
@@ -39,14 +39,21 @@ impl Word2VecWorker {
             output,
             batches: Batches::new(word2vec, 0)?,
             sentences: Vec::new(),
-            text: Vec::new(),
             epoch: 0,
         })
     }
 
+    /// Brings the sentences in the order of training, when all are there.
+    fn order_sentences(&mut self) {
+        let seed = self.word2vec.seed();
+        self.sentences.sort_by_key(|(id, _)| (sm(seed, *id), *id));
+        let tokens = self.sentences.iter().map(|(_, words)| words.len() as u64).sum::<u64>();
+        self.batches.expect(tokens * u64::from(self.word2vec.epochs()));
+    }
+
     /// Learns the next batch; behind the last one the epoch is over.
     fn go_on(&mut self, ps: &mut Client<'_>) -> Result<()> {
-        let Some(batch) = self.batches.next_batch(&self.text) else {
+        let Some(batch) = self.batches.next_batch(&self.sentences) else {
             ps.advance_clock();
             return Ok(());
         };
@@ -85,12 +92,7 @@ impl ModelLogic for Word2VecWorker {
     }
 
     fn on_end_of_input(&mut self, ps: &mut Client<'_>) -> Result<()> {
-        let seed = self.word2vec.seed();
-        let mut sentences = std::mem::take(&mut self.sentences);
-        sentences.sort_by_key(|(id, _)| (sm(seed, *id), *id));
-        self.text = sentences.into_iter().map(|(_, words)| words).collect();
-        let tokens = self.text.iter().map(|words| words.len() as u64).sum::<u64>();
-        self.batches.expect(tokens * u64::from(self.word2vec.epochs()));
+        self.order_sentences();
         self.epoch = 1;
         self.batches.begin_epoch();
         self.go_on(ps)
@@ -104,5 +106,29 @@ impl ModelLogic for Word2VecWorker {
         self.epoch += 1;
         self.batches.begin_epoch();
         self.go_on(ps)
+    }
+
+    /// Behind the end of the input a checkpoint is made between two epochs.
+    fn snapshot(&self, to: &mut LogicWriter<'_>) -> Result<()> {
+        to.put_alike(&self.epoch)?;
+        to.put(&self.batches.position())?;
+        self.sentences.iter().try_for_each(|sentence| to.put(sentence))
+    }
+
+    /// With as many workers as before: the servers go on with no others.
+    fn restore(&mut self, from: &mut LogicReader<'_>) -> Result<()> {
+        if let Some(epoch) = from.next_alike()? {
+            self.epoch = epoch;
+        }
+        if let Some(position) = from.next_item()? {
+            self.batches.seek(position);
+        }
+        while let Some(sentence) = from.next_item()? {
+            self.sentences.push(sentence);
+        }
+        if self.epoch > 0 {
+            self.order_sentences();
+        }
+        Ok(())
     }
 }

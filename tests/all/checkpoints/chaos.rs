@@ -26,7 +26,7 @@ use jobs::{Job, job_of};
 use plan::{Disk, Disturbance, MOST_DISTURBANCES, Plan, Tally};
 use relay::Relay;
 
-fn argument(key: &str) -> Option<String> {
+pub(super) fn argument(key: &str) -> Option<String> {
     std::env::args().find_map(|argument| argument.strip_prefix(&format!("{key}=")).map(String::from))
 }
 

@@ -7,7 +7,6 @@ use waterwheel::ml::ranking::{QualityByWindow, QualityState, quality_by_window};
 use waterwheel::prelude::*;
 
 use crate::cluster::{everywhere, test_path};
-use crate::reference_data::reference_data;
 
 /// Users of four kinds, each with ten items of its own, which a user goes through again and again.
 fn of_four_kinds(n: u64) -> Vec<Interaction> {
@@ -159,38 +158,6 @@ fn t_fps_25_implicit_factorization_leaves_a_vector_for_each_user_and_item() {
         assert!(items.iter().all(|(_, row)| row.len() == 11), "{place}");
         assert!(users.iter().chain(&items).flat_map(|(_, row)| row).all(|x| x.is_finite()), "{place}");
     });
-}
-
-/// The first 20,000 ratings of MovieLens in order of time, whatever the rating: nDCG and recall in every window of 10,000
-/// are above those of what is popular. (Of the first 5,000 alone, when everybody is new, they are about the same.)
-#[test]
-fn recommender_beats_popularity_in_every_window_of_movielens() {
-    let Some(folder) = reference_data("movielens-small/ratings.csv") else { return };
-    let text = std::fs::read_to_string(folder.join("movielens-small/ratings.csv")).unwrap();
-    let used = |line: &str| {
-        let fields: Vec<&str> = line.split(',').collect();
-        let number = |at: usize| fields[at].trim().parse::<u64>().unwrap();
-        Interaction { user: number(0), item: number(1), time: number(3) as i64 }
-    };
-    let mut used: Vec<Interaction> = text.lines().skip(1).map(used).collect();
-    used.sort_by_key(|used| (used.time, used.user, used.item));
-    used.truncate(20_000);
-    let values = execute(RuntimeConfig::threads(2), move |env| {
-        let window = |found: &Recommendation| (found.number as i64 / 10_000, found.rank());
-        let recommender = RecommenderParams::new().consistency(Consistency::BULK_SYNCHRONOUS).build()?;
-        let fit = recommender.fit(env.from_iter(used.clone()))?;
-        let quality = quality_by_window(fit.recommendations, window, &QualityState::new());
-        let popular = recommend_popular(env.from_iter(used.clone()), 10, 65_535);
-        let popular = quality_by_window(popular, window, &QualityState::new());
-        Ok((quality.collect(), popular.collect()))
-    });
-    let (quality, popular): (Vec<QualityByWindow>, Vec<QualityByWindow>) = values.unwrap().swap_remove(0);
-    let windows = quality[0].windows().zip(popular[0].windows());
-    for ((window, ours), (_, theirs)) in windows {
-        let [ours, theirs] = [ours, theirs].map(|sums| (sums.ndcg().unwrap(), sums.recall().unwrap()));
-        println!("window {window}: nDCG@10, recall@10 {ours:.4?}, popular {theirs:.4?}");
-        assert!(ours.0 > theirs.0 && ours.1 > theirs.1, "window {window}: {ours:?} {theirs:?}");
-    }
 }
 
 #[test]

@@ -29,6 +29,13 @@ impl UserMemory {
         self.users.entry(user).or_default()
     }
 
+    /// Every user, and the items that are remembered of them, the one first that was used longest ago; in order of user.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, Vec<u64>)> {
+        let mut users: Vec<_> = self.users.iter().map(|(user, used)| (*user, used)).collect();
+        users.sort_unstable_by_key(|(user, _)| *user);
+        users.into_iter().map(|(user, used)| (user, used.by_time.values().copied().collect()))
+    }
+
     /// Remembers that a user has used an item; of too many the one is forgotten that was used longest ago.
     pub(super) fn add(&mut self, user: u64, item: u64) {
         let used = self.users.entry(user).or_default();

@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
-use waterwheel_engine::{Collector, DataStream};
+use waterwheel_engine::{Collector, DataStream, Error, ProcessFunction, Result, StateWriter};
 
 use super::{Interaction, Recommendation};
 use crate::mf::Scored;
@@ -22,17 +22,42 @@ pub(super) fn merge(
     workers: usize,
     top: usize,
 ) -> DataStream<'_, Recommendation> {
-    let mut open: FxHashMap<u64, (usize, TopK)> = FxHashMap::default();
     let by_number = parts.partition_custom(|part, workers| (part.number % workers as u64) as usize);
-    by_number.process(move |part: Part, out: &mut Collector<Recommendation>| {
+    by_number.process_function(Merge { workers, top, open: FxHashMap::default() })
+}
+
+struct Merge {
+    workers: usize,
+    top: usize,
+    /// By number: from how many workers parts are missing, and the best of the others.
+    open: FxHashMap<u64, (usize, TopK)>,
+}
+
+impl ProcessFunction<Part> for Merge {
+    type Out = Recommendation;
+    const WAITS_FOR_END: bool = false;
+
+    fn process(&mut self, part: Part, out: &mut Collector<Recommendation>) -> Result<()> {
         let Part { number, interaction, best } = part;
-        let (missing, merged) = open.entry(number).or_insert_with(|| (workers, TopK::new(top)));
+        let (missing, merged) =
+            self.open.entry(number).or_insert_with(|| (self.workers, TopK::new(self.top)));
         best.into_iter().for_each(|scored| merged.offer(scored));
         *missing -= 1;
         if *missing == 0
-            && let Some((_, merged)) = open.remove(&number)
+            && let Some((_, merged)) = self.open.remove(&number)
         {
             out.emit(Recommendation { number, interaction, best: merged.into_best() });
         }
-    })
+        Ok(())
+    }
+
+    /// All workers have found theirs for the interactions of an epoch when it ends.
+    fn snapshot(&self, _state: &mut StateWriter) -> Result<()> {
+        match self.open.len() {
+            0 => Ok(()),
+            n => Err(Error::internal(format!(
+                "{n} recommendations are not whole at the end of a checkpoint epoch"
+            ))),
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use rustc_hash::FxHashMap;
-use waterwheel_engine::{Collector, DataStream};
+use waterwheel_engine::{Collector, DataStream, ProcessFunction, Result, StateReader, StateWriter};
 
 use super::memory::UserMemory;
 use super::{Interaction, Recommendation};
@@ -33,23 +33,68 @@ pub fn recommend_popular(
     top: usize,
     user_memory: usize,
 ) -> DataStream<'_, Recommendation> {
-    let mut number = 0;
-    let mut memory = UserMemory::new(user_memory.max(1));
-    let mut counts: FxHashMap<u64, u64> = FxHashMap::default();
-    let mut by_count: BTreeSet<(Reverse<u64>, u64)> = BTreeSet::new();
-    let recommend = move |interaction: Interaction, out: &mut Collector<Recommendation>| {
+    let memory = UserMemory::new(user_memory.max(1));
+    interactions.global().process_function(Popular {
+        top,
+        memory,
+        number: 0,
+        counts: FxHashMap::default(),
+        by_count: BTreeSet::new(),
+    })
+}
+
+/// What has been used how often; on one worker.
+struct Popular {
+    top: usize,
+    memory: UserMemory,
+    number: u64,
+    counts: FxHashMap<u64, u64>,
+    by_count: BTreeSet<(Reverse<u64>, u64)>,
+}
+
+impl Popular {
+    fn count(&mut self, item: u64, more: u64) {
+        let count = self.counts.entry(item).or_default();
+        self.by_count.remove(&(Reverse(*count), item));
+        *count += more;
+        self.by_count.insert((Reverse(*count), item));
+    }
+}
+
+impl ProcessFunction<Interaction> for Popular {
+    type Out = Recommendation;
+    const WAITS_FOR_END: bool = false;
+
+    fn process(&mut self, interaction: Interaction, out: &mut Collector<Recommendation>) -> Result<()> {
         let Interaction { user, item, .. } = interaction;
-        let used = memory.of(user);
-        let unused = by_count.iter().filter(|(_, item)| !used.has(*item)).take(top);
+        let used = self.memory.of(user);
+        let unused = self.by_count.iter().filter(|(_, item)| !used.has(*item)).take(self.top);
         let best =
             unused.map(|(Reverse(count), item)| Scored { item: *item, score: *count as f32 }).collect();
-        out.emit(Recommendation { number, interaction, best });
-        number += 1;
-        memory.add(user, item);
-        let count = counts.entry(item).or_default();
-        by_count.remove(&(Reverse(*count), item));
-        *count += 1;
-        by_count.insert((Reverse(*count), item));
-    };
-    interactions.global().process(recommend)
+        out.emit(Recommendation { number: self.number, interaction, best });
+        self.number += 1;
+        self.memory.add(user, item);
+        self.count(item, 1);
+        Ok(())
+    }
+
+    fn snapshot(&self, state: &mut StateWriter) -> Result<()> {
+        let counts: Vec<(u64, u64)> = self.by_count.iter().map(|(Reverse(n), item)| (*item, *n)).collect();
+        let used: Vec<(u64, Vec<u64>)> = self.memory.iter().collect();
+        state.put(&(self.number, counts, used))
+    }
+
+    /// The workers beside the one have counted nothing.
+    fn restore(&mut self, state: &mut StateReader) -> Result<()> {
+        while let Some((number, counts, used)) =
+            state.next_item::<(u64, Vec<(u64, u64)>, Vec<(u64, Vec<u64>)>)>()?
+        {
+            self.number += number;
+            counts.into_iter().for_each(|(item, n)| self.count(item, n));
+            for (user, items) in used {
+                items.into_iter().for_each(|item| self.memory.add(user, item));
+            }
+        }
+        Ok(())
+    }
 }

@@ -6,7 +6,9 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use waterwheel_engine::hash::key_owner;
 use waterwheel_engine::{Collector, DataStream, Error, Result};
-use waterwheel_ps::{Consistency, KeySampler, ParameterServerClient, WorkerContext, WorkerLogic};
+use waterwheel_ps::{
+    Consistency, KeySampler, LogicReader, LogicWriter, ParameterServerClient, WorkerContext, WorkerLogic,
+};
 
 use super::memory::UserMemory;
 use super::merge::Part;
@@ -92,6 +94,25 @@ impl RecommenderWorker {
         init_row(&self.recommender.factors, Side::Item, item, &mut self.rows);
         self.rows.push(0.0);
         place
+    }
+
+    /// Numbers of an item: its factors and its bias.
+    fn width(&self) -> usize {
+        self.recommender.factors.rank() + 1
+    }
+
+    /// Takes an item over from a checkpoint.
+    fn take_item(&mut self, item: u64, row: &[f32]) -> Result<()> {
+        if row.len() != self.width() {
+            let (found, expected) = (row.len(), self.width());
+            return Err(Error::config(format!(
+                "the row of item {item} has {found} values in the checkpoint, expected {expected}: the rank has changed since"
+            )));
+        }
+        self.places.insert(item, self.items.len());
+        self.items.push(item);
+        self.rows.extend_from_slice(row);
+        self.index.insert(item, row).map(|_is_new| ())
     }
 
     /// Items taken as not wanted. Drawn by the number of the interaction alone, so that what a worker does does not depend
@@ -181,8 +202,30 @@ impl WorkerLogic for RecommenderWorker {
         Ok(())
     }
 
+    /// No interaction is under way, so all workers remember the same.
+    fn snapshot(&self, to: &mut LogicWriter<'_>) -> Result<()> {
+        self.memory.iter().try_for_each(|used| to.put_alike(&used))?;
+        let rows = self.rows.chunks_exact(self.width());
+        let mut items = self.items.iter().zip(rows).zip(0u64..);
+        items.try_for_each(|((item, row), place)| to.put_keyed(item, &(place, row)))
+    }
+
+    fn restore(&mut self, from: &mut LogicReader<'_>) -> Result<()> {
+        while let Some((user, items)) = from.next_alike::<(u64, Vec<u64>)>()? {
+            items.into_iter().for_each(|item| self.memory.add(user, item));
+        }
+        let mut items: Vec<(u64, u64, Vec<f32>)> = Vec::new();
+        from.for_each_keyed(|item, (place, row): (u64, Vec<f32>)| {
+            items.push((place, item, row));
+            Ok(())
+        })?;
+        // What is drawn depends on their order.
+        items.sort_unstable_by_key(|(place, item, _)| (*place, *item));
+        items.into_iter().try_for_each(|(_, item, row)| self.take_item(item, &row))
+    }
+
     fn close(&mut self, out: &mut Collector<Out>) -> Result<()> {
-        let rows = self.rows.chunks_exact(self.recommender.factors.rank() + 1);
+        let rows = self.rows.chunks_exact(self.width());
         self.items.iter().zip(rows).for_each(|(item, row)| out.emit(Out::Item(*item, row.to_vec())));
         Ok(())
     }

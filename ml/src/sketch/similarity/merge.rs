@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
-use waterwheel_engine::{Collector, DataStream};
+use waterwheel_engine::{Collector, DataStream, Error, ProcessFunction, Result, StateWriter};
 
 use super::server::keep_best;
 use super::{SimilarWord, SimilarWords};
@@ -27,18 +27,39 @@ struct Open {
 
 /// Puts the parts of all servers together.
 pub(super) fn merge(parts: DataStream<'_, Part>, servers: usize, top: usize) -> DataStream<'_, SimilarWords> {
-    let mut open: FxHashMap<(u32, u64), Open> = FxHashMap::default();
     let by_number = parts.partition_custom(|part, workers| (part.number.1 % workers as u64) as usize);
-    by_number.process(move |part: Part, out: &mut Collector<SimilarWords>| {
+    by_number.process_function(Merge { servers, top, open: FxHashMap::default() })
+}
+
+struct Merge {
+    servers: usize,
+    top: usize,
+    open: FxHashMap<(u32, u64), Open>,
+}
+
+impl ProcessFunction<Part> for Merge {
+    type Out = SimilarWords;
+    const WAITS_FOR_END: bool = false;
+
+    fn process(&mut self, part: Part, out: &mut Collector<SimilarWords>) -> Result<()> {
         let Part { number, id, word, best } = part;
-        let answer = open.entry(number).or_default();
+        let answer = self.open.entry(number).or_default();
         answer.parts += 1;
         best.into_iter().for_each(|(slot, words)| answer.best.entry(slot).or_default().extend(words));
-        if answer.parts == servers
-            && let Some(mut answer) = open.remove(&number)
+        if answer.parts == self.servers
+            && let Some(mut answer) = self.open.remove(&number)
         {
-            answer.best.values_mut().for_each(|words| keep_best(words, top));
+            answer.best.values_mut().for_each(|words| keep_best(words, self.top));
             out.emit(SimilarWords { id, word, best: answer.best.into_iter().collect() });
         }
-    })
+        Ok(())
+    }
+
+    /// All servers have compared for the queries of an epoch when it ends.
+    fn snapshot(&self, _state: &mut StateWriter) -> Result<()> {
+        match self.open.len() {
+            0 => Ok(()),
+            n => Err(Error::internal(format!("{n} answers are not whole at the end of a checkpoint epoch"))),
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use waterwheel_engine::{Collector, Error, Result};
-use waterwheel_ps::{ParameterServer, ServerLogic};
+use waterwheel_ps::{LogicReader, LogicWriter, ParameterServer, ServerLogic};
 
 use super::merge::Part;
 use super::worker::{Pulled, Query, Told};
@@ -111,6 +111,20 @@ impl<S: WordSketch> ServerLogic for SimilarityServer<S> {
             self.words.insert(word.clone(), sketched.clone());
         }
         Ok(())
+    }
+
+    fn snapshot(&mut self, to: &mut LogicWriter<'_>) -> Result<()> {
+        let mut words = self.words.iter();
+        words.try_for_each(|(word, sketched)| to.put_keyed(&SimilarityKey::Word(word.clone()), sketched))
+    }
+
+    fn restore(&mut self, from: &mut LogicReader<'_>) -> Result<()> {
+        from.for_each_keyed(|key, sketched: Box<SketchedWord<S>>| {
+            if let SimilarityKey::Word(word) = key {
+                self.words.insert(word, sketched);
+            }
+            Ok(())
+        })
     }
 
     fn close(&mut self, out: &mut Collector<ServerOut<S>>) -> Result<()> {

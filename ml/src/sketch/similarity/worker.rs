@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use waterwheel_engine::{Error, Result};
-use waterwheel_ps::{ParameterServerClient, WorkerContext, WorkerLogic};
+use waterwheel_ps::{LogicWriter, ParameterServerClient, WorkerContext, WorkerLogic};
 
 use super::{SimilarWords, SimilarityKey, SketchedWord, TextEvent, WordSketch};
 
@@ -99,5 +99,10 @@ impl<S: WordSketch> WorkerLogic for SimilarityWorker<S> {
             Query { number: (self.worker, self.asked), id, word: word.clone(), sketched: sketched.clone() };
         (0..self.servers)
             .try_for_each(|server| ps.push(SimilarityKey::Server(server), [Told::Query(query.clone())]))
+    }
+
+    /// No query is under way. Numbers of queries may begin anew, as all that had one are answered.
+    fn snapshot(&self, _to: &mut LogicWriter<'_>) -> Result<()> {
+        Ok(())
     }
 }
