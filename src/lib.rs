@@ -11,6 +11,8 @@ pub use waterwheel_ps as ps;
 pub mod admin;
 mod http;
 pub mod ingest;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 
 use waterwheel_engine::{Env, Outcome, Restarts, Result, RuntimeConfig};
 
@@ -33,8 +35,7 @@ where
     O: Outcome,
     F: for<'s> Fn(&Env<'s>) -> Result<O> + Send + Sync + 'static,
 {
-    let _server = admin::serve(&mut config)?;
-    engine::execute(config, job)
+    watched(&mut config, |config| engine::execute(config, job))
 }
 
 /// As [`engine::supervise`], and shows the job through all its attempts where [`RuntimeConfig::admin`] says: see [`admin`].
@@ -46,8 +47,20 @@ where
     O: Outcome,
     F: for<'s> Fn(&Env<'s>) -> Result<O> + Send + Sync + 'static,
 {
-    let _server = admin::serve(&mut config)?;
-    engine::supervise(config, restarts, job)
+    watched(&mut config, |config| engine::supervise(config, restarts, job))
+}
+
+/// A run that shows itself where its settings and the environment say.
+fn watched<T>(config: &mut RuntimeConfig, run: impl FnOnce(RuntimeConfig) -> Result<T>) -> Result<T> {
+    let _server = admin::serve(config)?;
+    #[cfg(feature = "otlp")]
+    let traces = otlp::Traces::begin(config)?;
+    let outcome = run(config.clone());
+    #[cfg(feature = "otlp")]
+    if let Some(traces) = traces {
+        traces.end(&outcome);
+    }
+    outcome
 }
 
 /// What most programs need.

@@ -90,8 +90,8 @@ pub use runtime::{
 pub use side_output::{OutputTag, SideOutputStream, SideOutputs, SidePort, SideReaders};
 pub use sink::{FileFormat, FileWriter, PartFile, RollingPolicy, Sink, SinkContext};
 pub use source::{
-    BadRecord, ChannelRecords, ChannelSender, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header, Source,
-    SourcePosition, SourceStatus, WhenDurable, channel,
+    BadRecord, ChannelRecords, ChannelSender, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header,
+    LineError, Source, SourcePosition, SourceStatus, WhenDurable, channel,
 };
 pub use state::{ListState, MapState, ReducingState, ValueState};
 pub use stream::DataStream;

@@ -8,6 +8,7 @@ mod ndjson;
 mod paths;
 mod position;
 mod splits;
+mod text;
 
 use std::panic::Location;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub use self::csv::{BadRecord, CsvOptions, CsvRecord, CsvStreams, Delimiter, Hea
 pub(crate) use self::paths::expand_all;
 pub use self::position::SourcePosition;
 pub(crate) use self::splits::{Split, SplitReader, Splits, sooner};
+pub use self::text::LineError;
 
 /// What a source has to say after it was asked for records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -190,19 +190,60 @@ fn page_of_metrics_is_that_of_the_program() {
     assert!(found == metrics_page(), "docs/metrics.md, expected:\n{}", metrics_page());
 }
 
-/// Every metric that the dashboard asks for is one that there is.
+/// The names of metrics in a text.
+fn metrics_in(text: &str) -> std::collections::BTreeSet<&str> {
+    let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
+    let names = text.match_indices("waterwheel_").map(|(at, _)| {
+        let rest = &text[at..];
+        &rest[..rest.find(|c| !is_name(c)).unwrap_or(rest.len())]
+    });
+    names.collect()
+}
+
+/// What the expressions of the dashboard's panels are made of.
+fn metrics_of_the_dashboard() -> std::collections::BTreeSet<String> {
+    let text = include_str!("../../docs/grafana-dashboard.json");
+    let dashboard: serde_json::Value = serde_json::from_str(text).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap());
+    let asked = targets.flat_map(|target| metrics_in(target["expr"].as_str().unwrap()));
+    asked.map(String::from).collect()
+}
+
 #[test]
 fn dashboard_asks_for_metrics_that_there_are() {
-    let text = include_str!("../../docs/grafana-dashboard.json");
-    serde_json::from_str::<serde_json::Value>(text).unwrap();
     let page = metrics_page();
-    let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
-    let asked = text.match_indices("waterwheel_").map(|(at, _)| {
-        let rest = &text[at..];
-        &rest[..rest.find(|c| !is_name(c)).unwrap()]
-    });
-    let unknown: Vec<_> = asked.filter(|name| !page.contains(&format!("| `{name}` |"))).collect();
+    let asked = metrics_of_the_dashboard();
+    let unknown: Vec<_> = asked.iter().filter(|name| !page.contains(&format!("| `{name}` |"))).collect();
     assert!(unknown.is_empty(), "{unknown:?}");
+}
+
+/// A metric that comes later is put on a panel, or here with the reason why it is on none.
+#[test]
+fn dashboard_shows_every_metric_that_can_be_drawn() {
+    // The phase is a label; the dashboard takes the names of jobs from it.
+    let on_no_panel = ["waterwheel_up"];
+    let page = metrics_page();
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `waterwheel_"));
+    let documented = rows.map(|row| format!("waterwheel_{}", row.split('`').next().unwrap()));
+    let shown = metrics_of_the_dashboard();
+    let missing: Vec<_> =
+        documented.filter(|name| !shown.contains(name) && !on_no_panel.contains(&name.as_str())).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    assert!(on_no_panel.iter().all(|name| page.contains(name) && !shown.contains(*name)));
+}
+
+/// Panels stand beside each other, two in a row, and each has a number of its own.
+#[test]
+fn dashboard_lays_out_its_panels_without_overlap() {
+    let text = include_str!("../../docs/grafana-dashboard.json");
+    let dashboard: serde_json::Value = serde_json::from_str(text).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    for (index, panel) in (0u64..).zip(panels) {
+        let place = ["x", "y", "w", "h"].map(|side| panel["gridPos"][side].as_u64().unwrap());
+        assert_eq!(place, [index % 2 * 12, index / 2 * 8, 12, 8], "{}", panel["title"]);
+        assert_eq!(panel["id"], index + 1);
+    }
 }
 
 /// Nobody has to wire a parameter server: a run that is watched keeps its figures.

@@ -12,5 +12,7 @@ mod sparse;
 mod start;
 mod streams;
 mod supervise;
+#[cfg(feature = "otlp")]
+mod traces;
 mod usage;
 mod watched;

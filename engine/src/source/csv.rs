@@ -1,6 +1,7 @@
 //! Sources from CSV files.
 
 mod bytes;
+mod deserialize;
 mod fields;
 mod file;
 mod format;
@@ -47,20 +48,28 @@ pub struct CsvRecord<R> {
     pub value: R,
 }
 
-/// A record of a CSV file that could not be read. Displays as `path:line: message`.
+/// A record of a file of lines that could not be read. Displays as `path:line:column: message`, or `path:line: message`
+/// where nothing is known of the column.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BadRecord {
     /// Path of the file, as it was given.
     pub file: String,
     /// Line of the file where it begins, from 1.
     pub line: u64,
-    /// What is wrong with it.
+    /// The character of the record, from 1, where that begins what is wrong: of a CSV file the field, of JSON lines where
+    /// reading stopped, of a field that is missing the end. Newlines between quotes count as characters.
+    pub column: Option<u64>,
+    /// What is wrong with it, with the name of the field where there is one, or else its number from 1.
     pub message: String,
 }
 
 impl fmt::Display for BadRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.file, self.line, self.message)
+        let BadRecord { file, line, column, message } = self;
+        match column {
+            Some(column) => write!(f, "{file}:{line}:{column}: {message}"),
+            None => write!(f, "{file}:{line}: {message}"),
+        }
     }
 }
 
@@ -92,8 +101,8 @@ impl<'s> Env<'s> {
     /// No path is given, the delimiter is a quote or the end of a line, or a file can not be opened or its
     /// first line not be read. Then, during the run, an [`ErrorKind::Data`](crate::ErrorKind::Data) error that
     /// names the file if it can not be read further, if its length has changed, or if a line is longer than
-    /// 64 MB; and by default at the first bad record, as `ratings.csv:7: field "rating": found "abc", expected
-    /// a number`.
+    /// 64 MB; and by default at the first bad record, as `ratings.csv:7:12: field "rating": found "abc", expected
+    /// a number`: file, line, column and field.
     ///
     /// # Examples
     /// ```
@@ -131,7 +140,7 @@ impl<'s> Env<'s> {
         options: CsvOptions,
     ) -> Result<CsvStreams<'s, R>> {
         options.check()?;
-        self.read_lines_as::<CsvFormat<R>>("read_csv", Location::caller(), paths, options)
+        self.read_lines_as(("read_csv", Location::caller()), paths, options, CsvFormat::<R>::new())
     }
 
     /// The records of CSV files that are there and of those that appear later: what matches the paths is looked for again
@@ -181,7 +190,8 @@ impl<'s> Env<'s> {
         every: Duration,
     ) -> Result<CsvStreams<'s, R>> {
         options.check()?;
-        self.watch_lines_as::<CsvFormat<R>>(("watch_csv", Location::caller()), paths, options, every)
+        let format = CsvFormat::<R>::new();
+        self.watch_lines_as(("watch_csv", Location::caller()), paths, options, (every, format))
     }
 
     /// The records of files that appear, whose lines have a format.
@@ -190,13 +200,15 @@ impl<'s> Env<'s> {
         (name, location): (&'static str, &'static Location<'static>),
         paths: impl IntoIterator<Item: Into<PathBuf>>,
         options: CsvOptions,
-        every: Duration,
+        (every, format): (Duration, F),
     ) -> Result<CsvStreams<'s, F::Value>> {
         let patterns: Rc<[PathBuf]> = paths.into_iter().map(Into::into).collect();
         if patterns.is_empty() {
             return Err(Error::config(format!("{name} has no files, expected at least one path")));
         }
-        let open = move |split| Ok(WatchedFiles::<F>::new(Rc::clone(&patterns), options, every, split));
+        let open = move |split| {
+            Ok(WatchedFiles::new(Rc::clone(&patterns), options, every, (split, format.another())))
+        };
         let rows = self.source_of(name, location, Splits::AtFirst(self.workers()), open);
         Ok(divide(rows, name, location, options.on_bad_record))
     }
@@ -204,10 +216,10 @@ impl<'s> Env<'s> {
     /// The records of files whose lines have a format.
     pub(in crate::source) fn read_lines_as<F: LineFormat>(
         &self,
-        name: &'static str,
-        location: &'static Location<'static>,
+        (name, location): (&'static str, &'static Location<'static>),
         paths: impl IntoIterator<Item: Into<PathBuf>>,
         options: CsvOptions,
+        format: F,
     ) -> Result<CsvStreams<'s, F::Value>> {
         let files = expand_all(paths)?.into_iter().map(|path| CsvFile::inspect(path, options));
         let files: Rc<[CsvFile]> = files.collect::<Result<_>>()?;
@@ -215,7 +227,9 @@ impl<'s> Env<'s> {
             return Err(Error::config(format!("{name} has no files, expected at least one path")));
         }
         let on_bad_record = options.on_bad_record;
-        let open = move |split| Ok(LineSource::<F>::new(Rc::clone(&files), Share { split, on_bad_record }));
+        let open = move |split| {
+            Ok(LineSource::new(Rc::clone(&files), Share { split, on_bad_record }, format.another()))
+        };
         let rows = self.source_of(name, location, Splits::AtFirst(self.workers()), open);
         Ok(divide(rows, name, location, on_bad_record))
     }
@@ -237,21 +251,21 @@ fn divide<'s, R: 'static>(
     let (mut bad_out, bad_edge) = op.output();
     op.keep_nothing();
     op.build(move |_promises, _activation| {
-        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        let mut bad = Vec::new();
         move |_frontiers| {
             input.for_each(|token, batch| {
-                good.reserve(batch.len());
-                for row in batch.drain(..) {
-                    match row {
-                        Ok(record) => good.push(record),
-                        Err(record) => {
-                            judge.count();
-                            if policy == BadRecordPolicy::DeadLetter {
-                                bad.push(*record);
-                            }
+                // In the memory of the batch: most or all of them are good.
+                let good = std::mem::take(batch).into_iter().filter_map(|row| match row {
+                    Ok(record) => Some(record),
+                    Err(record) => {
+                        judge.count();
+                        if policy == BadRecordPolicy::DeadLetter {
+                            bad.push(*record);
                         }
+                        None
                     }
-                }
+                });
+                let mut good: Vec<_> = good.collect();
                 good_out.send(&token, [&mut good]);
                 bad_out.send(&token, [&mut bad]);
             });

@@ -10,7 +10,7 @@ use std::io::{self, Read};
 use memchr::{memchr, memchr_iter, memrchr};
 use serde::{Deserialize, Serialize};
 
-use search::{count_blank, find_newline, find_newline_by_colons};
+use search::{Specials, count_blank, find_newline, find_newline_by_colons};
 
 /// Bytes that are asked of the file at once.
 const BLOCK_BYTES: usize = 1 << 16;
@@ -93,11 +93,14 @@ struct Found {
 /// It always stands at the beginning of a line, so it never has to remember whether it is between quotes.
 pub(super) struct LineReader<R> {
     file: R,
+    /// Memory for what was read, of which the first `filled` bytes are in use.
     block: Vec<u8>,
+    filled: usize,
     /// Where the next line begins in `block`.
     next: usize,
     at_end: bool,
     separator: Separator,
+    specials: Specials,
     /// The line that was found last, and its separators.
     found: Found,
     separators: Vec<usize>,
@@ -112,9 +115,11 @@ impl<R: Read> LineReader<R> {
         LineReader {
             file,
             block: Vec::new(),
+            filled: 0,
             next: 0,
             at_end: false,
             separator,
+            specials: Specials::new(if let Separator::Byte(byte) = separator { byte } else { b'\n' }),
             found: Found { begin: 0, start: position, text_bytes: 0, quotes: Quotes::Absent },
             separators: Vec::new(),
             position,
@@ -154,7 +159,7 @@ impl<R: Read> LineReader<R> {
             }
             self.fill()?;
         };
-        let rest = &self.block[self.next..];
+        let rest = &self.block[self.next..self.filled];
         if rest.is_empty() {
             return Ok(false);
         }
@@ -174,9 +179,10 @@ impl<R: Read> LineReader<R> {
     #[inline]
     fn search(&mut self) -> (Option<usize>, Quotes) {
         self.separators.clear();
-        let rest = &self.block[self.next..];
+        let block = &self.block[..self.filled];
+        let rest = &block[self.next..];
         match self.separator {
-            Separator::Byte(byte) => find_newline(rest, byte, &mut self.separators),
+            Separator::Byte(_) => find_newline(block, self.next, &mut self.specials, &mut self.separators),
             Separator::DoubleColon => find_newline_by_colons(rest, &mut self.separators),
             Separator::None => (memchr(b'\n', rest), Quotes::Absent),
         }
@@ -200,7 +206,7 @@ impl<R: Read> LineReader<R> {
     /// Passes all whole lines in memory that lie before byte `target` and before the next quote, at memory
     /// speed; whether there were any.
     fn skip_plain_lines(&mut self, target: u64) -> bool {
-        let rest = &self.block[self.next..];
+        let rest = &self.block[self.next..self.filled];
         let before_target = usize::try_from(target - self.position.byte).unwrap_or(usize::MAX);
         let mut window = &rest[..before_target.min(rest.len())];
         if matches!(self.separator, Separator::Byte(_)) {
@@ -218,16 +224,26 @@ impl<R: Read> LineReader<R> {
 
     /// Drops what has been handed out and reads more behind the rest.
     fn fill(&mut self) -> io::Result<()> {
-        self.block.drain(..self.next);
+        self.block.copy_within(self.next..self.filled, 0);
+        self.filled -= self.next;
         self.next = 0;
-        if self.block.len() > self.max_line_bytes {
+        self.specials.forget();
+        if self.filled > self.max_line_bytes {
             return Err(self.too_long());
         }
         // As much again as there is, so that a long line is searched for its end only a few times.
-        let wanted = self.block.len().max(BLOCK_BYTES);
-        self.block.reserve(wanted);
-        let got = self.file.by_ref().take(wanted as u64).read_to_end(&mut self.block)?;
-        self.at_end = got < wanted;
+        let wanted = self.filled.max(BLOCK_BYTES);
+        if self.block.len() < self.filled + wanted {
+            self.block.resize(self.filled + wanted, 0);
+        }
+        let end = self.filled + wanted;
+        while self.filled < end && !self.at_end {
+            match self.file.read(&mut self.block[self.filled..end]) {
+                Ok(got) => (self.filled, self.at_end) = (self.filled + got, got == 0),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
         Ok(())
     }
 

@@ -10,8 +10,9 @@ use serde::de::DeserializeOwned;
 use crate::bad_record::BadRecordPolicy;
 use crate::env::Env;
 use crate::error::Result;
-use crate::source::csv::{CsvFile, CsvOptions, CsvStreams, Delimiter, Header, LineFormat};
+use crate::source::csv::{CsvFile, CsvStreams, LineFormat};
 use crate::source::lines::Line;
+use crate::source::text::{LineError, whole_lines};
 
 /// A JSON value in each line, as serde reads it.
 struct JsonFormat<R>(PhantomData<fn() -> R>);
@@ -19,38 +20,33 @@ struct JsonFormat<R>(PhantomData<fn() -> R>);
 impl<R: DeserializeOwned + 'static> LineFormat for JsonFormat<R> {
     type Value = R;
 
-    fn of(_file: &CsvFile) -> Self {
+    fn another(&self) -> Self {
         JsonFormat(PhantomData)
     }
 
     #[inline]
-    fn decode(&mut self, line: &Line<'_>, _file: &CsvFile) -> Result<R, String> {
+    fn decode(&mut self, line: &Line<'_>, _file: &CsvFile) -> Result<R, LineError> {
         serde_json::from_slice(line.text).map_err(|_| complaint::<R>(line.text))
     }
 }
 
 /// Where in a line the first mistake is, and what it is.
 #[cold]
-fn complaint<R: DeserializeOwned>(text: &[u8]) -> String {
+fn complaint<R: DeserializeOwned>(text: &[u8]) -> LineError {
     let mut json = serde_json::Deserializer::from_slice(text);
     let (path, error) = match serde_path_to_error::deserialize::<_, R>(&mut json) {
         Err(error) => (error.path().to_string(), error.into_inner()),
         Ok(_) => match json.end() {
             Err(error) => (".".into(), error),
-            Ok(()) => return "it can not be read".into(),
+            Ok(()) => return LineError::new("it can not be read"),
         },
     };
     let message = error.to_string();
-    // The line is the file's, which the record names; the column is that of the line.
+    // Line and column are told with the record.
     let message = message.split_once(" at line ").map_or(message.as_str(), |(message, _)| message);
     // Where the text itself is wrong there is no field yet.
     let field = if path == "." || !error.is_data() { String::new() } else { format!("field \"{path}\": ") };
-    format!("column {}: {field}{message}", error.column())
-}
-
-/// A line is one field, whatever it says.
-fn plain(on_bad_record: BadRecordPolicy) -> CsvOptions {
-    CsvOptions { delimiter: Delimiter::None, header: Header::No, on_bad_record }
+    LineError::new(format!("{field}{message}")).at(error.column().saturating_sub(1))
 }
 
 impl<'s> Env<'s> {
@@ -61,7 +57,7 @@ impl<'s> Env<'s> {
     /// [`read_csv`](Self::read_csv). Blank lines are skipped. Further fields are ignored, as serde does.
     ///
     /// # Errors
-    /// As `read_csv`. A bad record is told as `events.ndjson:7: column 21: field "user": invalid type: string "x",
+    /// As `read_csv`. A bad record is told as `events.ndjson:7:21: field "user": invalid type: string "x",
     /// expected u32`.
     ///
     /// # Examples
@@ -81,11 +77,11 @@ impl<'s> Env<'s> {
     ///
     /// let workers = execute(RuntimeConfig::threads(1), move |env| {
     ///     let (events, bad) = env.read_ndjson::<Event>([&path], BadRecordPolicy::DeadLetter)?;
-    ///     Ok((events.map(|event| (event.value.user, event.value.at)).collect(), bad.map(|bad| bad.message).collect()))
+    ///     Ok((events.map(|event| (event.value.user, event.value.at)).collect(), bad.map(|bad| (bad.column, bad.message)).collect()))
     /// })?;
     /// let (events, bad): (Vec<_>, Vec<_>) = workers.into_iter().next().unwrap();
     /// assert_eq!(events, [(1, 5), (2, 7)]);
-    /// assert_eq!(bad, ["column 12: field \"user\": invalid type: string \"x\", expected u32"]);
+    /// assert_eq!(bad, [(Some(12), "field \"user\": invalid type: string \"x\", expected u32".to_string())]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[track_caller]
@@ -94,7 +90,8 @@ impl<'s> Env<'s> {
         paths: impl IntoIterator<Item: Into<PathBuf>>,
         on_bad_record: BadRecordPolicy,
     ) -> Result<CsvStreams<'s, R>> {
-        self.read_lines_as::<JsonFormat<R>>("read_ndjson", Location::caller(), paths, plain(on_bad_record))
+        let name = ("read_ndjson", Location::caller());
+        self.read_lines_as(name, paths, whole_lines(on_bad_record), JsonFormat::<R>(PhantomData))
     }
 
     /// As [`read_ndjson`](Self::read_ndjson), and of files that appear while the job runs, as by
@@ -110,7 +107,7 @@ impl<'s> Env<'s> {
         every: Duration,
     ) -> Result<CsvStreams<'s, R>> {
         let name = ("watch_ndjson", Location::caller());
-        self.watch_lines_as::<JsonFormat<R>>(name, paths, plain(on_bad_record), every)
+        self.watch_lines_as(name, paths, whole_lines(on_bad_record), (every, JsonFormat::<R>(PhantomData)))
     }
 }
 
@@ -130,7 +127,8 @@ mod tests {
 
     fn complaint_of(text: &str) -> String {
         assert!(serde_json::from_str::<Nested>(text).is_err(), "{text}");
-        complaint::<Nested>(text.as_bytes())
+        let LineError { offset, message } = complaint::<Nested>(text.as_bytes());
+        format!("column {}: {message}", offset.unwrap() + 1)
     }
 
     #[test]
@@ -157,7 +155,7 @@ mod tests {
     #[test]
     fn bytes_that_are_no_text_are_a_mistake_and_no_panic() {
         let text = b"{\"id\":1,\"tags\":[\"\xff\"]}";
-        assert!(complaint::<Nested>(text).starts_with("column "), "{}", complaint::<Nested>(text));
+        assert!(complaint::<Nested>(text).offset.is_some_and(|offset| offset > 0));
     }
 
     proptest! {

@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use waterwheel_engine::{
-    BadRecord, BadRecordPolicy, CsvOptions, CsvRecord, DataStream, Delimiter, Env, Header, Result,
-};
+use waterwheel_engine::{BadRecord, BadRecordPolicy, CsvRecord, DataStream, Env, LineError, Result};
 
 use super::SparseVector;
 
@@ -30,7 +28,7 @@ pub struct LibSvmRow {
 ///
 /// # Errors
 /// No path is given, or a file can not be opened. During the run, if it is the policy, an error at the first line that is
-/// no row, which names the file, the line and what is wrong.
+/// no row, as `rows.svm:7:12: value of index 3: found "x", expected a finite number`: file, line, column and field.
 ///
 /// # Examples
 /// ```
@@ -55,9 +53,8 @@ pub fn read_libsvm<'s>(
     paths: impl IntoIterator<Item: Into<PathBuf>>,
     on_bad_record: BadRecordPolicy,
 ) -> Result<(DataStream<'s, LibSvmRow>, DataStream<'s, BadRecord>)> {
-    let options = CsvOptions { delimiter: Delimiter::None, header: Header::No, on_bad_record };
-    let (rows, bad) = env.read_csv::<Line>(paths, options)?;
-    let rows = rows.map(|CsvRecord { file, row, value: Line { label, features }, .. }| LibSvmRow {
+    let (rows, bad) = env.read_lines(paths, on_bad_record, parse)?;
+    let rows = rows.map(|CsvRecord { file, row, value: (label, features), .. }| LibSvmRow {
         file,
         row,
         label,
@@ -66,62 +63,87 @@ pub fn read_libsvm<'s>(
     Ok((rows, bad))
 }
 
-/// What a line says.
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "String")]
-struct Line {
-    label: f64,
-    features: SparseVector,
-}
-
-impl TryFrom<String> for Line {
-    type Error = String;
-
-    fn try_from(line: String) -> Result<Self, String> {
-        let mut fields = line.split('#').next().unwrap_or_default().split_ascii_whitespace();
-        let label = number(fields.next().unwrap_or_default(), "label")?;
-        let (mut indices, mut values) = (Vec::new(), Vec::new());
-        for field in fields {
-            let (index, value) =
-                field.split_once(':').ok_or_else(|| format!("found {field:?}, expected index:value"))?;
-            let index = index.parse().map_err(|_| {
-                format!("index: found {index:?}, expected a whole number from 0 to {}", u32::MAX - 1)
-            })?;
-            indices.push(index);
-            values.push(number(value, &format!("value of index {index}"))?);
+/// The label and the features of a line.
+fn parse(line: &str) -> Result<(f64, SparseVector), LineError> {
+    let mut fields = line.split('#').next().unwrap_or_default().split_ascii_whitespace();
+    let label = match fields.next() {
+        Some(field) => number(field, "label", line)?,
+        None => return Err(LineError::new("label: found nothing, expected a finite number").at(0)),
+    };
+    let (mut indices, mut values) = (Vec::new(), Vec::new());
+    for field in fields {
+        let wrong = |message: String| LineError::new(message).at(offset(field, line));
+        let (index, value) =
+            field.split_once(':').ok_or_else(|| wrong(format!("found {field:?}, expected index:value")))?;
+        let parsed = index.parse().ok().filter(|index: &u32| *index < u32::MAX);
+        let index = parsed.ok_or_else(|| {
+            wrong(format!("index: found {index:?}, expected a whole number from 0 to {}", u32::MAX - 1))
+        })?;
+        if let Some(last) = indices.last().filter(|last| **last >= index) {
+            return Err(wrong(format!("index: found {index} behind {last}, expected rising ones")));
         }
-        let features = SparseVector::new(indices, values).map_err(|error| error.message().to_string())?;
-        Ok(Line { label, features })
+        indices.push(index);
+        values.push(number(value, &format!("value of index {index}"), line)?);
     }
+    let features = SparseVector::new(indices, values).map_err(|error| LineError::new(error.message()))?;
+    Ok((label, features))
 }
 
-fn number(text: &str, what: &str) -> Result<f64, String> {
+/// The number that a part of a line says.
+fn number(text: &str, what: &str, line: &str) -> Result<f64, LineError> {
     let found = text.parse().ok().filter(|number: &f64| number.is_finite());
-    found.ok_or_else(|| format!("{what}: found {text:?}, expected a finite number"))
+    found.ok_or_else(|| {
+        LineError::new(format!("{what}: found {text:?}, expected a finite number")).at(offset(text, line))
+    })
+}
+
+/// Bytes of `line` before this part of it.
+fn offset(part: &str, line: &str) -> usize {
+    part.as_ptr().addr() - line.as_ptr().addr()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn line(text: &str) -> Result<Line, String> {
-        Line::try_from(text.to_string())
-    }
+    use waterwheel_engine::{RuntimeConfig, execute};
 
     #[test]
     fn line_of_libsvm_is_read() {
-        let Line { label, features } = line("-1\t1:0.5  7:-2e3 # as it is").unwrap();
+        let (label, features) = parse("-1\t1:0.5  7:-2e3 # as it is").unwrap();
         assert_eq!((label, features.indices(), features.values()), (-1.0, &[1, 7][..], &[0.5, -2000.0][..]));
-        assert!(line("+1 ").unwrap().features.is_empty());
+        assert!(parse("+1 ").unwrap().1.is_empty());
     }
 
     #[test]
-    fn line_that_is_no_row_says_what_is_wrong() {
-        let message = |text| line(text).unwrap_err();
-        assert_eq!(message(" # nothing"), "label: found \"\", expected a finite number");
-        assert_eq!(message("1 2"), "found \"2\", expected index:value");
-        assert_eq!(message("1 x:2"), "index: found \"x\", expected a whole number from 0 to 4294967294");
-        assert_eq!(message("1 2:nan"), "value of index 2: found \"nan\", expected a finite number");
-        assert!(message("1 2:1 2:1").contains("expected rising ones"));
+    fn line_that_is_no_row_says_what_is_wrong_and_where() {
+        let check = |text, offset, message: &str| {
+            assert_eq!(parse(text).unwrap_err(), LineError::new(message).at(offset), "{text}");
+        };
+        check(" # nothing", 0, "label: found nothing, expected a finite number");
+        check(" x 1:1", 1, "label: found \"x\", expected a finite number");
+        check("1 2", 2, "found \"2\", expected index:value");
+        check("1  1:1 x:2", 7, "index: found \"x\", expected a whole number from 0 to 4294967294");
+        check(
+            "1 4294967295:2",
+            2,
+            "index: found \"4294967295\", expected a whole number from 0 to 4294967294",
+        );
+        check("1 2:nan", 4, "value of index 2: found \"nan\", expected a finite number");
+        check("1 2:1\t2:1", 6, "index: found 2 behind 2, expected rising ones");
+    }
+
+    #[test]
+    fn bad_row_ends_the_run_with_its_line_and_column() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("rows.svm");
+        std::fs::write(&path, "1 1:1\n\n-1 1:1 2:x\n").unwrap();
+        let name = path.display().to_string();
+        let run = execute(RuntimeConfig::threads(2), move |env| {
+            Ok(read_libsvm(env, [&path], BadRecordPolicy::Fail)?.0.collect())
+        });
+        let error = run.unwrap_err();
+        let expected = format!("{name}:3:10: value of index 2: found \"x\", expected a finite number");
+        assert_eq!(error.message(), expected);
+        assert_eq!(error.site().unwrap().operator, "read_libsvm");
     }
 }

@@ -26,7 +26,7 @@ export function layout(graph) {
   return {
     nodes, lines, boxes,
     width: columns * (NODE.width + NODE.columnGap) + 2 * PAD * (depth + 1),
-    height: height + PAD * (depth + 1),
+    height: height + PAD * Math.max(1, depth),
   };
 }
 

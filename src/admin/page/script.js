@@ -65,9 +65,11 @@ function draw(graph) {
   const arrow = make("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7,
     orient: "auto-start-reverse", markerUnits: "userSpaceOnUse" }, defs);
   make("path", { d: "M0,0 L8,4 L0,8 z" }, arrow);
-  const loops = new Map(plan.boxes.map((box) => [box.name, drawLoop(box, svg)]));
+  plan.boxes.forEach((box) => drawLoop(box, svg));
   const places = new Map(plan.nodes.map((node) => [node.id, node]));
   const lines = plan.lines.map((line) => ({ line, path: drawLine(line, places, svg) }));
+  // Above the lines that cross them.
+  const loops = new Map(plan.boxes.map((box) => [box.name, titleLoop(box, svg)]));
   const nodes = new Map(plan.nodes.map((node) => [node.id, drawNode(node, svg)]));
   $("graph").replaceChildren(svg);
   return { key: keyOf(graph), loops, lines, nodes };
@@ -76,8 +78,9 @@ function draw(graph) {
 function drawLoop(box, svg) {
   const group = make("g", { class: "loop" }, svg);
   make("rect", { x: box.x, y: box.y, width: box.width, height: box.height, rx: 12 }, group);
-  return make("text", { x: box.x + 12, y: box.y + 16 }, group);
 }
+
+const titleLoop = (box, svg) => make("text", { class: "loop-title", x: box.x + 12, y: box.y + 16 }, svg);
 
 function drawLine({ from, to, kind }, places, svg) {
   const [a, b] = [places.get(from), places.get(to)];

@@ -29,10 +29,10 @@ impl Pipeline {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let config = self.runtime.config()?;
         execute(config, move |env| {
-            let rows = self.source.read(env)?;
+            let (rows, policy) = (self.source.read(env)?, self.source.policy());
             let mut stages = self.stages.iter().enumerate();
             let rows = stages.try_fold(rows, |rows, (at, stage)| {
-                stage.clone().apply(rows, &format!("stage {}", at + 1))
+                stage.clone().apply(rows, &format!("stage {}", at + 1), policy)
             })?;
             self.sink.write(rows)
         })?;

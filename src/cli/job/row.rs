@@ -142,6 +142,25 @@ impl Row {
     }
 }
 
+/// Most characters of a record that a message shows.
+const MAX_SHOWN_CHARS: usize = 300;
+
+/// For a message: names and cells, cut if they are long.
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cell = |(name, cell): &(String, Cell)| match cell {
+            Cell::Text(text) => format!("{name}: {text:?}"),
+            Cell::Null => format!("{name}: nothing"),
+            other => format!("{name}: {}", other.text()),
+        };
+        let cells = self.0.iter().map(cell).collect::<Vec<_>>().join(", ");
+        match cells.char_indices().nth(MAX_SHOWN_CHARS) {
+            Some((end, _)) => write!(f, "{{{}...}}", &cells[..end]),
+            None => write!(f, "{{{cells}}}"),
+        }
+    }
+}
+
 /// A row of a file of CSV: fields by name, or by place as `1`, `2` and so on where there is no header.
 pub(super) struct CsvRow(pub(super) Row);
 

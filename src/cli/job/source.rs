@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use waterwheel::ml::sparse::{LibSvmRow, read_libsvm};
 use waterwheel::prelude::{
-    BadRecord, CsvOptions, CsvRecord, DataStream, Delimiter, Env, Error, Header, Result,
+    BadRecord, BadRecordPolicy, CsvOptions, CsvRecord, DataStream, Delimiter, Env, Error, Header, Result,
 };
 
 use super::row::{Cell, CsvRow, JsonRow, Row};
@@ -73,6 +73,11 @@ impl SourceArgs {
         });
         skipped.name("skipped").uid("skipped");
         Ok(rows)
+    }
+
+    /// What becomes of records that a stage can not use; as of lines that are none.
+    pub(super) fn policy(&self) -> BadRecordPolicy {
+        self.lines.bad.policy()
     }
 
     fn check(&self) -> Result<()> {

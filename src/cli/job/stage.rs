@@ -5,11 +5,12 @@ use std::cmp::Ordering;
 use clap::{Args, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 use waterwheel::engine::{AggregateFunction, Windows};
-use waterwheel::prelude::{DataStream, Error, Result, WatermarkStrategy};
+use waterwheel::prelude::{BadRecordPolicy, DataStream, Error, Result, WatermarkStrategy};
 
 use super::number::Number;
 use super::row::{Cell, Row};
 use crate::cli::runtime::seconds;
+use crate::cli::say;
 
 /// What happens to the records, one after the other.
 #[derive(Clone, Debug, Subcommand)]
@@ -119,18 +120,48 @@ enum TimeUnit {
 }
 
 impl Stage {
-    /// The records behind this stage. Its state is found by `uid`.
+    /// The records behind this stage. Its state is found by `uid`; `policy` is for records that it can not use.
     ///
     /// # Errors
     /// A setting is not valid.
-    pub(super) fn apply<'s>(self, rows: DataStream<'s, Row>, uid: &str) -> Result<DataStream<'s, Row>> {
+    pub(super) fn apply<'s>(
+        self,
+        rows: DataStream<'s, Row>,
+        uid: &str,
+        policy: BadRecordPolicy,
+    ) -> Result<DataStream<'s, Row>> {
         Ok(match self {
             Stage::Select(select) => rows.map(move |row| select.of(row)).name("select"),
-            Stage::Filter(filter) => filter.apply(rows),
-            Stage::Aggregate(aggregate) => aggregate.at_end(rows, uid),
-            Stage::Window(window) => window.apply(rows, uid)?,
+            Stage::Filter(filter) => {
+                let kept = usable(rows, ("filter", uid), policy, move |row| filter.keep(row));
+                kept.flat_map(|row| row)
+            }
+            Stage::Aggregate(aggregate) => aggregate.at_end(rows, uid, policy),
+            Stage::Window(window) => window.apply(rows, uid, policy)?,
         })
     }
+}
+
+/// What `read` makes of records. Those that it can make nothing of are told, unless `policy` has them end the run.
+fn usable<'s, T: 'static>(
+    rows: DataStream<'s, Row>,
+    (stage, uid): (&'static str, &str),
+    policy: BadRecordPolicy,
+    read: impl Fn(&Row) -> Result<T> + 'static,
+) -> DataStream<'s, T> {
+    let read = move |row: &Row| {
+        let with_record = |error: Error| Error::data(format!("{}; the record is {row}", error.message()));
+        read(row).map_err(with_record)
+    };
+    let (read, unusable) = rows.try_map_with(policy, read);
+    if policy == BadRecordPolicy::DeadLetter {
+        let skipped = unusable.sink(move |letter| {
+            say(format_args!("skipped by {stage}: {}", letter.message));
+            Ok(())
+        });
+        skipped.name("skipped").uid(&format!("{uid} skipped"));
+    }
+    read.name(stage)
 }
 
 impl Select {
@@ -141,13 +172,9 @@ impl Select {
 }
 
 impl Filter {
-    fn apply(self, rows: DataStream<'_, Row>) -> DataStream<'_, Row> {
-        let keep = move |row: Row| match self.holds(&row) {
-            Ok(true) => Ok(Some(row)),
-            Ok(false) => Ok(None),
-            Err(error) => Err(error),
-        };
-        rows.try_map(keep).name("filter").flat_map(|row| row)
+    /// The record, if it is one to keep.
+    fn keep(&self, row: &Row) -> Result<Option<Row>> {
+        Ok(self.holds(row)?.then(|| row.clone()))
     }
 
     fn holds(&self, row: &Row) -> Result<bool> {
@@ -203,27 +230,37 @@ impl Aggregate {
         row
     }
 
-    fn at_end<'s>(self, rows: DataStream<'s, Row>, uid: &str) -> DataStream<'s, Row> {
+    fn at_end<'s>(
+        self,
+        rows: DataStream<'s, Row>,
+        uid: &str,
+        policy: BadRecordPolicy,
+    ) -> DataStream<'s, Row> {
         let (measure, n_measures) = (self.clone(), self.measures().count());
-        let measured = rows.try_map(move |row| measure.measure(&row)).name("aggregate");
+        let measured = usable(rows, ("aggregate", uid), policy, move |row| measure.measure(row));
         let tallies = measured.key_by_ref(|(key, _)| key).at_end().aggregate(Tallying(n_measures));
         tallies.uid(uid).map(move |(key, tally)| self.row(key, tally, Vec::new()))
     }
 }
 
 impl Window {
-    fn apply<'s>(self, rows: DataStream<'s, Row>, uid: &str) -> Result<DataStream<'s, Row>> {
+    fn apply<'s>(
+        self,
+        rows: DataStream<'s, Row>,
+        uid: &str,
+        policy: BadRecordPolicy,
+    ) -> Result<DataStream<'s, Row>> {
         let windows = match self.slide {
             Some(slide) => Windows::sliding(seconds("size", self.size)?, seconds("slide", slide)?),
             None => Windows::tumbling(seconds("size", self.size)?),
         }?;
         let disorder = seconds("disorder", self.disorder)?;
         let (measure, n_measures) = (self.clone(), self.of.measures().count());
-        let timed = rows.try_map(move |row| Ok((measure.millis(&row)?, measure.of.measure(&row)?)));
+        let read = move |row: &Row| Ok((measure.millis(row)?, measure.of.measure(row)?));
+        let timed = usable(rows, ("window", uid), policy, read);
         let strategy =
             WatermarkStrategy::bounded_out_of_orderness(disorder, |(millis, _): &(i64, Measured)| *millis);
-        let timed =
-            timed.name("window").assign_timestamps_and_watermarks(strategy).uid(&format!("{uid} time"));
+        let timed = timed.assign_timestamps_and_watermarks(strategy).uid(&format!("{uid} time"));
         let measured = timed.map(|(_millis, measured)| measured);
         let tallies = measured.key_by(|(key, _)| key.clone()).window(windows).aggregate(Tallying(n_measures));
         let results = tallies.results.uid(uid).into_stream();

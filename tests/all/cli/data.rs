@@ -103,7 +103,7 @@ fn assert_bad_line(line: &str, reason: &str) {
     with_line(&dir, line);
     for workers in ["-w 1", "-w 3", "-n 2"] {
         let args = format!("train mf --input bad.csv --epochs 1 --output model {workers}");
-        assert_refused(&dir.run(&args), 1, &["bad.csv:3: ", reason]);
+        assert_refused(&dir.run(&args), 1, &["bad.csv:3:", reason]);
         dir.assert_no_model("model");
         let args = format!("train mf --input bad.csv --epochs 1 --json --on-bad-record skip {workers}");
         let finished = dir.run(&args);
@@ -114,7 +114,7 @@ fn assert_bad_line(line: &str, reason: &str) {
             (&3.into(), &1.into()),
             "{line:?} {workers}"
         );
-        assert!(finished.err.contains("bad.csv:3: "), "{line:?} {workers}: {finished:?}");
+        assert!(finished.err.contains("bad.csv:3:"), "{line:?} {workers}: {finished:?}");
     }
 }
 

@@ -11,9 +11,9 @@ use crate::failures::process::{Finished, Running};
 /// The command, without what the environment of the tests might tell it.
 pub(super) fn waterwheel() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_waterwheel"));
-    for (name, _) in
-        std::env::vars().filter(|(name, _)| name.starts_with("WATERWHEEL_") || name == "RUST_LOG")
-    {
+    let told =
+        |name: &str| ["WATERWHEEL_", "OTEL_", "RUST_LOG"].iter().any(|prefix| name.starts_with(prefix));
+    for (name, _) in std::env::vars().filter(|(name, _)| told(name)) {
         command.env_remove(name);
     }
     command

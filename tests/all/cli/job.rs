@@ -192,7 +192,28 @@ fn field_that_is_missing_or_no_number_ends_the_run_and_names_the_stage() {
         &["aggregate", "field \"item\": found \"tea\", expected a number"],
     );
     dir.write("job.toml", "[source]\ninput = \"sales.csv\"\nformat = \"ndjson\"\n");
-    assert_refused(&dir.run("run job.toml"), 1, &["sales.csv:1: column "]);
+    assert_refused(&dir.run("run job.toml"), 1, &["sales.csv:1:1: expected value"]);
+}
+
+/// A field that is no number is found out by the stage that needs one, far behind the source that was told to skip.
+#[test]
+fn record_that_a_stage_can_not_use_is_shown_and_skipped_where_the_source_says_so() {
+    let dir = job("[source]\ninput = \"sales.csv\"\n[[stages]]\nkind = \"aggregate\"\nsum = [\"price\"]\n");
+    dir.write("sales.csv", "shop,price\nBonn,2\nUlm,three\nUlm,4\n");
+    let shown = "field \"price\": found \"three\", expected a number; the record is {shop: \"Ulm\", price: \"three\"}";
+    assert_refused(&dir.run("run job.toml"), 1, &[shown]);
+    dir.write("sales.csv", "shop,price\nBonn,2\nUlm,three\nUlm,4\nUlm\n");
+    dir.write(
+        "job.toml",
+        "[source]\ninput = \"sales.csv\"\non-bad-record = \"skip\"\n[[stages]]\nkind = \"filter\"\nfield = \"price\"\n\
+         is = \"!=\"\nvalue = 9\n[[stages]]\nkind = \"aggregate\"\nsum = [\"price\"]\n[sink]\nformat = \"ndjson\"\n",
+    );
+    for flags in ["", "-w 2", "-n 2"] {
+        let finished = done(dir.run(&format!("run job.toml {flags}")));
+        assert_eq!(json_lines(&finished), [json!({"count": 2, "sum_price": 6})], "{flags}");
+        assert!(finished.err.contains(&format!("skipped by aggregate: {shown}")), "{flags} {finished:?}");
+        assert!(finished.err.contains("skipped sales.csv:5:4: field \"price\" is missing"), "{flags} {finished:?}");
+    }
 }
 
 #[test]

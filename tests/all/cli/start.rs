@@ -126,7 +126,7 @@ fn failure_in_a_child_is_an_error_of_the_parent_with_its_reason() {
     dir.write("bad.csv", bad);
     for _ in 0..10 {
         let finished = dir.run("train mf --input bad.csv --epochs 1 -n 2");
-        assert_refused(&finished, 1, &["error: operator \"read_csv\"", "worker 1): bad.csv:991: "]);
+        assert_refused(&finished, 1, &["error: operator \"read_csv\"", "worker 1): bad.csv:991:7: "]);
     }
 }
 

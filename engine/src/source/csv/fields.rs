@@ -1,8 +1,6 @@
 //! The fields of a line.
 
-use csv::{ByteRecord, StringRecord};
 use memchr::memchr;
-use serde::de::DeserializeOwned;
 
 use crate::source::lines::{Line, Quotes, Separator};
 
@@ -17,71 +15,60 @@ impl Separator {
     }
 }
 
-/// The fields of a line.
-pub(super) enum Fields {
-    Text(StringRecord),
-    /// Of a line that is not UTF-8: only a field that must be text is then an error.
-    Bytes(ByteRecord),
+/// The fields of a line, where they are.
+#[derive(Clone, Copy)]
+pub(super) struct Fields<'a> {
+    line: Line<'a>,
+    separator_len: usize,
 }
 
-impl Fields {
-    fn new(record: ByteRecord) -> Self {
-        StringRecord::from_byte_record(record)
-            .map_or_else(|error| Fields::Bytes(error.into_byte_record()), Fields::Text)
-    }
-
-    fn into_bytes(self) -> ByteRecord {
-        match self {
-            Fields::Text(record) => record.into_byte_record(),
-            Fields::Bytes(record) => record,
-        }
-    }
-
-    pub(super) fn as_bytes(&self) -> &ByteRecord {
-        match self {
-            Fields::Text(record) => record.as_byte_record(),
-            Fields::Bytes(record) => record,
-        }
-    }
-
+impl<'a> Fields<'a> {
     #[inline]
-    pub(super) fn deserialize<R: DeserializeOwned>(&self, header: Option<&StringRecord>) -> csv::Result<R> {
-        match self {
-            Fields::Text(record) => record.deserialize(header),
-            Fields::Bytes(record) => record.deserialize(header.map(StringRecord::as_byte_record)),
-        }
-    }
-}
-
-/// Splits lines into fields, in memory that it uses again.
-pub(super) struct FieldSplitter {
-    separator: Separator,
-    fields: Option<Fields>,
-    unquoted: Vec<u8>,
-}
-
-impl FieldSplitter {
-    pub(super) fn new(separator: Separator) -> Self {
-        FieldSplitter { separator, fields: None, unquoted: Vec::new() }
+    pub(super) fn of(line: Line<'a>, separator: Separator) -> Self {
+        Fields { line, separator_len: separator.len() }
     }
 
-    /// The fields of `line`, without the quotes around them.
+    /// The line with all of them.
+    pub(super) fn line(&self) -> &Line<'a> {
+        &self.line
+    }
+
+    /// How many there are; at least one.
     #[inline]
-    pub(super) fn split(&mut self, line: &Line<'_>) -> &Fields {
-        let mut record = self.fields.take().map_or_else(ByteRecord::new, Fields::into_bytes);
-        record.clear();
-        let mut begin = 0;
-        for end in line.separators.iter().copied().chain([line.text.len()]) {
-            let field = &line.text[begin..end];
-            match field.strip_prefix(b"\"") {
-                Some(quoted) if line.quotes != Quotes::Absent => {
-                    record.push_field(unquote(quoted, &mut self.unquoted));
-                }
-                _ => record.push_field(field),
-            }
-            begin = end + self.separator.len();
+    pub(super) fn len(&self) -> usize {
+        self.line.separators.len() + 1
+    }
+
+    /// Bytes of the line before field `index`; before its quote, if it has one.
+    #[inline]
+    pub(super) fn begin(&self, index: usize) -> Option<usize> {
+        match index.checked_sub(1) {
+            None => Some(0),
+            Some(before) => Some(self.line.separators.get(before)? + self.separator_len),
         }
-        self.fields.insert(Fields::new(record))
+    }
+
+    /// What field `index` says, without the quotes around it; in `memory` if it is not all in one piece.
+    #[inline]
+    pub(super) fn get<'b>(&self, index: usize, memory: &'b mut Vec<u8>) -> Option<&'b [u8]>
+    where
+        'a: 'b,
+    {
+        let begin = self.begin(index)?;
+        let end = self.line.separators.get(index).copied().unwrap_or(self.line.text.len());
+        let field = self.line.text.get(begin..end)?;
+        match field {
+            [b'"', quoted @ ..] if self.line.quotes != Quotes::Absent => Some(unquote(quoted, memory)),
+            _ => Some(field),
+        }
+    }
+
+    /// All fields as text; what is not UTF-8 is shown as such.
+    pub(super) fn to_texts(self) -> Vec<String> {
+        let mut memory = Vec::new();
+        let text =
+            |index| self.get(index, &mut memory).map(|field| String::from_utf8_lossy(field).into_owned());
+        (0..self.len()).map_while(text).collect()
     }
 }
 
@@ -116,13 +103,7 @@ mod tests {
         let start = Position { byte: 0, line: 1, row: 0 };
         let mut reader = LineReader::new(text.as_bytes(), start, separator);
         let line = reader.next_line().unwrap().unwrap();
-        let mut splitter = FieldSplitter::new(separator);
-        splitter
-            .split(&line)
-            .as_bytes()
-            .iter()
-            .map(|field| String::from_utf8(field.to_vec()).unwrap())
-            .collect()
+        Fields::of(line, separator).to_texts()
     }
 
     #[test]

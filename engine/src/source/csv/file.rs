@@ -5,12 +5,10 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use csv::StringRecord;
-
 use crate::error::{Error, Result};
 use crate::source::Split;
 use crate::source::csv::bytes::FileBytes;
-use crate::source::csv::fields::FieldSplitter;
+use crate::source::csv::fields::Fields;
 use crate::source::csv::message;
 use crate::source::csv::options::{CsvOptions, Delimiter, Header};
 use crate::source::lines::{Line, LineReader, Position, Quotes, Separator};
@@ -22,7 +20,7 @@ pub(in crate::source) struct CsvFile {
     /// As it lies there, compressed or not.
     len_bytes: u64,
     separator: Separator,
-    header: Option<StringRecord>,
+    header: Option<Vec<String>>,
     /// Where the data begin, behind the header.
     body: Position,
 }
@@ -61,26 +59,28 @@ impl CsvFile {
     }
 
     fn read_header(&mut self, header: Header) -> Result<()> {
-        let mut splitter = FieldSplitter::new(self.separator);
         let mut lines = self.lines(self.separator).map_err(|error| self.can_not_read(error))?;
         let first = first_line(&mut lines, |line| {
-            (line.start.line, line.quotes, splitter.split(&line).as_bytes().clone())
+            (line.start.line, line.quotes, Fields::of(line, self.separator).to_texts())
         });
         let Some((line, quotes, fields)) = first.map_err(|error| self.can_not_read(error))? else {
             return Ok(());
         };
         let behind = lines.position();
-        if behind.byte == self.len_bytes && fields.as_slice().contains(&b'\r') && quotes == Quotes::Absent {
+        if behind.byte == self.len_bytes
+            && fields.iter().any(|field| field.contains('\r'))
+            && quotes == Quotes::Absent
+        {
             let path = self.path.display();
             return Err(Error::data(format!("{path}: lines end with \\r alone, expected \\n or \\r\\n")));
         }
-        if header == Header::No || header == Header::Sniff && fields.iter().any(is_number) {
+        if header == Header::No || header == Header::Sniff && fields.iter().any(|field| is_number(field)) {
             return Ok(());
         }
         if quotes == Quotes::Unclosed {
             return Err(Error::data(format!("{}:{line}: {}", self.path.display(), message::UNCLOSED)));
         }
-        self.header = Some(StringRecord::from_byte_record_lossy(fields));
+        self.header = Some(fields);
         self.body = Position { row: 0, ..behind };
         Ok(())
     }
@@ -139,8 +139,8 @@ impl CsvFile {
         &self.path
     }
 
-    pub(super) fn header(&self) -> Option<&StringRecord> {
-        self.header.as_ref()
+    pub(super) fn header(&self) -> Option<&[String]> {
+        self.header.as_deref()
     }
 
     pub(super) fn separator(&self) -> Separator {
@@ -168,8 +168,8 @@ fn first_line<R: Read, A>(
     Ok(None)
 }
 
-fn is_number(field: &[u8]) -> bool {
-    str::from_utf8(field).is_ok_and(|field| field.trim().parse::<f64>().is_ok())
+fn is_number(field: &str) -> bool {
+    field.trim().parse::<f64>().is_ok()
 }
 
 fn can_not_open(path: &Path, cause: io::Error) -> Error {

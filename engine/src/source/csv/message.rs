@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use csv::{ByteRecord, DeserializeError, DeserializeErrorKind, ErrorKind, StringRecord};
-
-use crate::source::lines::Line;
+use crate::source::csv::deserialize::{FieldError, Problem};
+use crate::source::csv::fields::Fields;
+use crate::source::text::LineError;
 
 /// Of a line whose last quoted field runs to the end of the file.
 pub(super) const UNCLOSED: &str = "a quoted field is not closed before the end of the file";
@@ -15,84 +15,85 @@ const MAX_SHOWN_CHARS: usize = 80;
 /// Most names that a message lists.
 const MAX_LISTED: usize = 20;
 
+/// Of a line that ends inside a quoted field.
+#[cold]
+pub(super) fn unclosed(fields: Fields<'_>) -> LineError {
+    LineError::new(UNCLOSED).at(fields.begin(fields.len() - 1).unwrap_or(0))
+}
+
 /// Of a line with fewer fields than the header.
 #[cold]
-pub(super) fn short_line(fields: &ByteRecord, header: &StringRecord) -> String {
+pub(super) fn short_line(fields: Fields<'_>, header: &[String]) -> LineError {
     let (missing, n_fields) = (shown(header[fields.len()].as_bytes()), count_fields(fields));
-    format!("field {missing} is missing; the line has {n_fields}, the header has {}", header.len())
+    let header = header.len();
+    let message = format!("field {missing} is missing; the line has {n_fields}, the header has {header}");
+    LineError::new(message).at(fields.line().text.len())
 }
 
 /// Of a line whose fields do not make a value.
 #[cold]
-pub(super) fn explain(
-    error: csv::Error,
-    line: &Line<'_>,
-    fields: &ByteRecord,
-    header: Option<&StringRecord>,
-) -> String {
-    let problem = match error.into_kind() {
-        ErrorKind::Deserialize { err, .. } => err,
-        other => return format!("{other:?}"),
-    };
-    let field = problem.field().and_then(|index| usize::try_from(index).ok());
-    match field.and_then(|index| Some((index, fields.get(index)?))) {
-        Some((index, text)) => of_field(&field_name(index, header), text, problem.kind()),
-        None => of_line(&problem, line, fields, header),
+pub(super) fn explain(error: FieldError, fields: Fields<'_>, header: Option<&[String]>) -> LineError {
+    let mistake = error.into_mistake();
+    let mut memory = Vec::new();
+    let at = mistake.field.and_then(|index| Some((index, fields.begin(index)?)));
+    let field = at.and_then(|(index, begin)| Some((index, begin, fields.get(index, &mut memory)?)));
+    match field {
+        Some((index, begin, text)) => {
+            LineError::new(of_field(&field_name(index, header), text, mistake.problem)).at(begin)
+        }
+        None => of_line(mistake.problem, fields, header),
     }
 }
 
 /// What is wrong with one field.
-fn of_field(name: &str, text: &[u8], problem: &DeserializeErrorKind) -> String {
+fn of_field(name: &str, text: &[u8], problem: Problem) -> String {
     let found = shown(text);
-    match problem {
-        DeserializeErrorKind::ParseFloat(_) => format!("{name}: found {found}, expected a number"),
-        DeserializeErrorKind::ParseInt(_) if is_integer(text) => {
-            format!("{name}: found {found}, which is out of range")
+    let expected = match problem {
+        Problem::NoWholeNumber if is_integer(text) => {
+            return format!("{name}: found {found}, which is out of range");
         }
-        DeserializeErrorKind::ParseInt(_) => format!("{name}: found {found}, expected a whole number"),
-        DeserializeErrorKind::ParseBool(_) => format!("{name}: found {found}, expected true or false"),
-        DeserializeErrorKind::InvalidUtf8(error) => {
-            format!("{name}: found {found}, expected UTF-8: {error}")
-        }
-        other => format!("{name}: found {found}: {other}"),
-    }
+        Problem::NoWholeNumber => "a whole number".to_string(),
+        Problem::NoNumber => "a number".to_string(),
+        Problem::NoBool => "true or false".to_string(),
+        Problem::NoText(error) => format!("UTF-8: {error}"),
+        Problem::EndOfLine | Problem::TooFew(_) => "more fields".to_string(),
+        Problem::Missing(field) => return format!("{name}: field {field:?} is missing"),
+        Problem::Other(message) => return format!("{name}: found {found}: {message}"),
+    };
+    format!("{name}: found {found}, expected {expected}")
 }
 
 /// What is wrong with a line as a whole, or with a field that serde does not name.
-fn of_line(
-    problem: &DeserializeError,
-    line: &Line<'_>,
-    fields: &ByteRecord,
-    header: Option<&StringRecord>,
-) -> String {
-    let n_fields = count_fields(fields);
-    if *problem.kind() == DeserializeErrorKind::UnexpectedEndOfRow {
-        return format!("the line has {n_fields}, expected more");
-    }
-    let text = problem.kind().to_string();
-    let missing = text.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
-    if let (Some(field), Some(header)) = (missing, header) {
-        return format!("field {field:?} is missing; the header has {}", list(header));
-    }
-    let too_few = format!("invalid length {}, expected ", fields.len());
-    match text.strip_prefix(&too_few) {
-        Some(expected) => format!("the line has {n_fields}, expected {expected}"),
-        None => format!("{text}; the line is {}", shown(line.text)),
+fn of_line(problem: Problem, fields: Fields<'_>, header: Option<&[String]>) -> LineError {
+    let (n_fields, end) = (count_fields(fields), fields.line().text.len());
+    match (problem, header) {
+        (Problem::EndOfLine, _) => LineError::new(format!("the line has {n_fields}, expected more")).at(end),
+        (Problem::TooFew(expected), _) => {
+            LineError::new(format!("the line has {n_fields}, expected {expected}")).at(end)
+        }
+        (Problem::Missing(field), Some(header)) => {
+            LineError::new(format!("field {field:?} is missing; the header has {}", list(header)))
+        }
+        (Problem::Missing(field), None) => LineError::new(format!("field {field:?} is missing")),
+        (Problem::Other(message), _) => {
+            LineError::new(format!("{message}; the line is {}", shown(fields.line().text)))
+        }
+        (problem, _) => LineError::new(format!("{problem:?}; the line is {}", shown(fields.line().text))),
     }
 }
 
-fn field_name(index: usize, header: Option<&StringRecord>) -> String {
+fn field_name(index: usize, header: Option<&[String]>) -> String {
     match header.and_then(|header| header.get(index)) {
         Some(name) => format!("field {}", shown(name.as_bytes())),
         None => format!("field {}", index + 1),
     }
 }
 
-fn count_fields(fields: &ByteRecord) -> String {
+fn count_fields(fields: Fields<'_>) -> String {
     if fields.len() == 1 { "1 field".into() } else { format!("{} fields", fields.len()) }
 }
 
-fn list(names: &StringRecord) -> String {
+fn list(names: &[String]) -> String {
     let mut text =
         names.iter().take(MAX_LISTED).map(|name| shown(name.as_bytes())).collect::<Vec<_>>().join(", ");
     if names.len() > MAX_LISTED {

@@ -1,6 +1,5 @@
 //! Reading parts of files of lines.
 
-use std::marker::PhantomData;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -11,10 +10,15 @@ use crate::source::csv::file::CsvFile;
 use crate::source::csv::format::LineFormat;
 use crate::source::csv::{BadRecord, CsvRecord, Row};
 use crate::source::lines::{Line, LineReader, Position};
+use crate::source::text::{LineError, column};
 use crate::source::{Source, SourcePosition, SourceStatus, Split};
 
 /// Bytes that one call reads or passes over, after which others on the same worker have their turn.
 const BUDGET_BYTES: u64 = 1 << 20;
+
+/// Memory of the records of one call, about. Batches that are much larger leave the caches before they are used, and an
+/// allocator that gets them back cleans up each time.
+const BATCH_BYTES: usize = 48 << 10;
 
 /// Which part of every file a source reads, and what it does with bad records.
 #[derive(Clone, Copy, Debug)]
@@ -29,12 +33,17 @@ pub(in crate::source) struct LineSource<F> {
     share: Share,
     next_file: usize,
     part: Option<Part<F>>,
-    format: PhantomData<fn() -> F>,
+    format: F,
 }
 
-impl<F> LineSource<F> {
-    pub(in crate::source) fn new(files: Rc<[CsvFile]>, share: Share) -> Self {
-        LineSource { files, share, next_file: 0, part: None, format: PhantomData }
+impl<F: LineFormat> LineSource<F> {
+    pub(in crate::source) fn new(files: Rc<[CsvFile]>, share: Share, format: F) -> Self {
+        LineSource { files, share, next_file: 0, part: None, format }
+    }
+
+    /// This source's part of a file, from a line on.
+    fn open(&self, file: usize, at: Position) -> Result<Part<F>> {
+        Part::open(&self.files, file, self.share, (at, self.format.another()))
     }
 }
 
@@ -47,7 +56,7 @@ impl<F: LineFormat> Source for LineSource<F> {
             None if self.next_file == self.files.len() => return Ok(SourceStatus::Done),
             None => {
                 let body = self.files[self.next_file].body();
-                let part = Part::open(&self.files, self.next_file, self.share, body)?;
+                let part = self.open(self.next_file, body)?;
                 self.next_file += 1;
                 self.part.insert(part)
             }
@@ -77,7 +86,7 @@ impl<F: LineFormat> Source for LineSource<F> {
         }
         self.next_file = file;
         if let Some(at) = at {
-            self.part = Some(Part::open(&self.files, file, self.share, at)?);
+            self.part = Some(self.open(file, at)?);
             self.next_file += 1;
         }
         Ok(())
@@ -93,13 +102,18 @@ pub(super) struct Part<F> {
 }
 
 impl<F: LineFormat> Part<F> {
-    pub(super) fn open(files: &Rc<[CsvFile]>, index: usize, share: Share, at: Position) -> Result<Self> {
+    pub(super) fn open(
+        files: &Rc<[CsvFile]>,
+        index: usize,
+        share: Share,
+        (at, format): (Position, F),
+    ) -> Result<Self> {
         let file = &files[index];
         Ok(Part {
             lines: file.open_at(at)?,
             range: file.part(index, share.split),
             on_bad_record: share.on_bad_record,
-            decoder: Decoder { files: Rc::clone(files), index, format: F::of(file) },
+            decoder: Decoder { files: Rc::clone(files), index, format },
         })
     }
 
@@ -115,6 +129,7 @@ impl<F: LineFormat> Part<F> {
         if !lines.skip_to(range.start, BUDGET_BYTES).map_err(|error| file.can_not_read(error))? {
             return Ok(SourceStatus::Ready);
         }
+        let limit = limit.min(BATCH_BYTES / size_of::<Row<F::Value>>()).max(1);
         out.reserve(limit);
         let (full, pause) = (out.len() + limit, lines.position().byte + BUDGET_BYTES);
         while lines.position().byte < range.end {
@@ -156,10 +171,13 @@ impl<F: LineFormat> Decoder<F> {
         let (row, number) = (line.start.row, line.start.line);
         match self.format.decode(line, file) {
             Ok(value) => Ok(CsvRecord { file: self.index as u32, row, line: number, value }),
-            Err(message) => {
-                let path = file.path().display().to_string();
-                Err(Box::new(BadRecord { file: path, line: number, message }))
-            }
+            Err(error) => Err(Box::new(bad_record(error, line, file))),
         }
     }
+}
+
+#[cold]
+fn bad_record(LineError { offset, message }: LineError, line: &Line<'_>, file: &CsvFile) -> BadRecord {
+    let column = offset.map(|offset| column(line.text, offset));
+    BadRecord { file: file.path().display().to_string(), line: line.start.line, column, message }
 }

@@ -22,6 +22,8 @@ fn rating(user: u32, item: u8, rating: f64) -> Rating {
     Rating { user, item, rating }
 }
 
+mod typed;
+
 /// A directory with one file.
 fn file(text: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
@@ -41,7 +43,7 @@ fn read_parts<R: DeserializeOwned + 'static>(
     for index in 0..n_parts {
         let split = Split { index, of: n_parts };
         let share = Share { split, on_bad_record: options.on_bad_record };
-        let mut source = LineSource::<CsvFormat<R>>::new(Rc::clone(&files), share);
+        let mut source = LineSource::new(Rc::clone(&files), share, CsvFormat::<R>::new());
         let mut before = rows.len();
         while source.read(limit, &mut rows)? != SourceStatus::Done {
             assert!(rows.len() <= before + limit);
@@ -124,35 +126,35 @@ fn numbers_of_lines_and_rows_pass_over_blank_and_quoted_newlines() {
 fn field_that_does_not_parse_is_shown_with_its_name() {
     let options = CsvOptions::default();
     let of = |line: &str| complaint::<Rating>(format!("userId,item,rating\n\n1,2,3\n{line}\n"), options);
-    assert_eq!(of("1,2,abc"), "4: field \"rating\": found \"abc\", expected a number");
-    assert_eq!(of("1,2,"), "4: field \"rating\": found \"\", expected a number");
-    assert_eq!(of("1,x y,3"), "4: field \"item\": found \"x y\", expected a whole number");
-    assert_eq!(of("1,256,3"), "4: field \"item\": found \"256\", which is out of range");
-    assert_eq!(of("-1,2,3"), "4: field \"userId\": found \"-1\", which is out of range");
-    assert_eq!(of("1,2"), "4: field \"rating\" is missing; the line has 2 fields, the header has 3");
-    assert_eq!(of("\"\"\"\n,2,3"), format!("4: {}", message::UNCLOSED));
-    let long = format!("4: field \"rating\": found \"{}\"..., expected a number", "é".repeat(80));
+    assert_eq!(of("1,2,abc"), "4:5: field \"rating\": found \"abc\", expected a number");
+    assert_eq!(of("1,2,"), "4:5: field \"rating\": found \"\", expected a number");
+    assert_eq!(of("1,x y,3"), "4:3: field \"item\": found \"x y\", expected a whole number");
+    assert_eq!(of("1,256,3"), "4:3: field \"item\": found \"256\", which is out of range");
+    assert_eq!(of("-1,2,3"), "4:1: field \"userId\": found \"-1\", which is out of range");
+    assert_eq!(of("1,2"), "4:4: field \"rating\" is missing; the line has 2 fields, the header has 3");
+    assert_eq!(of("\"\"\"\n,2,3"), format!("4:1: {}", message::UNCLOSED));
+    let long = format!("4:5: field \"rating\": found \"{}\"..., expected a number", "é".repeat(80));
     assert_eq!(of(&format!("1,2,{}", "é".repeat(81))), long);
 }
 
 #[test]
 fn field_that_does_not_parse_is_shown_with_its_index_without_a_header() {
     let options = CsvOptions::default().header(Header::No);
-    assert_eq!(complaint::<Rating>("1,2,x", options), "1: field 3: found \"x\", expected a number");
+    assert_eq!(complaint::<Rating>("1,2,x", options), "1:5: field 3: found \"x\", expected a number");
     assert_eq!(
         complaint::<(u8, bool)>("1,maybe", options),
-        "1: field 2: found \"maybe\", expected true or false"
+        "1:3: field 2: found \"maybe\", expected true or false"
     );
     assert_eq!(
         complaint::<Rating>("1,2", options),
-        "1: the line has 2 fields, expected struct Rating with 3 elements"
+        "1:4: the line has 2 fields, expected struct Rating with 3 elements"
     );
-    assert_eq!(complaint::<(u8, u8)>("1", options), "1: the line has 1 field, expected a tuple of size 2");
+    assert_eq!(complaint::<(u8, u8)>("1", options), "1:2: the line has 1 field, expected a tuple of size 2");
     let latin: &[u8] = b"1::Les Mis\xe9rables";
-    let expected = "1: field 2: found \"Les Mis\u{fffd}rables\", \
+    let expected = "1:4: field 2: found \"Les Mis\u{fffd}rables\", \
         expected UTF-8: invalid utf-8 sequence of 1 bytes from index 7";
     assert_eq!(complaint::<(u8, String)>(latin, options), expected);
-    let expected = "1: field 2: found \"ab\": expected single character but got 2 characters in 'ab'";
+    let expected = "1:3: field 2: found \"ab\": expected a single character, not 2";
     assert_eq!(complaint::<(u8, char)>("1,ab", options), expected);
 }
 
@@ -170,7 +172,7 @@ fn value_that_does_not_fit_is_shown_with_its_line_or_header() {
     let text = complaint::<Rating>(format!("{}\n{}", names.join(","), "1,".repeat(24)), options);
     assert!(text.starts_with("2: field \"user\" is missing; the header has \"c0\", "), "{text}");
     assert!(text.ends_with("\"c19\" and 5 more"), "{text}");
-    let expected = "2: unknown variant `No`, expected `Yes`; the line is \"1,No\"";
+    let expected = "2:3: field \"vote\": found \"No\": unknown variant `No`, expected `Yes`";
     assert_eq!(complaint::<(u8, Vote)>("id,vote\n1,No", options), expected);
 }
 
@@ -213,7 +215,7 @@ fn file_that_changes_while_it_is_read_is_an_error() {
     for text in ["1,2,3\n4,5,6\n7,8,9\n", "1,2,3\n"] {
         let files: Rc<[CsvFile]> = Rc::new([CsvFile::inspect(path.clone(), CsvOptions::default()).unwrap()]);
         let share = Share { split: Split { index: 0, of: 1 }, on_bad_record: BadRecordPolicy::DeadLetter };
-        let mut source = LineSource::<CsvFormat<Rating>>::new(files, share);
+        let mut source = LineSource::new(files, share, CsvFormat::<Rating>::new());
         let before = std::fs::metadata(&path).unwrap().len();
         std::fs::write(&path, text).unwrap();
         let error = source.read(10, &mut Vec::new()).unwrap_err();
@@ -263,7 +265,7 @@ fn workers_read_every_record_once_with_the_same_place() {
     assert_eq!((expected.0.len(), expected.1.len()), (5000 - 5 + 1, 5));
     assert_eq!(expected.0[7], CsvRecord { file: 0, row: 8, line: 11, value: rating(8, 8, 8.5) });
     assert_eq!(expected.0[4995], CsvRecord { file: 2, row: 0, line: 1, value: rating(7, 8, 9.0) });
-    let first = format!("{}:1010: field \"rating\": found \"bad\", expected a number", paths[0].display());
+    let first = format!("{}:1010:8: field \"rating\": found \"bad\", expected a number", paths[0].display());
     assert_eq!(expected.1[0], first);
     for workers in [2, 4] {
         assert_eq!(run(&paths, options, workers).unwrap(), expected, "{workers} workers");
@@ -434,7 +436,7 @@ fn compressed_file_goes_on_at_its_position() {
     std::fs::write(&path, gzip(format!("user,item,rating\n{rows}").as_bytes())).unwrap();
     let files: Rc<[CsvFile]> = Rc::new([CsvFile::inspect(path, CsvOptions::default()).unwrap()]);
     let share = Share { split: Split { index: 0, of: 1 }, on_bad_record: BadRecordPolicy::Fail };
-    let open = || LineSource::<CsvFormat<Rating>>::new(Rc::clone(&files), share);
+    let open = || LineSource::new(Rc::clone(&files), share, CsvFormat::<Rating>::new());
     let (mut first, mut rest, mut users) = (open(), open(), Vec::new());
     first.read(30, &mut users).unwrap();
     rest.seek(&first.position().unwrap().unwrap()).unwrap();

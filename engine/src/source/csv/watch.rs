@@ -26,6 +26,7 @@ pub(in crate::source) struct WatchedFiles<F> {
     /// Those that were found and wait, from the last in order of name.
     found: Vec<PathBuf>,
     current: Option<(PathBuf, Part<F>)>,
+    format: F,
 }
 
 impl<F: LineFormat> WatchedFiles<F> {
@@ -33,10 +34,10 @@ impl<F: LineFormat> WatchedFiles<F> {
         patterns: Rc<[PathBuf]>,
         options: CsvOptions,
         every: Duration,
-        split: Split,
+        (split, format): (Split, F),
     ) -> Self {
         let (read, found, current) = (BTreeSet::new(), Vec::new(), None);
-        WatchedFiles { patterns, options, every, split, read, found, current }
+        WatchedFiles { patterns, options, every, split, read, found, current, format }
     }
 
     /// Looks for files of this split that are new.
@@ -59,7 +60,7 @@ impl<F: LineFormat> WatchedFiles<F> {
         let file = CsvFile::inspect(path.clone(), self.options)?;
         let at = at.unwrap_or(file.body());
         let share = Share { split: Split { index: 0, of: 1 }, on_bad_record: self.options.on_bad_record };
-        Ok((path, Part::open(&Rc::from([file]), 0, share, at)?))
+        Ok((path, Part::open(&Rc::from([file]), 0, share, (at, self.format.another()))?))
     }
 }
 

@@ -1,49 +1,125 @@
 //! Searching a block for the end of a line and for the separators before it.
 
-use memchr::{memchr, memchr_iter, memchr2, memchr3, memmem};
+use memchr::{memchr, memchr_iter, memchr2, memmem};
 
 use crate::source::lines::Quotes;
 
-/// Length up to which a field is searched byte by byte.
-const NEAR_BYTES: usize = 16;
+/// Bytes that are looked at together.
+const WINDOW_BYTES: usize = 64;
 
-/// Where the line at the beginning of `text` has its newline, unless `text` ends before it; its separators
-/// and quotes up to there.
+/// Newlines, quotes and separators of a block, found window by window: fields are short, and a search for each would
+/// cost more than what it passes over.
+pub(super) struct Specials {
+    /// The separator in each byte.
+    separators: u64,
+    /// The window: where it begins and ends.
+    begin: usize,
+    end: usize,
+    /// The bytes of the window that are special and were not told yet, the first one in the lowest bit.
+    untold: u64,
+    /// Behind the last one that was told.
+    told: usize,
+}
+
+impl Specials {
+    pub(super) fn new(separator: u8) -> Self {
+        Specials { separators: in_each_byte(separator), begin: 0, end: 0, untold: 0, told: 0 }
+    }
+
+    /// The block is another one.
+    pub(super) fn forget(&mut self) {
+        (self.begin, self.end, self.untold, self.told) = (0, 0, 0, 0);
+    }
+
+    /// Passes over all that is before `at`.
+    #[inline]
+    fn go_to(&mut self, at: usize) {
+        if (self.told..self.end).contains(&at) {
+            self.untold &= u64::MAX << (at - self.begin);
+        } else {
+            (self.begin, self.end, self.untold, self.told) = (at, at, 0, at);
+        }
+    }
+
+    /// Where the next one is.
+    #[inline]
+    fn next(&mut self, block: &[u8]) -> Option<usize> {
+        while self.untold == 0 {
+            let rest = block.get(self.end..).filter(|rest| !rest.is_empty())?;
+            (self.begin, self.told) = (self.end, self.end);
+            self.untold = match rest.first_chunk() {
+                Some(window) => self.in_window(window),
+                None => self.in_rest(rest),
+            };
+            self.end += rest.len().min(WINDOW_BYTES);
+        }
+        let at = self.begin + self.untold.trailing_zeros() as usize;
+        self.untold &= self.untold - 1;
+        self.told = at + 1;
+        Some(at)
+    }
+
+    /// Eight bytes at a time: a bit for each byte that is special.
+    #[inline]
+    fn in_window(&self, window: &[u8; WINDOW_BYTES]) -> u64 {
+        let (words, _) = window.as_chunks::<8>();
+        words.iter().rev().fold(0, |found, word| {
+            let word = u64::from_le_bytes(*word);
+            let special = zeros(word ^ in_each_byte(b'\n'))
+                | zeros(word ^ in_each_byte(b'"'))
+                | zeros(word ^ self.separators);
+            // Moves the highest bits of all bytes together.
+            found << 8 | special.wrapping_mul(0x0002_0408_1020_4081) >> 56
+        })
+    }
+
+    /// What is less than a window at the end of a block.
+    #[cold]
+    fn in_rest(&self, rest: &[u8]) -> u64 {
+        let mut window = [0; WINDOW_BYTES];
+        window[..rest.len()].copy_from_slice(rest);
+        self.in_window(&window) & !(u64::MAX << rest.len())
+    }
+}
+
+const fn in_each_byte(byte: u8) -> u64 {
+    u64::from_le_bytes([byte; 8])
+}
+
+/// The highest bit of each byte that is zero.
+#[inline]
+fn zeros(word: u64) -> u64 {
+    const LOW: u64 = in_each_byte(0x7f);
+    !((word & LOW).wrapping_add(LOW) | word | LOW)
+}
+
+/// Where the line that begins at `begin` has its newline, unless the block ends before it; its separators and quotes up
+/// to there. Positions are those in the line.
 #[inline]
 pub(super) fn find_newline(
-    text: &[u8],
-    separator: u8,
+    block: &[u8],
+    begin: usize,
+    specials: &mut Specials,
     separators: &mut Vec<usize>,
 ) -> (Option<usize>, Quotes) {
-    let (mut at, mut field, mut quotes) = (0, 0, Quotes::Absent);
-    while let Some(found) = find_special(&text[at..], separator) {
-        at += found;
-        match text[at] {
-            b'\n' => return (Some(at), quotes),
+    let (mut field, mut quotes) = (begin, Quotes::Absent);
+    specials.go_to(begin);
+    while let Some(at) = specials.next(block) {
+        match block[at] {
+            b'\n' => return (Some(at - begin), quotes),
             b'"' if at == field => {
                 quotes = Quotes::Closed;
-                let Some(len) = len_of_quoted(&text[at + 1..]) else { return (None, Quotes::Unclosed) };
-                at += 1 + len;
+                let Some(len) = len_of_quoted(&block[at + 1..]) else { return (None, Quotes::Unclosed) };
+                specials.go_to(at + 1 + len);
             }
-            b'"' => at += 1,
+            b'"' => {}
             _separator => {
-                separators.push(at);
-                at += 1;
-                field = at;
+                separators.push(at - begin);
+                field = at + 1;
             }
         }
     }
     (None, quotes)
-}
-
-/// Where `text` has its first newline, quote or separator.
-#[inline]
-fn find_special(text: &[u8], separator: u8) -> Option<usize> {
-    // Most fields are short: for them a loop is faster than a call.
-    let near = &text[..text.len().min(NEAR_BYTES)];
-    near.iter()
-        .position(|byte| [b'\n', b'"', separator].contains(byte))
-        .or_else(|| memchr3(b'\n', b'"', separator, &text[near.len()..]).map(|found| near.len() + found))
 }
 
 /// As [`find_newline`], for [`Separator::DoubleColon`].
@@ -87,4 +163,30 @@ pub(super) fn count_blank(lines: &[u8]) -> usize {
         begin = newline + 1;
     }
     blank
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever was looked at before, and with every length of the last window.
+        #[test]
+        fn specials_are_those_that_a_look_at_each_byte_finds(
+            block in prop::collection::vec(prop_oneof![Just(b'\n'), Just(b'"'), Just(b','), Just(0u8), any::<u8>()], 0..300),
+            separator in prop_oneof![Just(b','), Just(0u8), Just(b'\t'), Just(0xff_u8), Just(0x8a_u8)],
+            begins in prop::collection::vec(0usize..301, 1..8),
+        ) {
+            let mut specials = Specials::new(separator);
+            for begin in begins {
+                let begin = begin.min(block.len());
+                let is_special = |at: &usize| [b'\n', b'"', separator].contains(&block[*at]);
+                let expected: Vec<usize> = (begin..block.len()).filter(is_special).collect();
+                specials.go_to(begin);
+                let found: Vec<usize> = std::iter::from_fn(|| specials.next(&block)).collect();
+                prop_assert_eq!(found, expected);
+            }
+        }
+    }
 }
