@@ -140,7 +140,7 @@ fn keyed_and_timed_operators_show_their_keys_and_watermarks() {
         let strategy = WatermarkStrategy::monotonous(|time: &i64| *time);
         let tell = tell.clone();
         let view = view.clone();
-        let slow = env.from_iter((0..20_000i64).map(|i| i * 100)).assign_timestamps_and_watermarks(strategy);
+        let slow = env.from_iter((0..500_000i64).map(|i| i * 4)).assign_timestamps_and_watermarks(strategy);
         let window = Windows::tumbling(std::time::Duration::from_secs(1))?;
         let counts = slow.key_by(|time| time % 10).window(window).count().results.into_stream();
         counts.sink(move |_| {

@@ -74,8 +74,8 @@ fn newest(dir: &Path) -> Option<(u64, Stage)> {
     let store = CheckpointStore::open(&location, NAME).ok()?;
     let Ok(Newest::Found { checkpoint, .. }) = store.newest() else { return None };
     let keys = checkpoint.keys().into_iter();
-    let worker = keys.filter(|key| key.operator.contains("ps worker") && key.kind == "pooled");
-    let section = worker.last().and_then(|key| checkpoint.read_ungrouped(&key).next())?.ok()?;
+    let mut worker = keys.filter(|key| key.operator.contains("ps worker") && key.kind == "pooled");
+    let section = worker.next_back().and_then(|key| checkpoint.read_ungrouped(&key).next())?.ok()?;
     let (_workers, (clock, _awaits, input_ended, _closed)) =
         StateReader::new(section.bytes).next_item::<(u64, (u64, bool, bool, bool))>().ok()??;
     Some((checkpoint.epoch(), Stage { clock, input_ended }))

@@ -212,7 +212,10 @@ fn record_that_a_stage_can_not_use_is_shown_and_skipped_where_the_source_says_so
         let finished = done(dir.run(&format!("run job.toml {flags}")));
         assert_eq!(json_lines(&finished), [json!({"count": 2, "sum_price": 6})], "{flags}");
         assert!(finished.err.contains(&format!("skipped by aggregate: {shown}")), "{flags} {finished:?}");
-        assert!(finished.err.contains("skipped sales.csv:5:4: field \"price\" is missing"), "{flags} {finished:?}");
+        assert!(
+            finished.err.contains("skipped sales.csv:5:4: field \"price\" is missing"),
+            "{flags} {finished:?}"
+        );
     }
 }
 

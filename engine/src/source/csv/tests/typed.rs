@@ -130,36 +130,36 @@ proptest! {
 
 #[test]
 fn own_types_are_told_with_their_field_and_column() {
-    let options = CsvOptions::default().header(Header::Yes);
-    let expected = "2:4: field \"of\": found \"3\": 3 is odd";
     #[derive(Debug, Deserialize)]
     #[allow(dead_code)]
     struct Row {
         of: Even,
     }
-    assert_eq!(complaint::<Row>("more,of\né€,3\n", options), expected);
-    let expected = "1:5: field 3: found \"7\": 7 is odd";
-    assert_eq!(complaint::<(u8, u8, Even)>("1,2,7", options.header(Header::No)), expected);
-    let expected = "1:1: field 1: found \"x\": data did not match any variant of untagged enum Number";
     #[derive(Debug, Deserialize)]
     #[serde(untagged)]
     #[allow(dead_code)]
     enum Number {
         Of(u64),
     }
+    let options = CsvOptions::default().header(Header::Yes);
+    let expected = "2:4: field \"of\": found \"3\": 3 is odd";
+    assert_eq!(complaint::<Row>("more,of\né€,3\n", options), expected);
+    let expected = "1:5: field 3: found \"7\": 7 is odd";
+    assert_eq!(complaint::<(u8, u8, Even)>("1,2,7", options.header(Header::No)), expected);
+    let expected = "1:1: field 1: found \"x\": data did not match any variant of untagged enum Number";
     assert_eq!(complaint::<(Number, u8)>("x,1", options.header(Header::No)), expected);
 }
 
 #[test]
 fn values_that_need_no_field_take_one_up() {
-    let options = plain_options();
-    assert_eq!(read_all::<(u8, (), u8)>("1,x,3\n", options), [(1, 0, (1, (), 3))]);
-    assert_eq!(read_all::<Vec<()>>("1,x,3\n", options), [(1, 0, vec![(), (), ()])]);
     #[derive(Clone, Debug, PartialEq, Deserialize)]
     struct Row {
         nothing: (),
         b: u8,
     }
+    let options = plain_options();
+    assert_eq!(read_all::<(u8, (), u8)>("1,x,3\n", options), [(1, 0, (1, (), 3))]);
+    assert_eq!(read_all::<Vec<()>>("1,x,3\n", options), [(1, 0, vec![(), (), ()])]);
     let row = Row { nothing: (), b: 7 };
     assert_eq!(read_all::<Row>("a,nothing,b\n5,6,7\n", options.header(Header::Yes)), [(2, 0, row)]);
 }
