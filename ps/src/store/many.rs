@@ -28,6 +28,7 @@ impl<K: Key, E: Element> RowStore<K, E> {
             let places = &mut places[..keys.len()];
             self.find_or_make(keys, places, &init)?;
             if self.aside.is_some() {
+                places.iter().filter_map(|place| self.rows.get(*place)).for_each(prefetch::read);
                 keys.iter().zip(&*places).for_each(|(key, place)| self.write_before_use(key, *place));
             }
             if self.touched.is_on() {
