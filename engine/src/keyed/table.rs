@@ -114,9 +114,7 @@ impl<K: Key, S> KeyTable<K, S> {
                 (entry, true)
             }
         };
-        if touched.is_on() {
-            touched.note(entry.bucket_index());
-        }
+        touched.note(entry.bucket_index());
         let (key, state) = entry.into_mut();
         (key, state, is_new)
     }

@@ -31,9 +31,7 @@ impl<K: Key, E: Element> RowStore<K, E> {
                 places.iter().filter_map(|place| self.rows.get(*place)).for_each(prefetch::read);
                 keys.iter().zip(&*places).for_each(|(key, place)| self.write_before_use(key, *place));
             }
-            if self.touched.is_on() {
-                places.iter().for_each(|place| self.touched.note(*place));
-            }
+            places.iter().for_each(|place| self.touched.note(*place));
             let placed = keys.iter().zip(&*places);
             if self.width == 1 && self.slots.is_empty() {
                 // Of a row whose width the compiler knows nothing is left but its element.
