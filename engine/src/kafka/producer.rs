@@ -6,13 +6,13 @@ use std::time::Duration;
 use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 
 use super::KafkaConfig;
 use super::messages::MessageRef;
 use crate::machine;
 
-/// How long to wait for room among the records that are on their way.
+/// How long to wait for word of the records that are on their way.
 const PAUSE: Duration = Duration::from_millis(1);
 /// The shortest and the longest time that a transaction may take: brokers refuse others, if nobody has told them to accept
 /// longer ones.
@@ -37,7 +37,7 @@ impl ProducerContext for Deliveries {
 
 /// Writes to a topic, each record once and in order within the life of this client, whatever brokers do.
 pub(super) struct TopicProducer {
-    producer: ThreadedProducer<Deliveries>,
+    producer: BaseProducer<Deliveries>,
     deliveries: Deliveries,
     topic: String,
     outage: Duration,
@@ -75,8 +75,12 @@ impl TopicProducer {
         Ok(TopicProducer { producer, deliveries, topic: topic.into(), outage: config.outage })
     }
 
-    /// The first record that was not taken, if there is one.
+    /// Heeds what brokers have said of records.
+    ///
+    /// # Errors
+    /// That of the first record that was not taken.
     pub(super) fn check(&self) -> Result<(), KafkaError> {
+        self.producer.poll(Duration::ZERO);
         match self.deliveries.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(error) => Err(error),
             None => Ok(()),
@@ -106,11 +110,17 @@ impl TopicProducer {
         }
     }
 
-    /// Waits until all records have been taken.
+    /// Waits until all records have been taken. The client's own flush takes a tenth of a second.
     pub(super) fn flush(&self) -> Result<(), KafkaError> {
-        let flushed = self.producer.flush(self.outage);
-        self.check()?;
-        flushed
+        let since = machine::now();
+        while self.producer.in_flight_count() > 0 {
+            if since.elapsed() > self.outage {
+                self.check()?;
+                return Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut));
+            }
+            self.producer.poll(PAUSE);
+        }
+        self.check()
     }
 
     /// Makes this the only producer with its transactional id: a transaction of an earlier one is finished, one way or the
@@ -125,11 +135,7 @@ impl TopicProducer {
 
     /// Waits until all records of the transaction have been taken, and lets them be seen.
     pub(super) fn commit_transaction(&self) -> Result<(), KafkaError> {
-        let committed = self.producer.commit_transaction(self.outage);
-        // Why a record was not taken says more than that one was not.
-        if committed.is_err() {
-            self.check()?;
-        }
-        committed
+        self.flush()?;
+        self.producer.commit_transaction(self.outage)
     }
 }

@@ -41,6 +41,8 @@ impl TailReader {
             Isolation::Committed => "read_committed",
         };
         client.set("isolation.level", level);
+        // At the end there is nothing to wait for.
+        client.set("fetch.wait.max.ms", "10");
         client.set("group.id", config.group.as_deref().unwrap_or("waterwheel"));
         Ok(TailReader { consumer: client.create()?, topic: topic.into(), outage: config.outage })
     }
@@ -120,7 +122,9 @@ impl TailReader {
                 }
                 // All that it sees has been read, and it sees all of the transaction.
                 Some(Err(KafkaError::PartitionEOF(partition))) => usize::try_from(partition).ok(),
-                Some(Err(error)) if !error.rdkafka_error_code().is_some_and(is_transient) => return Err(error),
+                Some(Err(error)) if !error.rdkafka_error_code().is_some_and(is_transient) => {
+                    return Err(error);
+                }
                 Some(Err(_)) | None => None,
             };
             if let Some(is_open) = ended.and_then(|at| is_open.get_mut(at)) {

@@ -92,7 +92,10 @@ impl Committer {
             if !may_pass || since.elapsed() > self.config.outage {
                 return Err(self.failed("a transaction can not be committed", error));
             }
-            tracing::warn!(topic = self.topic, "a transaction was not committed, and is begun once more: {error}");
+            tracing::warn!(
+                topic = self.topic,
+                "a transaction was not committed, and is begun once more: {error}"
+            );
             (clients.producer, before) = (None, Before::Perhaps);
             std::thread::park_timeout(PAUSE);
         }
@@ -167,7 +170,9 @@ impl Transaction {
     /// A message is not taken, or not in time. Then it is not known what is in the topic.
     pub(super) fn commit(&self) -> Result<()> {
         let committer = self.committer.as_ref();
-        committer.ok_or_else(|| Error::internal("a transaction of another run"))?.commit(self, Before::Nothing)
+        committer
+            .ok_or_else(|| Error::internal("a transaction of another run"))?
+            .commit(self, Before::Nothing)
     }
 
     /// Writes what of it is not there yet, in a run that has found it in a checkpoint.

@@ -58,8 +58,7 @@ fn text(operators: &[OperatorMetrics], connections: &[Connection]) -> String {
         let inputs: Vec<String> =
             inputs.map(|input| format!("{} {}", input.from, arrow(input.kind))).collect();
         let delivery = operator.delivery.map_or("", Into::into);
-        let line =
-            format!("{:>3}  {:width$}  {}  {delivery}", operator.id, operator.name, inputs.join(", "));
+        let line = format!("{:>3}  {:width$}  {}  {delivery}", operator.id, operator.name, inputs.join(", "));
         format!("{}\n", line.trim_end())
     };
     operators.iter().map(line).collect()
