@@ -97,11 +97,7 @@ pub fn medians<const N: usize>(runs: usize, mut cases: [&mut dyn FnMut() -> f64;
 
 /// The pair with the middle ratio over `runs` rounds of what `ours` and `floor` measure. They take turns, and turns at being
 /// first.
-pub fn middle_pair(
-    runs: usize,
-    ours: &mut dyn FnMut() -> f64,
-    floor: &mut dyn FnMut() -> f64,
-) -> (f64, f64) {
+pub fn middle_pair(runs: usize, ours: &mut dyn FnMut() -> f64, floor: &mut dyn FnMut() -> f64) -> (f64, f64) {
     let pair = |run: usize| {
         if run.is_multiple_of(2) {
             let ours = ours();

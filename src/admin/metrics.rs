@@ -9,7 +9,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use crate::admin::view::{
-    CheckpointRow, CountRow, ExchangeRow, LoopRow, OperatorRow, PeerRow, PsRow, PsWorkerRow, Snapshot, WorkerRow,
+    CheckpointRow, CountRow, ExchangeRow, LoopRow, OperatorRow, PeerRow, PsRow, PsWorkerRow, Snapshot,
+    WorkerRow,
 };
 
 /// A number of a snapshot, for some values of the labels.

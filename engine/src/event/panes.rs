@@ -386,3 +386,47 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> EventLogic<D> for Pane
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::event::trigger::{CountTrigger, PurgingTrigger};
+    use crate::event::window::Windows;
+    use crate::event::window_function::Folded;
+    use crate::keyed::Made;
+
+    proptest! {
+        /// Batches of keys and times in turn with watermarks, through windows that fire at their end or for every third
+        /// record of a key, and drop what they have fired.
+        #[test]
+        fn keys_are_counted_in_each_window_that_is_open(
+            steps in prop::collection::vec((prop::collection::vec((0u8..5, 0i64..60), 0..20), 0i64..15), 1..20),
+            (slide, by_count) in (1u64..12, any::<bool>()),
+        ) {
+            let add = |n: &mut u64, _record: (u8, i64)| *n += 1;
+            let count = Folded { create: || 0u64, add, merge: |a: u64, b: u64| a + b };
+            let windows = Windows::sliding(Duration::from_millis(10), Duration::from_millis(slide)).unwrap();
+            let mut settings = WindowSettings::new(windows);
+            if by_count {
+                settings.set_trigger(PurgingTrigger::of(CountTrigger::of(3)));
+            }
+            let key = Rc::new(Made(|record: &Timed<(u8, i64)>| record.value.0));
+            let mut panes = Panes::new(key, settings, count);
+            let (mut open, mut out, mut watermark) = (OpenPanes::default(), EventOut::new(), 0);
+            for (records, ahead) in steps {
+                let timed = |(key, at)| Timed { timestamp: watermark + at - 10, value: (key, at) };
+                let mut batch = records.into_iter().map(timed).collect();
+                panes.on_batch(&mut open, &mut batch, watermark, &mut out, |_| {}).unwrap();
+                let keys = |open: &OpenPanes<u8, u64>| open.panes.iter().map(|pane| pane.cells.len()).sum::<usize>();
+                prop_assert_eq!(open.n_cells, keys(&open));
+                watermark += ahead;
+                panes.on_watermark(&mut open, watermark, &mut out).unwrap();
+                prop_assert_eq!(open.n_cells, keys(&open));
+            }
+        }
+    }
+}

@@ -30,3 +30,21 @@ pub(crate) fn lap(since: Instant) -> Duration {
     ENDED.set(Some(now));
     now.duration_since(since)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn activation_begins_where_the_one_before_ended_unless_the_worker_may_have_waited() {
+        break_off();
+        let first = begin();
+        lap(first);
+        let second = begin();
+        assert!(second >= first);
+        assert_eq!(begin(), second);
+        break_off();
+        while machine::now() == second {}
+        assert!(begin() > second);
+    }
+}
