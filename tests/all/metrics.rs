@@ -14,7 +14,7 @@ fn counted(config: RuntimeConfig) -> JobMetrics {
     let config = config.job_metrics(metrics.clone());
     execute(config, |env| {
         let numbers = env.from_splits(4, |split| {
-            let range = waterwheel::ml::generate::split_range(RECORDS, split, 4);
+            let range = generate::split_range(RECORDS, split, 4);
             range.map(|i| (i % KEYS, i))
         });
         let counts = numbers.key_by(|(key, _)| *key).process(|_key, n: &mut u64, _record, out| {
