@@ -95,6 +95,23 @@ pub fn medians<const N: usize>(runs: usize, mut cases: [&mut dyn FnMut() -> f64;
     figures.map(median)
 }
 
+/// The pair with the middle ratio over `runs` rounds of what `ours` and `floor` measure. They take turns, and turns at being
+/// first.
+pub fn middle_pair(runs: usize, ours: &mut dyn FnMut() -> f64, floor: &mut dyn FnMut() -> f64) -> (f64, f64) {
+    let pair = |run: usize| {
+        if run.is_multiple_of(2) {
+            let ours = ours();
+            (ours, floor())
+        } else {
+            let floor = floor();
+            (ours(), floor)
+        }
+    };
+    let mut pairs: Vec<(f64, f64)> = (0..runs).map(pair).collect();
+    pairs.sort_by(|(a, b), (c, d)| (a / b).total_cmp(&(c / d)));
+    pairs.get(pairs.len() / 2).copied().unwrap_or((f64::NAN, f64::NAN))
+}
+
 /// The middle one of some figures; no number if there are none.
 pub fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);

@@ -29,6 +29,15 @@ impl Case {
         }
     }
 
+    /// Records per million that are asked for: for each case to take about as long.
+    pub fn thousands(self) -> u64 {
+        match self {
+            Case::Words => 500,
+            Case::Keys | Case::Windows => 1_000,
+            Case::Maps => 5_000,
+        }
+    }
+
     pub fn loop_name(self) -> &'static str {
         if self == Case::Maps { "plain loop" } else { "hash map" }
     }

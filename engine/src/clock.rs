@@ -46,6 +46,9 @@ pub trait AnyClock: Timestamp + sealed::Sealed {
     /// Whether this is behind all rounds of a loop around: the time of what is sent when it has ended.
     fn is_end(&self) -> bool;
 
+    /// Whether it has an [`event_time`](Self::event_time).
+    const HAS_EVENT_TIME: bool = false;
+
     /// The event time that it stands at, the least of all before the first; `None` without event time, and behind all of it.
     fn event_time(&self) -> Option<EventTime> {
         None
@@ -142,6 +145,8 @@ impl<T: AnyClock> AnyClock for EventClock<T> {
     fn is_end(&self) -> bool {
         self.outer.is_end()
     }
+
+    const HAS_EVENT_TIME: bool = true;
 
     fn event_time(&self) -> Option<EventTime> {
         self.inner.time()

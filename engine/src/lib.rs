@@ -78,7 +78,9 @@ pub use kafka::{KafkaConfig, KafkaMessage, KafkaRecord, KafkaStart};
 pub use keyed::{
     AggregateFunction, KeyedAtEnd, KeyedContext, KeyedProcessFunction, KeyedStream, ProcessingTimer, StateTtl,
 };
-pub use metrics::{Connection, ConnectionKind, JobMetrics, JobPhase, OperatorMetrics, WorkerMetrics};
+pub use metrics::{
+    Connection, ConnectionKind, JobMetrics, JobPhase, OperatorMetrics, PeerMetrics, WorkerMetrics,
+};
 pub use parcel::{Packet, Parcel};
 pub use process::{Collector, ForRound, ProcessFunction};
 pub use record::Record;

@@ -5,6 +5,8 @@
 
 mod gauges;
 mod registry;
+mod size;
+mod stopwatch;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,12 +17,14 @@ use crate::sink::DeliveryGuarantee;
 
 pub(crate) use gauges::Gauges;
 pub(crate) use registry::Registry;
+pub(crate) use size::{StateSize, Traffic};
+pub(crate) use stopwatch::{begin, break_off, lap};
 
 /// Shows the operators of a job while it runs, and after it: what each one does on the workers of this process, and how
 /// they are connected.
 ///
 /// Give it to [`RuntimeConfig::job_metrics`](crate::RuntimeConfig::job_metrics). Clones show the same; of several runs the
-/// one that started last. Watching costs two readings of the clock for each time that an operator is run.
+/// one that started last. Watching costs a reading of the clock for each time that an operator is run.
 ///
 /// # Examples
 /// ```
@@ -72,21 +76,40 @@ pub struct WorkerMetrics {
     pub records_in: u64,
     /// Batches that were read, of all inputs.
     pub batches_in: u64,
+    /// Memory of the records that were read, of all inputs, in bytes: without what they point to, as the letters of a
+    /// `String`.
+    pub bytes_in: u64,
     /// Records that were sent, of all outputs.
     pub records_out: u64,
     /// Batches that were sent, of all outputs.
     pub batches_out: u64,
+    /// Memory of the records that were sent, of all outputs, in bytes: without what they point to.
+    pub bytes_out: u64,
     /// How often it was run.
     pub activations: u64,
-    /// How long it ran, all together.
+    /// How long it ran, all together, with what it took to get to it from the operator that ran before.
     pub busy: Duration,
     /// How long its sources could not read because too much was in flight, all together; zero for other operators.
     pub held: Duration,
     /// The watermark at the operator, in milliseconds: the exact minimum over all workers. `None` where there is no event
     /// time, before the first watermark, and when there will be no more records.
     pub watermark: Option<EventTime>,
-    /// Keys whose state it keeps; `None` where it keeps none by key.
+    /// Keys whose state it keeps, in each window by itself; `None` where it keeps none by key.
     pub keys: Option<u64>,
+    /// Memory of these states and keys, in bytes: without what they point to, and without free room in tables.
+    pub state_bytes: Option<u64>,
+}
+
+/// What went between this process and another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerMetrics {
+    /// Index of the other process.
+    pub process: usize,
+    /// Bytes of records and of progress that were sent to it, without the headers of frames.
+    pub bytes_sent: u64,
+    /// Bytes that came from it.
+    pub bytes_received: u64,
 }
 
 /// A way that records take from one operator to another.
@@ -156,6 +179,12 @@ impl JobMetrics {
         registry.map(|registry| registry.connections()).unwrap_or_default()
     }
 
+    /// What went between this process and each of the others, by their indices. Empty before the run.
+    pub fn peers(&self) -> Vec<PeerMetrics> {
+        let registry = lock(&self.shared).clone();
+        registry.map(|registry| registry.peers()).unwrap_or_default()
+    }
+
     /// The figures of one type that the job keeps while it is watched, with the names of what keeps them, in the order in
     /// which they were built; see [`Place::figures`](crate::Place::figures).
     pub fn figures<F: Clone + 'static>(&self) -> Vec<(String, F)> {
@@ -183,15 +212,23 @@ impl OperatorMetrics {
             worker: 0,
             records_in: sum.records_in + one.records_in,
             batches_in: sum.batches_in + one.batches_in,
+            bytes_in: sum.bytes_in + one.bytes_in,
             records_out: sum.records_out + one.records_out,
             batches_out: sum.batches_out + one.batches_out,
+            bytes_out: sum.bytes_out + one.bytes_out,
             activations: sum.activations + one.activations,
             busy: sum.busy + one.busy,
             held: sum.held + one.held,
             watermark: least(sum.watermark, one.watermark),
-            keys: sum.keys.map_or(one.keys, |keys| Some(keys + one.keys.unwrap_or(0))),
+            keys: both(sum.keys, one.keys),
+            state_bytes: both(sum.state_bytes, one.state_bytes),
         })
     }
+}
+
+/// Their sum, where there is any.
+fn both(a: Option<u64>, b: Option<u64>) -> Option<u64> {
+    a.map_or(b, |a| Some(a + b.unwrap_or(0)))
 }
 
 fn least(a: Option<EventTime>, b: Option<EventTime>) -> Option<EventTime> {

@@ -32,7 +32,7 @@ use crate::error::{Error, Result, Site};
 use crate::exchange::{Channel, Counted};
 use crate::feedback::Mark;
 use crate::flow::{self, Lineage, SourceHold};
-use crate::metrics::ConnectionKind;
+use crate::metrics::{ConnectionKind, Traffic};
 use crate::origin::Origin;
 use crate::parcel::{ByDestination, Packet, Parcel};
 use crate::process::SpanOf;
@@ -393,9 +393,24 @@ impl<T: AnyClock> std::fmt::Debug for OperatorBuilder<'_, T> {
     }
 }
 
-/// What an edge can carry: any owned data with a record count.
-pub trait Batch: timely::Accountable + 'static {}
-impl<C: timely::Accountable + 'static> Batch for C {}
+/// What an edge can carry: owned data with a record count.
+pub trait Batch: timely::Accountable + 'static {
+    /// Memory of its records, in bytes, without what they point to. At a constant cost.
+    fn bytes(&self) -> usize;
+}
+
+impl<D: 'static> Batch for Vec<D> {
+    #[inline]
+    fn bytes(&self) -> usize {
+        size_of_val(self.as_slice())
+    }
+}
+
+/// What one batch comes to.
+#[inline]
+fn traffic_of<C: Batch>(batch: &C) -> Traffic {
+    Traffic { batches: 1, records: batch.record_count().unsigned_abs(), bytes: batch.bytes() as u64 }
+}
 
 /// The sources that an edge descends from.
 #[derive(Clone, Debug, Default)]

@@ -10,6 +10,7 @@ use timely::dataflow::channels::{ContainerBytes, Message};
 use timely::progress::Stamp;
 
 use crate::error::Result;
+use crate::operator::Batch;
 
 /// A batch that is routed as one piece to the worker it names.
 ///
@@ -21,6 +22,9 @@ pub trait Packet: Default + Send + 'static {
     /// Number of records, as progress tracking counts them: the same before and after the wire, and above
     /// zero for anything that is to be delivered.
     fn records(&self) -> usize;
+
+    /// Memory of what it holds, in bytes, without what that points to: for metrics, at a constant cost.
+    fn bytes(&self) -> usize;
 
     /// Number of bytes that [`encode`](Self::encode) writes.
     fn encoded_len(&self) -> usize;
@@ -43,6 +47,13 @@ impl<P: Packet> Accountable for Parcel<P> {
     #[inline]
     fn record_count(&self) -> i64 {
         self.0.records() as i64
+    }
+}
+
+impl<P: Packet> Batch for Parcel<P> {
+    #[inline]
+    fn bytes(&self) -> usize {
+        self.0.bytes()
     }
 }
 

@@ -11,6 +11,7 @@ use crate::checkpoint::{Saved, Snapshot, StateReader, StateWriter, Written};
 use crate::clock::{AnyClock, Clock};
 use crate::edge::Edge;
 use crate::error::Result;
+use crate::metrics::StateSize;
 use crate::operator::{OperatorBuilder, Output, Promise, Token, WakeOn};
 use crate::stream::DataStream;
 
@@ -202,8 +203,8 @@ pub(crate) trait BatchFunction<D>: Renewable + Snapshot + 'static {
     /// Whether there is something to do when time has gone by.
     const HAS_TIMERS: bool = false;
 
-    /// For how many keys it keeps a state; `None` where it keeps none by key.
-    fn keys(&self) -> Option<usize> {
+    /// How much state it keeps by key; `None` where it keeps none by key.
+    fn state_size(&self) -> Option<StateSize> {
         None
     }
 

@@ -42,7 +42,7 @@ use crate::error::{Error, Result};
 use crate::feedback::LoopState;
 use crate::flow::Ledger;
 use crate::machine;
-use crate::metrics::JobPhase;
+use crate::metrics::{self, JobPhase};
 use connect::Cluster;
 use launch::Relatives;
 use link::{Links, Patience, Peer, PeerName};
@@ -269,6 +269,7 @@ where
         if run.stopped() {
             return Ok(None);
         }
+        metrics::break_off();
         worker.step_or_park(None);
     }
     if let Some(checkpoints) = &checkpoints {
@@ -319,6 +320,9 @@ impl Network {
             control.extend(sockets.control.map(|stream| (Peer { name, traffic }, stream)));
         }
         let patience = Patience { timeout: config.heartbeat_timeout, at_start: timeout };
+        if let Some(metrics) = run.metrics() {
+            metrics.set_peers(control.iter().map(|(peer, _stream)| peer.clone()).collect());
+        }
         let links = Links::start(control, patience, run)?;
         run.set_links(Arc::clone(&links));
         let hooks = Hooks::default();

@@ -235,6 +235,13 @@ impl<K: Key, E: Element, D: Element> Packet for Block<K, E, D> {
         if self.is_empty() { 0 } else { self.keys.len().max(1) }
     }
 
+    fn bytes(&self) -> usize {
+        size_of_val(self.runs.as_slice())
+            + size_of_val(self.keys.as_slice())
+            + size_of_val(self.values.as_slice())
+            + size_of_val(self.deltas.as_slice())
+    }
+
     fn encoded_len(&self) -> usize {
         HEADER_BYTES
             + RUN_BYTES * self.runs.len()

@@ -9,7 +9,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use crate::admin::view::{
-    CheckpointRow, CountRow, ExchangeRow, LoopRow, OperatorRow, PsRow, PsWorkerRow, Snapshot, WorkerRow,
+    CheckpointRow, CountRow, ExchangeRow, LoopRow, OperatorRow, PeerRow, PsRow, PsWorkerRow, Snapshot,
+    WorkerRow,
 };
 
 /// A number of a snapshot, for some values of the labels.
@@ -34,6 +35,7 @@ enum Kind {
 
 const OPERATOR: &[&str] = &["operator", "id", "worker"];
 const EXCHANGE: &[&str] = &["operator", "exchange"];
+const PEER: &[&str] = &["process"];
 const COUNT: &[&str] = &["operator", "id"];
 const LOOP: &[&str] = &["loop", "id"];
 const SERVER: &[&str] = &["name", "server"];
@@ -84,6 +86,20 @@ const METRICS: &[Metric] = &[
         "Batches that an operator has sent, of all outputs."
     ),
     metric!(
+        "waterwheel_operator_bytes_in",
+        Counter,
+        OPERATOR,
+        |s| by_worker(s, |w| Some(w.bytes_in as f64)),
+        "Memory of the records that an operator has read, without what they point to, as the letters of a text."
+    ),
+    metric!(
+        "waterwheel_operator_bytes_out",
+        Counter,
+        OPERATOR,
+        |s| by_worker(s, |w| Some(w.bytes_out as f64)),
+        "Memory of the records that an operator has sent, without what they point to."
+    ),
+    metric!(
         "waterwheel_operator_activations",
         Counter,
         OPERATOR,
@@ -95,7 +111,8 @@ const METRICS: &[Metric] = &[
         Counter,
         OPERATOR,
         |s| by_worker(s, |w| Some(w.busy)),
-        "How long an operator ran; its rate is the share of its worker's time that it took."
+        "How long an operator ran, with the way to it from the one before; its rate is the share of its worker's time that \
+         it took."
     ),
     metric!(
         "waterwheel_operator_held_seconds",
@@ -123,7 +140,28 @@ const METRICS: &[Metric] = &[
         Gauge,
         OPERATOR,
         |s| by_worker(s, |w| w.keys.map(|keys| keys as f64)),
-        "Keys whose state an operator keeps."
+        "Keys whose state an operator keeps, in each window by itself."
+    ),
+    metric!(
+        "waterwheel_operator_state_bytes",
+        Gauge,
+        OPERATOR,
+        |s| by_worker(s, |w| w.state_bytes.map(|bytes| bytes as f64)),
+        "Memory of these keys and states, without what they point to and free room in tables."
+    ),
+    metric!(
+        "waterwheel_peer_bytes_sent",
+        Counter,
+        PEER,
+        |s| by_peer(s, |p| p.bytes_sent as f64),
+        "Bytes of records and progress that were sent to another process."
+    ),
+    metric!(
+        "waterwheel_peer_bytes_received",
+        Counter,
+        PEER,
+        |s| by_peer(s, |p| p.bytes_received as f64),
+        "Bytes of records and progress that came from another process."
     ),
     metric!(
         "waterwheel_exchange_in_flight_records",
@@ -347,6 +385,10 @@ fn by_worker(snapshot: &Snapshot, value: impl Fn(&WorkerRow) -> Option<f64>) -> 
     snapshot.operators.iter().flat_map(of_operator).collect()
 }
 
+fn by_peer(snapshot: &Snapshot, value: impl Fn(&PeerRow) -> f64) -> Samples {
+    snapshot.peers.iter().map(|peer| (vec![peer.process.to_string()], value(peer))).collect()
+}
+
 fn by_exchange(snapshot: &Snapshot, value: impl Fn(&ExchangeRow) -> f64) -> Samples {
     snapshot
         .exchanges
@@ -470,7 +512,8 @@ const PAGE_HEAD: &str = "\
 What `/metrics` of the [admin port](admin.md) tells, in the text form of OpenMetrics, which Prometheus reads. Each process
 of a job tells of itself; add up over processes what is not said to be of the whole job. Counters begin at zero with every
 run. `operator` is the path of an operator, as in errors, and `id` its number, the same on all workers; `operator` of an
-exchange is who reads from it.
+exchange is who reads from it: what is in flight there is the queue of that operator. Operators that read on their own worker
+take what is sent at once, and have none.
 
 This page is made from the program (`waterwheel::admin::metrics_page`); a test compares them.
 

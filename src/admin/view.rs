@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use waterwheel_engine::{
     CheckpointCounts, Connection, ConnectionKind, ExchangeFlow, JobPhase, LoopFlow, OperatorMetrics,
-    RecordCount, RunHandles, RuntimeConfig, WorkerMetrics, machine,
+    PeerMetrics, RecordCount, RunHandles, RuntimeConfig, WorkerMetrics, machine,
 };
 use waterwheel_ps::{PsState, WorkerTraffic};
 
@@ -74,6 +74,7 @@ impl JobView {
             phase: self.phase().into(),
             operators: self.handles.operators.operators().iter().map(OperatorRow::new).collect(),
             connections: self.handles.operators.connections().into_iter().map(ConnectionRow::new).collect(),
+            peers: self.handles.operators.peers().iter().map(PeerRow::new).collect(),
             exchanges: self.handles.flow.exchanges().iter().map(ExchangeRow::new).collect(),
             loops: self.handles.loops.loops().iter().enumerate().map(LoopRow::new).collect(),
             parameter_servers: all.iter().flat_map(|(name, state)| PsRow::of(name, state)).collect(),
@@ -98,6 +99,7 @@ pub(super) struct Snapshot {
     pub(super) phase: &'static str,
     pub(super) operators: Vec<OperatorRow>,
     connections: Vec<ConnectionRow>,
+    pub(super) peers: Vec<PeerRow>,
     pub(super) exchanges: Vec<ExchangeRow>,
     pub(super) loops: Vec<LoopRow>,
     pub(super) parameter_servers: Vec<PsRow>,
@@ -155,14 +157,24 @@ pub(super) struct WorkerRow {
     pub(super) worker: usize,
     pub(super) records_in: u64,
     pub(super) batches_in: u64,
+    pub(super) bytes_in: u64,
     pub(super) records_out: u64,
     pub(super) batches_out: u64,
+    pub(super) bytes_out: u64,
     pub(super) activations: u64,
     pub(super) busy: f64,
     pub(super) held: f64,
     /// Seconds since 1970.
     pub(super) watermark: Option<f64>,
     pub(super) keys: Option<u64>,
+    pub(super) state_bytes: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct PeerRow {
+    pub(super) process: usize,
+    pub(super) bytes_sent: u64,
+    pub(super) bytes_received: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -248,14 +260,24 @@ impl WorkerRow {
             worker: metrics.worker,
             records_in: metrics.records_in,
             batches_in: metrics.batches_in,
+            bytes_in: metrics.bytes_in,
             records_out: metrics.records_out,
             batches_out: metrics.batches_out,
+            bytes_out: metrics.bytes_out,
             activations: metrics.activations,
             busy: metrics.busy.as_secs_f64(),
             held: metrics.held.as_secs_f64(),
             watermark: metrics.watermark.map(|millis| millis as f64 / 1000.0),
             keys: metrics.keys,
+            state_bytes: metrics.state_bytes,
         }
+    }
+}
+
+impl PeerRow {
+    fn new(metrics: &PeerMetrics) -> Self {
+        let PeerMetrics { process, bytes_sent, bytes_received, .. } = *metrics;
+        PeerRow { process, bytes_sent, bytes_received }
     }
 }
 

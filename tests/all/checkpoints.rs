@@ -8,6 +8,7 @@ mod event_time;
 mod failover;
 mod files;
 mod fixture;
+mod golden;
 mod incremental;
 mod learning;
 mod migration;

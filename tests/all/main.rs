@@ -22,6 +22,7 @@ mod graph;
 mod iterations;
 mod layers;
 mod learning;
+mod metrics;
 mod mf;
 mod nexmark;
 mod processes;

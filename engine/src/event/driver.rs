@@ -1,6 +1,7 @@
 //! Runs the logic of an operator with event time: records, then the watermark, then processing time.
 
 use std::marker::PhantomData;
+use std::ops::Add;
 use std::time::Duration;
 
 use crate::checkpoint::{Part, Saved, Snapshot, Written};
@@ -10,6 +11,7 @@ use crate::error::Result;
 use crate::event::rounds::{OpenRound, Rounds, watermark_at};
 use crate::event::spans::Renewed;
 use crate::event::stream::Timed;
+use crate::metrics::StateSize;
 use crate::operator::{Activation, Frontiers, Input, OperatorBuilder, Output};
 use crate::process::{Collector, ForRound, Renewable};
 use crate::record_count::Counter;
@@ -70,6 +72,16 @@ pub(crate) trait EventLogic<D>: Renewable + 'static {
         Ok(None)
     }
 
+    /// How much state it keeps by key, over the rounds; `None` where it keeps none.
+    fn state_size(&self) -> Option<StateSize> {
+        None
+    }
+
+    /// How much of what is pending is kept by key.
+    fn pending_size(_pending: &Self::Pending) -> Option<StateSize> {
+        None
+    }
+
     /// Whether it can take part in checkpoints.
     fn check(&self) -> Result<()> {
         Ok(())
@@ -121,7 +133,7 @@ pub(crate) fn run<'s, D: 'static, T: Clock, L: EventLogic<D>>(
     let (results, results_edge) = op.output();
     let (late, late_edge) = op.output();
     op.wake_when_epochs_open();
-    let part = op.part_unless(|| logic.check());
+    let (part, gauges) = (op.part_unless(|| logic.check()), op.origin().gauges());
     op.build(move |promises, activation| {
         // Late records are sent while their batch is handled; only results may come later.
         let rounds = Rounds::new(ticks, promises.into_iter().next());
@@ -129,7 +141,13 @@ pub(crate) fn run<'s, D: 'static, T: Clock, L: EventLogic<D>>(
         let catches_up = part.is_taken();
         let mut driver =
             Driver { input, results, late, late_count, rounds, logic, out, activation, part, catches_up };
-        move |frontiers| driver.run(frontiers)
+        move |frontiers| {
+            driver.run(frontiers)?;
+            if let (Some(gauges), Some(size)) = (&gauges, gauges.as_ref().and_then(|_| driver.state_size())) {
+                gauges.note_state(size);
+            }
+            Ok(())
+        }
     });
     (results_edge, late_edge)
 }
@@ -197,6 +215,13 @@ impl<D: 'static, T: Clock, L: EventLogic<D>> Driver<D, T, L> {
             self.activation.wake_after(pause);
         }
         self.take_part(frontiers)
+    }
+
+    /// How much is kept by key.
+    fn state_size(&mut self) -> Option<StateSize> {
+        let kept = self.logic.kept().and_then(|logic| logic.state_size());
+        let pending = self.rounds.states().filter_map(L::pending_size);
+        pending.chain(kept).reduce(StateSize::add)
     }
 
     /// After the watermark was heeded: what came of it was sent in the epoch that may be complete now.

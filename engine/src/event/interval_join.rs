@@ -15,6 +15,7 @@ use crate::event::keyed::KeyedEventStream;
 use crate::event::stream::Timed;
 use crate::event::window_join::{JoinedResults, Side};
 use crate::hash::{Key, key_group};
+use crate::metrics::StateSize;
 use crate::process::{Collector, ForRound, Renewable};
 use crate::record::Record;
 
@@ -162,6 +163,10 @@ where
             }
         }
         Ok(())
+    }
+
+    fn pending_size(buffered: &Buffered<K, L, R>) -> Option<StateSize> {
+        Some(StateSize::of::<(K, Buffers<L, R>)>(buffered.buffers.len()))
     }
 
     fn write(&mut self, buffered: Option<&mut Buffered<K, L, R>>, to: &mut Written) -> Result<()> {

@@ -15,6 +15,7 @@ use crate::event::window_function::{WindowFunction, WindowOut};
 use crate::event::windowed::WindowSettings;
 use crate::hash::{Key, key_group};
 use crate::keyed::{CowTable, KeySelector};
+use crate::metrics::StateSize;
 use crate::process::{Collector, ForRound, Renewable};
 
 /// Windows, and in each the accumulators of its keys: a window fires and goes as a whole.
@@ -39,12 +40,14 @@ pub(crate) struct OpenPanes<K, A> {
     last: Option<(TimeWindow, usize)>,
     /// Panes before this one are in the checkpoint that is being written.
     written: usize,
+    /// Keys in all panes.
+    n_cells: usize,
 }
 
 impl<K, A> Default for OpenPanes<K, A> {
     fn default() -> Self {
         let (open, panes, free) = (BTreeMap::new(), Vec::new(), Vec::new());
-        OpenPanes { open, panes, free, last: None, written: 0 }
+        OpenPanes { open, panes, free, last: None, written: 0, n_cells: 0 }
     }
 }
 
@@ -134,12 +137,14 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> Panes<K, D, F> {
         let Panes { key: selector, function, .. } = self;
         let Some(Pane { cells, .. }) = open.pane_of(window) else { return };
         cells.cut_if_large();
+        let before = cells.len();
         for record in records {
             let key = made.next().unwrap_or_else(|| selector.key(&record));
             let (_key, cell, _is_new) = cells.state_or(&key, || Cell { acc: function.create(), count: 0 });
             function.add(&mut cell.acc, record.value);
             cell.count += 1;
         }
+        open.n_cells += cells.len() - before;
     }
 
     /// Adds a record to all of its windows.
@@ -200,19 +205,21 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> Panes<K, D, F> {
     ) {
         let Panes { settings, function, .. } = self;
         let Some(Pane { cells, .. }) = open.pane_of(window) else { return };
+        let before = cells.len();
         let (key, cell, _is_new) = cells.state_or(key, || Cell { acc: function.create(), count: 0 });
         let Timed { timestamp, value } = record;
         function.add(&mut cell.acc, value);
         cell.count += 1;
-        if !settings.may_fire_on_element(&window, watermark) {
-            return;
+        if settings.may_fire_on_element(&window, watermark) {
+            let context = TriggerContext { window, timestamp, watermark, count: cell.count };
+            let result = settings.trigger.on_element(&context);
+            if cell.apply(result, function, (key, window), results) {
+                let key = key.clone();
+                cells.remove(&key);
+            }
         }
-        let context = TriggerContext { window, timestamp, watermark, count: cell.count };
-        let result = settings.trigger.on_element(&context);
-        if cell.apply(result, function, (key, window), results) {
-            let key = key.clone();
-            cells.remove(&key);
-        }
+        let after = cells.len();
+        open.n_cells = open.n_cells + after - before;
     }
 
     /// Evaluates, in order of key, what has changed in a window since its last evaluation.
@@ -315,9 +322,10 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> EventLogic<D> for Pane
         out: &mut EventOut<F::Out, D>,
     ) -> Result<()> {
         let Panes { settings, function, .. } = self;
-        let OpenPanes { open, panes, free, last, .. } = open;
+        let OpenPanes { open, panes, free, last, n_cells, .. } = open;
         open.retain(|window, index| {
             let Some(pane) = panes.get_mut(*index) else { return false };
+            *n_cells -= pane.cells.len();
             let due = settings.trigger.next_event_time(window, pane.fired_to);
             if due.is_some_and(|due| due <= watermark) {
                 Self::fire(pane, *window, settings.trigger.on_event_time(), function, &mut out.results);
@@ -329,9 +337,14 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> EventLogic<D> for Pane
                 free.push(*index);
                 last.take_if(|(last, _)| last == window);
             }
+            *n_cells += pane.cells.len();
             stays
         });
         Ok(())
+    }
+
+    fn pending_size(open: &OpenPanes<K, F::Acc>) -> Option<StateSize> {
+        Some(StateSize::of::<(K, Cell<F::Acc>)>(open.n_cells))
     }
 
     fn write(&mut self, open: Option<&mut OpenPanes<K, F::Acc>>, _to: &mut Written) -> Result<()> {
@@ -366,9 +379,54 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> EventLogic<D> for Pane
                 let Some(pane) = open.pane_of(window) else { continue };
                 let is_new = pane.cells.is_empty();
                 pane.fired_to = if is_new { fired_to } else { EventTime::min(pane.fired_to, fired_to) };
-                pane.cells.state_or(&key, || Cell { acc, count });
+                let (_key, _cell, is_new) = pane.cells.state_or(&key, || Cell { acc, count });
+                open.n_cells += usize::from(is_new);
             }
             Ok(())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::event::trigger::{CountTrigger, PurgingTrigger};
+    use crate::event::window::Windows;
+    use crate::event::window_function::Folded;
+    use crate::keyed::Made;
+
+    proptest! {
+        /// Batches of keys and times in turn with watermarks, through windows that fire at their end or for every third
+        /// record of a key, and drop what they have fired.
+        #[test]
+        fn keys_are_counted_in_each_window_that_is_open(
+            steps in prop::collection::vec((prop::collection::vec((0u8..5, 0i64..60), 0..20), 0i64..15), 1..20),
+            (slide, by_count) in (1u64..12, any::<bool>()),
+        ) {
+            let add = |n: &mut u64, _record: (u8, i64)| *n += 1;
+            let count = Folded { create: || 0u64, add, merge: |a: u64, b: u64| a + b };
+            let windows = Windows::sliding(Duration::from_millis(10), Duration::from_millis(slide)).unwrap();
+            let mut settings = WindowSettings::new(windows);
+            if by_count {
+                settings.set_trigger(PurgingTrigger::of(CountTrigger::of(3)));
+            }
+            let key = Rc::new(Made(|record: &Timed<(u8, i64)>| record.value.0));
+            let mut panes = Panes::new(key, settings, count);
+            let (mut open, mut out, mut watermark) = (OpenPanes::default(), EventOut::new(), 0);
+            for (records, ahead) in steps {
+                let timed = |(key, at)| Timed { timestamp: watermark + at - 10, value: (key, at) };
+                let mut batch = records.into_iter().map(timed).collect();
+                panes.on_batch(&mut open, &mut batch, watermark, &mut out, |_| {}).unwrap();
+                let keys = |open: &OpenPanes<u8, u64>| open.panes.iter().map(|pane| pane.cells.len()).sum::<usize>();
+                prop_assert_eq!(open.n_cells, keys(&open));
+                watermark += ahead;
+                panes.on_watermark(&mut open, watermark, &mut out).unwrap();
+                prop_assert_eq!(open.n_cells, keys(&open));
+            }
+        }
     }
 }

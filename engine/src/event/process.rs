@@ -14,6 +14,7 @@ use crate::event::stream::Timed;
 use crate::hash::{Key, key_group};
 use crate::keyed::STATES;
 use crate::machine;
+use crate::metrics::StateSize;
 use crate::process::{Collector, ForRound, Renewable, swap_function};
 
 /// A function on the records of a keyed stream with event time: a state `S` per key, and timers.
@@ -309,6 +310,10 @@ impl<K: Key, D: 'static, F: EventProcessFunction<K, D> + 'static> EventLogic<D> 
         }
         self.run_timers(timers, &mut out.results)?;
         Ok(timers.processing.keys().next().map(|due| due.saturating_duration_since(now)))
+    }
+
+    fn state_size(&self) -> Option<StateSize> {
+        Some(StateSize::of::<(K, F::State)>(self.states.len()))
     }
 
     fn check(&self) -> Result<()> {

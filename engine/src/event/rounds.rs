@@ -94,6 +94,11 @@ impl<T: Clock, S: Default> Rounds<T, S> {
         self.open.get_mut(&round)
     }
 
+    /// What is kept for each open round.
+    pub(crate) fn states(&self) -> impl Iterator<Item = &S> {
+        self.open.values().map(|open| &open.state)
+    }
+
     /// All times together, outside loops, until nothing may arrive any more.
     pub(crate) fn outside_loops(&mut self) -> Option<&mut OpenRound<T, S>> {
         self.open.get_mut(&None)

@@ -16,6 +16,7 @@ use crate::event::window::TimeWindow;
 use crate::event::window_function::WindowFunction;
 use crate::event::windowed::WindowSettings;
 use crate::hash::{Key, key_group};
+use crate::metrics::StateSize;
 use crate::process::{Collector, ForRound, Renewable};
 
 /// Session windows, and what is computed of them.
@@ -187,6 +188,10 @@ impl<K: Key, D: Clone + 'static, F: WindowFunction<K, D>> EventLogic<D> for Sess
             keys.iter().for_each(|key| self.visit(all, key, watermark, &mut out.results));
         }
         Ok(())
+    }
+
+    fn pending_size(all: &OpenSessions<K, F::Acc>) -> Option<StateSize> {
+        Some(StateSize::of::<(K, Session<F::Acc>)>(all.sessions.len()))
     }
 
     fn write(&mut self, all: Option<&mut OpenSessions<K, F::Acc>>, to: &mut Written) -> Result<()> {

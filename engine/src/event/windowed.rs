@@ -65,6 +65,11 @@ impl WindowSettings {
         WindowSettings { windows, trigger, fires_at_end: windows.0 != Kind::Global, lateness: 0 }
     }
 
+    pub(crate) fn set_trigger(&mut self, trigger: impl Trigger) {
+        self.trigger = Rc::new(trigger);
+        self.fires_at_end = false;
+    }
+
     /// Whether the trigger is to be asked about a record that was added.
     #[inline]
     pub(crate) fn may_fire_on_element(&self, window: &TimeWindow, watermark: EventTime) -> bool {
@@ -105,8 +110,7 @@ impl<'s, K: Key, D: Record, T: Clock> WindowedStream<'s, K, D, T> {
     /// Sets when windows are evaluated.
     #[must_use]
     pub fn trigger(mut self, trigger: impl Trigger) -> Self {
-        self.settings.trigger = Rc::new(trigger);
-        self.settings.fires_at_end = false;
+        self.settings.set_trigger(trigger);
         self
     }
 

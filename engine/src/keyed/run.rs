@@ -10,6 +10,7 @@ use crate::hash::Key;
 use crate::keyed::timers::{KeyedContext, Timers};
 use crate::keyed::{KeySelector, KeyStates, KeyedProcessFunction, StateTtl};
 use crate::machine;
+use crate::metrics::StateSize;
 use crate::process::{BatchFunction, Collector, Due, ForRound, Renewable, Results, swap_function};
 
 /// Runs a keyed function with the states of this worker's keys.
@@ -92,8 +93,8 @@ impl<K: Key, D: 'static, F: KeyedProcessFunction<K, D> + 'static> BatchFunction<
     const WAITS_FOR_END: bool = F::WAITS_FOR_END;
     const HAS_TIMERS: bool = true;
 
-    fn keys(&self) -> Option<usize> {
-        Some(self.states.len())
+    fn state_size(&self) -> Option<StateSize> {
+        Some(StateSize::of::<(K, F::State)>(self.states.len()))
     }
 
     fn process_batch<T: Clock>(

@@ -18,6 +18,7 @@ pub(crate) struct KeyTable<K, S> {
     whole: Piece<K, S>,
     /// None or [`PIECES`].
     pieces: Box<[Piece<K, S>]>,
+    n_keys: usize,
 }
 
 /// Entries, and which of them have been lent.
@@ -64,7 +65,7 @@ impl<K, S> Piece<K, S> {
 
 impl<K, S> Default for KeyTable<K, S> {
     fn default() -> Self {
-        KeyTable { whole: Piece::with_capacity(0), pieces: Box::default() }
+        KeyTable { whole: Piece::with_capacity(0), pieces: Box::default(), n_keys: 0 }
     }
 }
 
@@ -111,6 +112,7 @@ impl<K: Key, S> KeyTable<K, S> {
             Err(absent) => {
                 let entry = insert(absent, (index, touched), hash, (key, make), seer);
                 seer.added(index, entry.bucket_index());
+                self.n_keys += 1;
                 (entry, true)
             }
         };
@@ -142,6 +144,7 @@ impl<K: Key, S> KeyTable<K, S> {
         let hash = FxBuildHasher.hash_one(key);
         if let Ok(entry) = self.with_hash(hash).entries.find_entry(hash, |(known, _)| known == key) {
             entry.remove();
+            self.n_keys -= 1;
         }
     }
 
@@ -170,16 +173,17 @@ impl<K: Key, S> KeyTable<K, S> {
 
     /// Number of keys.
     pub(crate) fn len(&self) -> usize {
-        self.all_pieces().map(|piece| piece.entries.len()).sum()
+        self.n_keys
     }
 
     /// Drops all states and keeps their memory.
     pub(crate) fn clear(&mut self) {
         self.all_pieces_mut().for_each(|piece| piece.entries.clear());
+        self.n_keys = 0;
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.all_pieces().all(|piece| piece.entries.is_empty())
+        self.n_keys == 0
     }
 
     /// All keys and their states, in no order.
@@ -187,10 +191,6 @@ impl<K: Key, S> KeyTable<K, S> {
         self.note_all();
         let entries = self.all_pieces_mut().flat_map(|piece| piece.entries.iter_mut());
         entries.map(|(key, state)| (&*key, state))
-    }
-
-    fn all_pieces(&self) -> impl Iterator<Item = &Piece<K, S>> {
-        std::iter::once(&self.whole).chain(&self.pieces)
     }
 
     fn all_pieces_mut(&mut self) -> impl Iterator<Item = &mut Piece<K, S>> {

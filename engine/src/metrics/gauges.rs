@@ -5,29 +5,53 @@ use std::time::{Duration, Instant};
 
 use crate::clock::EventTime;
 use crate::machine;
-use crate::metrics::WorkerMetrics;
+use crate::metrics::{StateSize, Traffic, WorkerMetrics};
 
-/// What stands for no number of keys.
+/// What stands for no number of keys, and no size of their state.
 const NO_KEYS: u64 = u64::MAX;
 /// What stands for no watermark, and for an operator that is not held.
 const NONE: i64 = i64::MIN;
 
 /// The numbers of one operator on one worker: written by that worker alone, read by any thread.
+///
+/// What every activation writes is in one line of the cache, which the records that went by have mostly driven out.
+#[repr(C, align(64))]
 pub(crate) struct Gauges {
-    worker: usize,
-    began: Instant,
-    records_in: AtomicU64,
-    batches_in: AtomicU64,
-    records_out: AtomicU64,
-    batches_out: AtomicU64,
+    read: Sums,
+    sent: Sums,
     activations: AtomicU64,
     busy_nanos: AtomicU64,
+    worker: usize,
+    began: Instant,
     /// Nanoseconds that it was held, up to the last release.
     held_nanos: AtomicU64,
     /// Since when it is held, in nanoseconds after `began`.
     held_since: AtomicI64,
     watermark: AtomicI64,
     keys: AtomicU64,
+    state_bytes: AtomicU64,
+}
+
+/// What went through the inputs or the outputs.
+#[derive(Default)]
+struct Sums {
+    batches: AtomicU64,
+    records: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Sums {
+    #[inline]
+    fn add(&self, more: Traffic) {
+        add(&self.batches, more.batches);
+        add(&self.records, more.records);
+        add(&self.bytes, more.bytes);
+    }
+
+    fn get(&self) -> Traffic {
+        let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
+        Traffic { batches: count(&self.batches), records: count(&self.records), bytes: count(&self.bytes) }
+    }
 }
 
 /// Adds to a number that no other thread writes: no more than a load and a store.
@@ -40,38 +64,35 @@ impl Gauges {
     pub(crate) fn new(worker: usize) -> Self {
         let zero = || AtomicU64::new(0);
         Gauges {
-            worker,
-            began: machine::now(),
-            records_in: zero(),
-            batches_in: zero(),
-            records_out: zero(),
-            batches_out: zero(),
+            read: Sums::default(),
+            sent: Sums::default(),
             activations: zero(),
             busy_nanos: zero(),
+            worker,
+            began: machine::now(),
             held_nanos: zero(),
             held_since: AtomicI64::new(NONE),
             watermark: AtomicI64::new(NONE),
             keys: AtomicU64::new(NO_KEYS),
+            state_bytes: AtomicU64::new(NO_KEYS),
         }
     }
 
     #[inline]
-    pub(crate) fn note_read(&self, batches: u64, records: u64) {
-        add(&self.batches_in, batches);
-        add(&self.records_in, records);
+    pub(crate) fn note_read(&self, traffic: Traffic) {
+        self.read.add(traffic);
     }
 
     #[inline]
-    pub(crate) fn note_sent(&self, batches: u64, records: u64) {
-        add(&self.batches_out, batches);
-        add(&self.records_out, records);
+    pub(crate) fn note_sent(&self, traffic: Traffic) {
+        self.sent.add(traffic);
     }
 
-    /// Notes an activation that began then and ends now.
+    /// Notes an activation that took so long.
     #[inline]
-    pub(crate) fn note_run(&self, since: Instant) {
+    pub(crate) fn note_run(&self, took: Duration) {
         add(&self.activations, 1);
-        add(&self.busy_nanos, since.elapsed().as_nanos() as u64);
+        add(&self.busy_nanos, took.as_nanos() as u64);
     }
 
     /// Notes whether its sources may read.
@@ -92,27 +113,32 @@ impl Gauges {
         self.watermark.store(watermark.unwrap_or(NONE), Ordering::Relaxed);
     }
 
-    /// Notes for how many keys it keeps a state.
+    /// Notes how much state it keeps by key.
     #[inline]
-    pub(crate) fn note_keys(&self, keys: usize) {
-        self.keys.store(keys as u64, Ordering::Relaxed);
+    pub(crate) fn note_state(&self, size: StateSize) {
+        self.keys.store(size.keys as u64, Ordering::Relaxed);
+        self.state_bytes.store(size.bytes as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn read(&self) -> WorkerMetrics {
         let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
         let since = self.held_since.load(Ordering::Relaxed);
+        let (read, sent) = (self.read.get(), self.sent.get());
         let held_now = if since == NONE { 0 } else { self.began.elapsed().as_nanos() as i64 - since };
         WorkerMetrics {
             worker: self.worker,
-            records_in: count(&self.records_in),
-            batches_in: count(&self.batches_in),
-            records_out: count(&self.records_out),
-            batches_out: count(&self.batches_out),
+            records_in: read.records,
+            batches_in: read.batches,
+            bytes_in: read.bytes,
+            records_out: sent.records,
+            batches_out: sent.batches,
+            bytes_out: sent.bytes,
             activations: count(&self.activations),
             busy: Duration::from_nanos(count(&self.busy_nanos)),
             held: Duration::from_nanos(count(&self.held_nanos) + held_now.max(0) as u64),
             watermark: Some(self.watermark.load(Ordering::Relaxed)).filter(|at| *at != NONE),
             keys: Some(count(&self.keys)).filter(|keys| *keys != NO_KEYS),
+            state_bytes: Some(count(&self.state_bytes)).filter(|bytes| *bytes != NO_KEYS),
         }
     }
 }

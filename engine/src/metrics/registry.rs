@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use crate::error::Site;
-use crate::metrics::{Connection, Gauges, JobPhase, OperatorMetrics};
+use crate::metrics::{Connection, Gauges, JobPhase, OperatorMetrics, PeerMetrics};
+use crate::runtime::link::Peer;
 use crate::runtime::state::lock;
 use crate::sink::DeliveryGuarantee;
 
@@ -16,6 +17,7 @@ pub(crate) struct Registry {
     connections: Mutex<BTreeSet<Connection>>,
     phase: Mutex<JobPhase>,
     figures: Mutex<Figures>,
+    peers: Mutex<Vec<Peer>>,
 }
 
 /// Figures of layers above, which know what they mean.
@@ -83,6 +85,20 @@ impl Registry {
             Some(OperatorMetrics { id: *id, name, location, uid, delivery, workers })
         });
         described.collect()
+    }
+
+    /// Says which other processes there are.
+    pub(crate) fn set_peers(&self, peers: Vec<Peer>) {
+        *lock(&self.peers) = peers;
+    }
+
+    pub(crate) fn peers(&self) -> Vec<PeerMetrics> {
+        let peers = lock(&self.peers);
+        let metrics = |Peer { name, traffic }: &Peer| {
+            let (bytes_sent, bytes_received) = traffic.bytes();
+            PeerMetrics { process: name.process, bytes_sent, bytes_received }
+        };
+        peers.iter().map(metrics).collect()
     }
 
     /// The figures that a worker asks for now: the same on all workers that have built the same graph.

@@ -9,8 +9,8 @@ use timely::dataflow::operators::{Capability, InputCapability};
 
 use crate::clock::{AnyClock, EventClock, Watermark};
 use crate::error::{Error, Result};
-use crate::metrics::Gauges;
-use crate::operator::Batch;
+use crate::metrics::{Gauges, Traffic};
+use crate::operator::{Batch, traffic_of};
 
 /// An operator's input of batches `C`.
 pub struct Input<C, T: AnyClock> {
@@ -46,13 +46,14 @@ impl<C: Batch, T: AnyClock> Input<C, T> {
     #[inline]
     pub fn for_each(&mut self, mut take: impl FnMut(Token<T>, &mut C)) {
         let Some(gauges) = &self.gauges else { return self.pull.for_each(&mut take) };
-        let (mut batches, mut records) = (0, 0);
+        let mut read = Traffic::default();
         self.pull.for_each(&mut |token, batch| {
-            batches += 1;
-            records += batch.record_count().unsigned_abs();
+            read += traffic_of(batch);
             take(token, batch);
         });
-        gauges.note_read(batches, records);
+        if read.batches > 0 {
+            gauges.note_read(read);
+        }
     }
 
     /// As [`for_each`](Self::for_each), up to the first error; what waits behind it is dropped.

@@ -8,7 +8,7 @@ use timely::dataflow::operators::generic::OutputBuilder;
 
 use crate::clock::AnyClock;
 use crate::metrics::Gauges;
-use crate::operator::{Batch, Promise, Token};
+use crate::operator::{Batch, Promise, Token, traffic_of};
 
 /// An operator's output of batches `C`.
 pub struct Output<C: Default + Batch, T: AnyClock> {
@@ -28,9 +28,8 @@ impl<C: Default + Batch, T: AnyClock> Output<C, T> {
         let mut session = self.builder.activate();
         let mut session = session.session_with_builder(&token.capability);
         batches.into_iter().for_each(|batch| {
-            let records = batch.record_count();
-            if records > 0 {
-                note_sent(&self.gauges, records.unsigned_abs());
+            if batch.record_count() > 0 {
+                note_sent(&self.gauges, batch);
                 session.give_container(batch);
             }
         });
@@ -42,9 +41,8 @@ impl<C: Default + Batch, T: AnyClock> Output<C, T> {
         let mut session = self.builder.activate();
         let mut session = session.session_with_builder(&promise.capability);
         batches.into_iter().for_each(|batch| {
-            let records = batch.record_count();
-            if records > 0 {
-                note_sent(&self.gauges, records.unsigned_abs());
+            if batch.record_count() > 0 {
+                note_sent(&self.gauges, batch);
                 session.give_container(batch);
             }
         });
@@ -81,7 +79,7 @@ impl<D: 'static, T: AnyClock> RecordOutput<D, T> {
             waiting.extend(records.by_ref().take(full));
             let is_last = waiting.len() < full;
             if !waiting.is_empty() {
-                note_sent(&self.gauges, waiting.len() as u64);
+                note_sent(&self.gauges, waiting);
                 session.give_container(waiting);
                 waiting.clear();
             }
@@ -114,16 +112,16 @@ impl<D: 'static, T: AnyClock> RecordOutput<D, T> {
     #[inline]
     pub(crate) fn send_batch(&mut self, token: &Token<T>, batch: &mut Vec<D>) {
         if !batch.is_empty() {
-            note_sent(&self.gauges, batch.len() as u64);
+            note_sent(&self.gauges, batch);
             self.builder.activate().session_with_builder(&token.capability).give_container(batch);
         }
     }
 }
 
 #[inline]
-fn note_sent(gauges: &Option<Arc<Gauges>>, records: u64) {
+fn note_sent<C: Batch>(gauges: &Option<Arc<Gauges>>, batch: &C) {
     if let Some(gauges) = gauges {
-        gauges.note_sent(1, records);
+        gauges.note_sent(traffic_of(batch));
     }
 }
 

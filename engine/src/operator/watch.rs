@@ -6,8 +6,7 @@ use timely::progress::frontier::MutableAntichain;
 
 use crate::clock::AnyClock;
 use crate::error::Result;
-use crate::machine;
-use crate::metrics::Gauges;
+use crate::metrics::{self, Gauges};
 use crate::origin::Origin;
 
 /// Watches an operator run.
@@ -27,11 +26,13 @@ impl Watch {
         frontiers: &[MutableAntichain<T>],
         logic: impl FnOnce() -> Result<()>,
     ) {
-        let since = machine::now();
+        let since = metrics::begin();
         origin.guard(logic);
-        self.gauges.note_run(since);
-        let least =
-            |input: &MutableAntichain<T>| input.frontier().iter().filter_map(AnyClock::event_time).min();
-        self.gauges.note_watermark(frontiers.iter().filter_map(least).min());
+        self.gauges.note_run(metrics::lap(since));
+        if T::HAS_EVENT_TIME {
+            let least =
+                |input: &MutableAntichain<T>| input.frontier().iter().filter_map(AnyClock::event_time).min();
+            self.gauges.note_watermark(frontiers.iter().filter_map(least).min());
+        }
     }
 }

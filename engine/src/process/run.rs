@@ -72,8 +72,8 @@ where
                 beside.send(&token);
                 Ok(())
             })?;
-            if let (Some(gauges), Some(keys)) = (&gauges, f.keys()) {
-                gauges.note_keys(keys);
+            if let (Some(gauges), Some(size)) = (&gauges, f.state_size()) {
+                gauges.note_state(size);
             }
             part.step(frontiers, &mut f)?;
             if let Some(time) = frontiers.next(0) {

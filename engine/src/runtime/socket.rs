@@ -56,7 +56,7 @@ impl DataSocket {
     fn next_frame(&mut self) -> io::Result<()> {
         let has_come = self.reader.read(&mut self.stream)?;
         self.n_read = 0;
-        self.traffic.note_received(self.reader.n_received());
+        self.traffic.note_received(self.reader.content().len(), self.reader.n_received());
         self.has_ended = has_come && self.reader.content().is_empty();
         if has_come { Ok(()) } else { Err(io::Error::new(io::ErrorKind::UnexpectedEof, "connection closed")) }
     }
@@ -84,7 +84,7 @@ impl Write for DataSocket {
             if let Err(error) = self.writer.write(&mut self.stream, &buffer[..n]) {
                 self.lost(error);
             }
-            self.traffic.note_sent(self.writer.n_sent());
+            self.traffic.note_sent(n, self.writer.n_sent());
         }
         Ok(n)
     }

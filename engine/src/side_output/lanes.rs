@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use crate::clock::Clock;
-use crate::operator::{Output, Promise, Token};
+use crate::operator::{Batch, Output, Promise, Token};
 use crate::process::Beside;
 use crate::side_output::OutputTag;
 
@@ -88,9 +88,9 @@ impl<X: 'static> Waiting for Vec<X> {
             return None;
         }
         let records = std::mem::take(self);
-        let n_records = records.len();
+        let (n_records, n_bytes) = (records.len(), records.bytes());
         let shared = Shared { records: Cell::new(records), readers: Cell::new(readers) };
-        Some(SideBatch { lane, n_records, records: Some(Rc::new(shared)) })
+        Some(SideBatch { lane, n_records, n_bytes, records: Some(Rc::new(shared)) })
     }
 }
 
@@ -117,6 +117,7 @@ impl<X: Clone> Shared<X> {
 pub(super) struct SideBatch {
     lane: usize,
     n_records: usize,
+    n_bytes: usize,
     records: Option<Rc<dyn Any>>,
 }
 
@@ -131,6 +132,12 @@ impl SideBatch {
 impl timely::Accountable for SideBatch {
     fn record_count(&self) -> i64 {
         self.n_records as i64
+    }
+}
+
+impl Batch for SideBatch {
+    fn bytes(&self) -> usize {
+        self.n_bytes
     }
 }
 

@@ -54,11 +54,8 @@ pub fn read_libsvm<'s>(
     on_bad_record: BadRecordPolicy,
 ) -> Result<(DataStream<'s, LibSvmRow>, DataStream<'s, BadRecord>)> {
     let (rows, bad) = env.read_lines(paths, on_bad_record, parse)?;
-    let rows = rows.name("read_libsvm").map(|CsvRecord { file, row, value: (label, features), .. }| LibSvmRow {
-        file,
-        row,
-        label,
-        features,
+    let rows = rows.name("read_libsvm").map(|CsvRecord { file, row, value: (label, features), .. }| {
+        LibSvmRow { file, row, label, features }
     });
     Ok((rows, bad))
 }

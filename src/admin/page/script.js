@@ -155,15 +155,17 @@ function table(id, heads, rows) {
 }
 
 function tables(graph, now) {
-  table("operators", ["operator", "in/s", "out/s", "read", "sent", "busy", "held", "watermark behind", "keys"],
+  table("operators", ["operator", "in/s", "out/s", "read", "sent", "busy", "held", "watermark behind", "keys",
+    "MB of state"],
     graph.operators.map((operator) => {
       const rate = now.get(operator.id);
       const sum = (name) => operator.workers.reduce((total, worker) => total + (worker[name] ?? 0), 0);
       const watermarks = operator.workers.map((worker) => worker.watermark).filter((at) => at !== null);
       const lag = watermarks.length > 0 ? seconds(graph.time - Math.min(...watermarks)) : "";
-      const keys = operator.workers.some((worker) => worker.keys !== null) ? short(sum("keys")) : "";
+      const keyed = operator.workers.some((worker) => worker.keys !== null);
       return [operator.name, short(rate.in), short(rate.out), short(sum("records_in")), short(sum("records_out")),
-        percent(rate.busy), rate.held > 0.005 ? `!${percent(rate.held)}` : "", lag, keys];
+        percent(rate.busy), rate.held > 0.005 ? `!${percent(rate.held)}` : "", lag,
+        keyed ? short(sum("keys")) : "", keyed ? (sum("state_bytes") / 1e6).toFixed(1) : ""];
     }));
   table("loops", ["loop", "round", "last round took", "records in it"],
     graph.loops.map((loop) => [loop.name, loop.round, seconds(loop.round_seconds),
@@ -171,6 +173,8 @@ function tables(graph, now) {
   table("exchanges", ["read by", "in flight", "peak", "limit", "holds sources", "held"],
     graph.exchanges.map((one) => [one.operator, short(one.in_flight), short(one.peak), short(one.limit),
       one.holds ? "!yes" : "no", seconds(one.held)]));
+  table("peers", ["process", "MB sent", "MB received"],
+    graph.peers.map((one) => [one.process, (one.bytes_sent / 1e6).toFixed(1), (one.bytes_received / 1e6).toFixed(1)]));
   table("servers", ["parameter server", "server", "rows", "MB", "evicted", "pulls", "pushes", "staleness", "hot keys"],
     graph.parameter_servers.map((one) => [one.name, one.server, short(one.rows), (one.bytes / 1e6).toFixed(1),
       short(one.evicted), short(one.pulls), short(one.pushes), one.max_staleness,

@@ -6,20 +6,31 @@ use std::time::Instant;
 use crate::machine;
 use crate::runtime::link::ALIVE_INTERVAL;
 
-/// How many frames have gone to a peer, and how many have come from it.
+/// How many frames, and bytes in them, have gone to a peer, and how many have come from it.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
     sent: AtomicU64,
     received: AtomicU64,
+    bytes_sent: AtomicU64,
+    bytes_received: AtomicU64,
 }
 
 impl Traffic {
-    pub(crate) fn note_sent(&self, n: u64) {
-        self.sent.store(n, Ordering::Relaxed);
+    /// Notes another frame with so many bytes, and how many frames there were with it.
+    pub(crate) fn note_sent(&self, bytes: usize, frames: u64) {
+        self.bytes_sent.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.sent.store(frames, Ordering::Relaxed);
     }
 
-    pub(crate) fn note_received(&self, n: u64) {
-        self.received.store(n, Ordering::Relaxed);
+    /// As [`note_sent`](Self::note_sent), for one that has come.
+    pub(crate) fn note_received(&self, bytes: usize, frames: u64) {
+        self.bytes_received.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.received.store(frames, Ordering::Relaxed);
+    }
+
+    /// Bytes that were sent, and those that have come.
+    pub(crate) fn bytes(&self) -> (u64, u64) {
+        (self.bytes_sent.load(Ordering::Relaxed), self.bytes_received.load(Ordering::Relaxed))
     }
 
     pub(super) fn n_sent(&self) -> u64 {
