@@ -19,6 +19,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::machine;
 use crate::sink::DeliveryGuarantee;
 
 /// How to reach Kafka, and how topics are read and written.
@@ -225,11 +226,34 @@ fn failed_or_out_of_reach(what: &str, topic: &str, config: &KafkaConfig, cause: 
     }
 }
 
+/// How long to wait before brokers are asked once more.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Asks again while brokers are out of reach, for as long as `outage`.
+fn patiently<R>(
+    topic: &str,
+    outage: Duration,
+    mut ask: impl FnMut() -> Result<R, KafkaError>,
+) -> Result<R, KafkaError> {
+    let since = machine::now();
+    loop {
+        match ask() {
+            Err(error)
+                if since.elapsed() < outage && error.rdkafka_error_code().is_some_and(is_transient) =>
+            {
+                tracing::warn!(topic, "a broker is out of reach, and is asked again: {error}");
+                std::thread::park_timeout(PAUSE);
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
 /// The number of partitions of a topic.
 fn count_partitions(topic: &str, config: &KafkaConfig) -> Result<usize> {
     let consumer: BaseConsumer =
         config.client().create().map_err(|error| failed("can not make a client", topic, error))?;
-    partitions_of(topic, &consumer, config.outage)
+    patiently(topic, config.outage, || partitions_of(topic, &consumer, config.outage))
         .map_err(|error| failed_or_out_of_reach("can not ask for its partitions", topic, config, error))
 }
 

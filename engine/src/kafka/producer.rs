@@ -29,6 +29,11 @@ impl ProducerContext for Deliveries {
 
     fn delivery(&self, outcome: &DeliveryResult<'_>, (): ()) {
         if let Err((error, _message)) = outcome {
+            use RDKafkaErrorCode::{PurgeInflight, PurgeQueue};
+            // It was dropped because of another error, which is the one to tell.
+            if matches!(error.rdkafka_error_code(), Some(PurgeInflight | PurgeQueue)) {
+                return;
+            }
             let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             first.get_or_insert_with(|| error.clone());
         }
@@ -88,6 +93,9 @@ impl TopicProducer {
     }
 
     /// Puts a record on its way, when there is room.
+    ///
+    /// # Errors
+    /// It is not taken, or one before was not.
     pub(super) fn send(
         &self,
         message: MessageRef<'_>,
@@ -105,8 +113,19 @@ impl TopicProducer {
                     self.producer.poll(PAUSE);
                     record = again;
                 }
-                outcome => return outcome.map_err(|(error, _record)| error),
+                outcome => return outcome.map_err(|(error, _record)| self.reason_of(error)),
             }
+        }
+    }
+
+    /// Why the client takes no record: a transaction that has failed says so of the next one.
+    fn reason_of(&self, error: KafkaError) -> KafkaError {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::State | RDKafkaErrorCode::Fatal) => {
+                let told = self.check().and_then(|()| self.producer.commit_transaction(Duration::ZERO));
+                told.err().unwrap_or(error)
+            }
+            _ => error,
         }
     }
 

@@ -200,7 +200,7 @@ fn job_that_fails_and_goes_on_copies_each_record_once_and_tells_the_group() {
     assert!(failures > 0);
     assert!(copied(dir.path()) == Vec::from_iter(0..20_000), "{} records", copied(dir.path()).len());
     // The last commit is on its way when the job ends.
-    let since = crate::machine::now();
+    let since = machine::now();
     while committed(&config, 3) != 20_000 {
         assert!(since.elapsed() < PATIENCE, "the group is at {}", committed(&config, 3));
     }

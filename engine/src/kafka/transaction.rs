@@ -1,21 +1,16 @@
 //! What a sink promises to write when a checkpoint is durable, and how it is written once.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use serde::{Deserialize, Serialize};
 
 use super::mark::{Mark, TransactionKey};
 use super::messages::{self, Messages};
 use super::producer::TopicProducer;
 use super::tail::{self, Isolation, TailReader};
-use super::{KafkaConfig, failed_or_out_of_reach, is_transient};
+use super::{KafkaConfig, failed_or_out_of_reach, patiently};
 use crate::error::{Error, Result};
-use crate::machine;
-
-/// How long to wait before a transaction is begun once more.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// The messages of one worker between two checkpoints, and where they go.
 #[derive(Clone, Serialize, Deserialize)]
@@ -71,7 +66,7 @@ impl Committer {
         let committer = Committer::new(topic, transactional_id, config);
         committer.new_producer().map_err(|error| committer.failed("can not make a client", error))?;
         let mut clients = Clients::default();
-        let ends = committer.find_ends(&mut clients);
+        let ends = patiently(topic, committer.config.outage, || committer.find_ends(&mut clients));
         let ends = ends.map_err(|error| committer.failed("can not ask for its end", error))?;
         *committer.ends.lock().unwrap_or_else(PoisonError::into_inner) = ends;
         *committer.clients.lock().unwrap_or_else(PoisonError::into_inner) = clients;
@@ -86,21 +81,13 @@ impl Committer {
     /// Writes the transaction, waiting for brokers that are out of reach.
     fn commit(&self, transaction: &Transaction, mut before: Before) -> Result<()> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = machine::now();
-        while let Err(error) = self.attempt(&mut clients, transaction, before) {
-            let may_pass = error.rdkafka_error_code().is_some_and(is_transient);
-            if !may_pass || since.elapsed() > self.config.outage {
-                return Err(self.failed("a transaction can not be committed", error));
-            }
-            tracing::warn!(
-                topic = self.topic,
-                "a transaction was not committed, and is begun once more: {error}"
-            );
-            (clients.producer, before) = (None, Before::Perhaps);
-            std::thread::park_timeout(PAUSE);
-        }
-        self.advance(&mut clients);
-        Ok(())
+        let committed = patiently(&self.topic, self.config.outage, || {
+            let outcome = self.attempt(&mut clients, transaction, before);
+            // What a failed attempt has written is looked for in the next one.
+            before = Before::Perhaps;
+            outcome
+        });
+        committed.map_err(|error| self.failed("a transaction can not be committed", error))
     }
 
     /// Leaves no producer whose transaction has an outcome that is not known.
@@ -151,14 +138,24 @@ impl Committer {
     }
 
     /// Notes where the topic ends, so that a later run need not look for the next transaction in what is there now.
-    fn advance(&self, clients: &mut Clients) {
-        match self.find_ends(clients) {
+    fn advance(&self) {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.find_ends(&mut clients) {
             Ok(ends) => *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = ends,
             Err(error) => tracing::debug!(topic = self.topic, "its end is not known: {error}"),
         }
     }
 
     fn failed(&self, what: &str, error: KafkaError) -> Error {
+        use RDKafkaErrorCode::{Fenced, InvalidProducerEpoch, ProducerFenced};
+        if let Some(Fenced | InvalidProducerEpoch | ProducerFenced) = error.rdkafka_error_code() {
+            let (topic, id) = (&self.topic, &self.transactional_id);
+            return Error::data(format!(
+                "Kafka topic {topic:?}: {what}: another producer has begun with its transactional id {id:?}, or brokers have \
+                 ended it because it took longer than transaction.timeout.ms"
+            ))
+            .caused_by(error);
+        }
         failed_or_out_of_reach(what, &self.topic, &self.config, error)
     }
 }
@@ -170,9 +167,10 @@ impl Transaction {
     /// A message is not taken, or not in time. Then it is not known what is in the topic.
     pub(super) fn commit(&self) -> Result<()> {
         let committer = self.committer.as_ref();
-        committer
-            .ok_or_else(|| Error::internal("a transaction of another run"))?
-            .commit(self, Before::Nothing)
+        let committer = committer.ok_or_else(|| Error::internal("a transaction of another run"))?;
+        committer.commit(self, Before::Nothing)?;
+        committer.advance();
+        Ok(())
     }
 
     /// Writes what of it is not there yet, in a run that has found it in a checkpoint.

@@ -6,7 +6,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use super::*;
-use crate::machine;
 use crate::random::{below, sm};
 
 const OUT: &str = "counts";
@@ -130,6 +129,9 @@ fn kill_and_go_on(seed: u64, threads: usize, processes: usize) -> (usize, usize)
         kills += 1;
     }
     assert_counted(&config, N, seed);
+    // Started again when it has ended it writes nothing more.
+    assert!(run(start(&config, dir.path(), threads, processes), None, &[]), "seed {seed}");
+    assert_counted(&config, N, seed);
     (runs, kills)
 }
 
@@ -157,4 +159,28 @@ fn job_on_two_workers_that_is_killed_writes_each_record_once() {
 #[test]
 fn job_on_two_processes_of_which_some_are_killed_writes_each_record_once() {
     kill_with_many_seeds(1, 2);
+}
+
+#[test]
+fn job_whose_broker_is_down_now_and_then_writes_each_record_once() {
+    const N: u64 = 20_000;
+    let (cluster, config) = cluster(1, 3);
+    cluster.create_topic(OUT, 4, 1).unwrap();
+    fill(&config, 0..N);
+    let dir = tempfile::tempdir().unwrap();
+    let (path, of_job) = (dir.path().to_path_buf(), config.clone());
+    let job = std::thread::Builder::new();
+    let job = job.spawn(move || count(&of_job, &path, RuntimeConfig::threads(2))).unwrap();
+    let mut times = 0;
+    while !job.is_finished() {
+        std::thread::park_timeout(Duration::from_millis(20 + below(150, sm(7, times))));
+        cluster.broker_down(1).unwrap();
+        std::thread::park_timeout(Duration::from_millis(below(100, sm(8, times))));
+        cluster.broker_up(1).unwrap();
+        times += 1;
+    }
+    job.join().unwrap().unwrap();
+    println!("the broker was down {times} times");
+    assert!(times > 0);
+    assert_counted(&config, N, 7);
 }
