@@ -31,6 +31,10 @@ impl Messages {
         self.len
     }
 
+    pub(super) fn len_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Adds one whose key and payload are shorter than 4 GiB.
     pub(super) fn push(&mut self, message: &KafkaMessage) {
         for part in [&message.key, &message.payload] {

@@ -18,6 +18,8 @@ use crate::stream::DataStream;
 
 /// What a message takes beside its key and its payload, at most.
 const OVERHEAD_BYTES: usize = 128;
+/// Bytes of messages that a transaction may have: the length of an item of a checkpoint has 4 bytes.
+const MAX_TRANSACTION_BYTES: usize = (u32::MAX >> 1) as usize;
 /// What the client accepts if it is not told otherwise.
 const MAX_MESSAGE_BYTES: usize = 1_000_000;
 
@@ -146,7 +148,8 @@ impl Pending {
     }
 
     /// # Errors
-    /// It is larger than the client accepts: that has to be found out before a checkpoint promises that it is written.
+    /// It is larger than the client accepts, or too much with those before: that has to be found out before a checkpoint
+    /// promises that it is written.
     fn add(&mut self, message: &KafkaMessage) -> Result<()> {
         let len = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
         let (bytes, max_bytes) = (len(&message.key) + len(&message.payload) + OVERHEAD_BYTES, self.max_bytes);
@@ -154,6 +157,13 @@ impl Pending {
             return Err(Error::data(format!(
                 "Kafka topic {:?}: a record takes {bytes} bytes with its headers, expected at most {max_bytes} \
                  (message.max.bytes)",
+                self.topic
+            )));
+        }
+        if self.messages.len_bytes() + bytes > MAX_TRANSACTION_BYTES {
+            return Err(Error::data(format!(
+                "Kafka topic {:?}: more than {MAX_TRANSACTION_BYTES} bytes came to a worker since the last checkpoint: make \
+                 them more often, or write at least once",
                 self.topic
             )));
         }
