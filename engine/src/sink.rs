@@ -69,6 +69,8 @@ pub trait Sink<D>: 'static {
 pub struct SinkContext {
     /// Index of the worker among all workers of the job.
     pub worker: usize,
+    /// How many workers the job has.
+    pub workers: usize,
     /// Number of the attempt, above those of all earlier ones; 0 without checkpoints.
     pub attempt: u64,
     /// Number of the first transaction, above those of all that were ever committed; 0 without checkpoints. The next
@@ -130,13 +132,14 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
         location: &'static Location<'static>,
         open: impl Fn(SinkContext) -> Result<S> + 'static,
     ) -> DataStreamSink {
-        let checkpoints = self.place().run().checkpoints();
+        let (checkpoints, workers) = (self.place().run().checkpoints(), self.workers());
         let mut op = OperatorBuilder::made_at(&self.place(), name, location);
         let mut input = op.input(self.into_edge(), WakeOn::Progress);
         let mut ledger = Transactions::<S, D> {
             sink: None,
             prepared: VecDeque::new(),
             worker: op.worker_index(),
+            workers,
             site: op.site(),
             checkpoints,
             epoch: 0,
@@ -170,6 +173,7 @@ struct Transactions<S: Sink<D>, D> {
     sink: Option<S>,
     prepared: VecDeque<(Epoch, S::Transaction)>,
     worker: usize,
+    workers: usize,
     site: Site,
     checkpoints: Option<Arc<Checkpoints>>,
     /// The epoch of the transaction that is open.
@@ -187,8 +191,9 @@ impl<S: Sink<D>, D: 'static> Transactions<S, D> {
                     start.map_or((0, 0), |start| (start.attempt, start.first_epoch));
                 let last_transaction =
                     start.and_then(|start| start.checkpoint.as_ref()).map(Checkpoint::epoch);
-                let worker = self.worker;
-                let mut sink = open(SinkContext { worker, attempt, first_transaction, last_transaction })?;
+                let (worker, workers) = (self.worker, self.workers);
+                let context = SinkContext { worker, workers, attempt, first_transaction, last_transaction };
+                let mut sink = open(context)?;
                 if self.worker == 0 {
                     sink.discard_unfinished()?;
                 }
