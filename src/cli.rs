@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
-use waterwheel::prelude::{Error, ErrorKind};
+use waterwheel::prelude::{Error, ErrorKind, Site};
 
 /// Dataflow with native iteration, and a parameter server inside the loop.
 ///
@@ -26,10 +26,11 @@ use waterwheel::prelude::{Error, ErrorKind};
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true)]
 struct Cli {
-    /// How log lines are written to standard error; RUST_LOG says which (default: warn).
+    /// How log lines are written to standard error; RUST_LOG says which (default: warn, and where the job is watched).
     #[arg(
         long,
         global = true,
+        display_order = 1000,
         value_enum,
         default_value_t,
         env = "WATERWHEEL_LOG_FORMAT",
@@ -99,12 +100,27 @@ pub(crate) fn main() -> ExitCode {
         Ok(code) => code,
         // Whoever read the output has seen enough.
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => report(&error),
+        Err(error) => report(&without_own_lines(error)),
     }
 }
 
+/// Whoever runs the command can do nothing with lines of its source.
+fn without_own_lines(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref::<Error>().and_then(Error::site) {
+        Some(site) if site.location.starts_with("src/") => error.downcast::<Error>().map_or_else(
+            |error| error,
+            |error| error.map_site(|site| Site { location: String::new(), ..site }).into(),
+        ),
+        _ => error,
+    }
+}
+
+/// Warnings, but of operators without uid, which are this program's and not the user's; and which port it is where any free
+/// one is asked for.
+const LOG_FILTER: &str = "warn,waterwheel::admin=info,waterwheel_engine::uid=error";
+
 fn start_log(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG_FILTER));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Plain => log.with_ansi(std::io::stderr().is_terminal()).init(),

@@ -28,7 +28,9 @@ pub enum ErrorKind {
 ///
 /// Displays as `operator "path" (source position, worker n): message`; the cause, where there is
 /// one, is in [`source`](std::error::Error::source) and is not repeated in the message.
-#[derive(Debug)]
+///
+/// `Debug` is for people too, because that is what a `main` that returns a `Result` prints: the same, and below it the
+/// causes, a line each. `{:#?}` shows the fields.
 pub struct Error {
     kind: ErrorKind,
     message: String,
@@ -42,7 +44,7 @@ pub struct Site {
     /// Path of the operator: the names of the loops around it, from the outermost, and its own, with slashes
     /// between them, as `train/inner/map`.
     pub operator: String,
-    /// Source line where the operator was made, as `file:line:column`.
+    /// Source line where the operator was made, as `file:line:column`; empty where it would tell nobody anything.
     pub location: String,
     /// Index of the worker among all workers of the job.
     pub worker: usize,
@@ -106,6 +108,14 @@ impl Error {
         self
     }
 
+    /// Changes the operator and worker, if the error has one: for a program that can say better than by a line of its own
+    /// where the operator is from.
+    #[must_use]
+    pub fn map_site(mut self, f: impl FnOnce(Site) -> Site) -> Self {
+        self.site = self.site.map(f);
+        self
+    }
+
     /// What the caller can do.
     pub fn kind(&self) -> ErrorKind {
         self.kind
@@ -137,9 +147,37 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(Site { operator, location, worker }) = &self.site {
-            write!(f, "operator \"{operator}\" ({location}, worker {worker}): ")?;
+            match location.as_str() {
+                "" => write!(f, "operator \"{operator}\" (worker {worker}): ")?,
+                _ => write!(f, "operator \"{operator}\" ({location}, worker {worker}): ")?,
+            }
         }
         f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Error { kind, message, site, cause } = self;
+        if f.alternate() {
+            let mut fields = f.debug_struct("Error");
+            return fields
+                .field("kind", kind)
+                .field("message", message)
+                .field("site", site)
+                .field("cause", cause)
+                .finish();
+        }
+        write!(f, "{self}")?;
+        let mut next = std::error::Error::source(self);
+        if next.is_some() {
+            f.write_str("\n\ncaused by:")?;
+        }
+        while let Some(cause) = next {
+            write!(f, "\n    {cause}")?;
+            next = cause.source();
+        }
+        Ok(())
     }
 }
 
@@ -163,6 +201,32 @@ mod tests {
             "operator \"read\" (src/main.rs:3:5, worker 2): row 7 has no field \"user\": disk"
         );
         assert_eq!(error.kind(), ErrorKind::Data);
+    }
+
+    /// What `fn main() -> Result<()>` prints behind `Error: `.
+    #[test]
+    fn debug_of_an_error_is_its_text_and_causes_for_people() {
+        let site = Site { operator: "read".into(), location: "src/main.rs:3:5".into(), worker: 2 };
+        let cause = Error::storage("can not read part 3").caused_by(std::io::Error::other("disk"));
+        let error = Error::data("found \"12x\", expected a number").caused_by(cause).at(site);
+        assert_eq!(
+            format!("{error:?}"),
+            "operator \"read\" (src/main.rs:3:5, worker 2): found \"12x\", expected a number\n\n\
+             caused by:\n    can not read part 3\n    disk"
+        );
+        assert_eq!(format!("{:?}", Error::config("threads: found 0")), "threads: found 0");
+        let fields = format!("{:#?}", Error::config("threads: found 0"));
+        assert!(fields.starts_with("Error {") && fields.contains("kind: Config"), "{fields}");
+    }
+
+    #[test]
+    fn site_of_an_error_can_be_told_better_and_without_a_line() {
+        let site = |location: &str| Site { operator: "read".into(), location: location.into(), worker: 0 };
+        let error = Error::data("late").at(site("src/cli.rs:1:1"));
+        let error = error.map_site(|_| site("job.toml:7"));
+        assert_eq!(error.to_string(), "operator \"read\" (job.toml:7, worker 0): late");
+        assert_eq!(error.map_site(|_| site("")).to_string(), "operator \"read\" (worker 0): late");
+        assert!(Error::data("late").map_site(|_| site("job.toml:7")).site().is_none());
     }
 
     #[test]

@@ -105,6 +105,8 @@ pub struct SinkContext {
     pub sink: Option<u64>,
     /// Index of the worker among all workers of the job.
     pub worker: usize,
+    /// How many workers the job has.
+    pub workers: usize,
     /// Number of the attempt, above those of all earlier ones; 0 without checkpoints.
     pub attempt: u64,
     /// Number of the first transaction, above those of all that were ever committed; 0 without checkpoints. The next
@@ -167,7 +169,7 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
         delivery: DeliveryGuarantee,
         open: impl Fn(SinkContext) -> Result<S> + 'static,
     ) -> DataStreamSink {
-        let checkpoints = self.place().run().checkpoints();
+        let (checkpoints, workers) = (self.place().run().checkpoints(), self.workers());
         let mut op = OperatorBuilder::made_at(&self.place(), name, location);
         let mut input = op.input(self.into_edge(), WakeOn::Progress);
         let mut ledger = Transactions::<S, D> {
@@ -175,6 +177,7 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
             recovered: Vec::new(),
             prepared: VecDeque::new(),
             worker: op.worker_index(),
+            workers,
             site: op.site(),
             checkpoints,
             epoch: 0,
@@ -211,6 +214,7 @@ struct Transactions<S: Sink<D>, D> {
     recovered: Vec<S::Transaction>,
     prepared: VecDeque<(Epoch, S::Transaction)>,
     worker: usize,
+    workers: usize,
     site: Site,
     checkpoints: Option<Arc<Checkpoints>>,
     /// The epoch of the transaction that is open.
@@ -242,7 +246,8 @@ impl<S: Sink<D>, D: 'static> Transactions<S, D> {
         let (attempt, first_transaction) = start.map_or((0, 0), |start| (start.attempt, start.first_epoch));
         let last_transaction = start.and_then(|start| start.checkpoint.as_ref()).map(Checkpoint::epoch);
         let sink = checkpoints.zip(uid).map(|(checkpoints, uid)| checkpoints.identity_of(uid));
-        SinkContext { sink, worker: self.worker, attempt, first_transaction, last_transaction }
+        let (worker, workers) = (self.worker, self.workers);
+        SinkContext { sink, worker, workers, attempt, first_transaction, last_transaction }
     }
 
     fn prepare(&mut self) -> Result<Option<S::Transaction>> {

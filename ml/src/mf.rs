@@ -17,6 +17,7 @@ mod cells;
 mod factors;
 mod kernel;
 mod model;
+mod names;
 mod offline;
 mod online;
 mod params;
@@ -29,6 +30,7 @@ use waterwheel_engine::{Error, Result};
 
 pub use crate::retrieval::Scored;
 pub use model::{Factors, MfModel};
+pub use names::Names;
 pub use offline::{CollectedModel, EpochReport, MfFit, OfflineMf};
 pub use online::{OnlineFit, OnlineMf, Prequential};
 pub use params::{MatrixFactorization, MfParams};

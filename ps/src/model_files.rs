@@ -78,8 +78,21 @@ pub fn save<F: Serialize>(
 /// A file is missing, of another format or version, or damaged (the checksum tells); and those of `read`.
 pub fn load<F: DeserializeOwned, R>(
     directory: &Path,
-    format: (&str, u32),
+    (format, version): (&str, u32),
     read: impl FnOnce(F, &SafeTensors<'_>) -> Result<R>,
+) -> Result<R> {
+    load_one_of(directory, format, &[version], |fields, _version, tensors| read(fields, tensors))
+}
+
+/// As [`load`], of any of these versions; `read` is told which it is.
+///
+/// # Errors
+/// As of `load`.
+pub fn load_one_of<F: DeserializeOwned, R>(
+    directory: &Path,
+    format: &str,
+    versions: &[u32],
+    read: impl FnOnce(F, u32, &SafeTensors<'_>) -> Result<R>,
 ) -> Result<R> {
     let path = directory.join(MANIFEST);
     let text = std::fs::read_to_string(&path).map_err(|error| cannot("read", &path, error))?;
@@ -89,10 +102,10 @@ pub fn load<F: DeserializeOwned, R>(
     let header =
         ["format", "version", "tensors", "xxh3"].iter().filter_map(|name| fields.remove_entry(*name));
     let found: Header = serde_json::from_value(Value::Object(header.collect())).map_err(no_manifest)?;
-    if (found.format.as_str(), found.version) != format {
-        let (name, version) = format;
+    if found.format != format || !versions.contains(&found.version) {
+        let versions = versions.iter().map(u32::to_string).collect::<Vec<_>>().join(" or ");
         return Err(invalid(format!(
-            "found {} version {}, expected {name} version {version}",
+            "found {} version {}, expected {format} version {versions}",
             found.format, found.version
         )));
     }
@@ -108,7 +121,7 @@ pub fn load<F: DeserializeOwned, R>(
     }
     let tensors = SafeTensors::deserialize(&bytes)
         .map_err(|error| Error::data(format!("{path}: not a tensor file")).caused_by(error))?;
-    read(fields, &tensors)
+    read(fields, found.version, &tensors)
 }
 
 /// The bytes of a tensor, if it is what is expected.

@@ -4,6 +4,7 @@
 //! of the command line.
 
 mod config;
+mod date;
 mod file;
 mod graph;
 mod number;
@@ -19,7 +20,7 @@ use clap::{Args, Command, FromArgMatches, Subcommand};
 use waterwheel::prelude::Error;
 
 use self::file::{Section, Sections};
-use self::pipeline::Pipeline;
+use self::pipeline::{Pipeline, Places};
 use self::sink::SinkArgs;
 use self::source::SourceArgs;
 use self::stage::Stage;
@@ -145,14 +146,23 @@ impl Sections {
         let runtime = runtime.unwrap_or_else(|| Section::empty("runtime"));
         let runtime = self.parsed::<RuntimeArgs>(&runtime, &commands.runtime, given);
         let source = self.required("source");
+        let mut places = Places {
+            path: self.path.clone(),
+            source: source.as_ref().map_or(1, |source| source.line),
+            stages: Vec::new(),
+            sink: None,
+        };
         let source = source.and_then(|source| self.parsed::<SourceArgs>(&source, &commands.source, &[]));
         let stages = self.named.remove("stages").unwrap_or_default();
+        places.stages = stages.iter().map(|stage| stage.line).collect();
         let stages: Vec<Option<Stage>> =
             stages.into_iter().map(|stage| self.stage(stage, &commands.stages)).collect();
-        let sink = self.take("sink").unwrap_or_else(|| Section::empty("sink"));
+        let sink = self.take("sink");
+        places.sink = sink.as_ref().map(|sink| sink.line);
+        let sink = sink.unwrap_or_else(|| Section::empty("sink"));
         let sink = self.parsed::<SinkArgs>(&sink, &commands.sink, &[]);
         let stages = stages.into_iter().collect::<Option<Vec<_>>>()?;
-        Some(Job::Pipeline(Box::new(Pipeline::new(runtime?, source?, stages, sink?))))
+        Some(Job::Pipeline(Box::new(Pipeline::new(runtime?, (source?, stages, sink?), places))))
     }
 
     fn required(&mut self, name: &str) -> Option<Section> {

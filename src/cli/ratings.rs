@@ -1,56 +1,77 @@
 //! Files of ratings, as the sub-commands read them.
 
+mod columns;
+
 use std::path::PathBuf;
 
-use serde::Deserialize;
-use waterwheel::ml::mf::Rating;
+use clap::ValueEnum;
+use waterwheel::ml::mf::{Names, Rating};
 use waterwheel::prelude::{BadRecord, CsvRecord, DataStream, Env, Error, Result};
 
 use crate::cli::records::LineArgs;
+use columns::{Id, Row, RowReader};
 
-/// A line of a ratings file.
-#[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Row {
-    #[serde(alias = "userId", alias = "user_id", alias = "userid", alias = "uid", alias = "UserID")]
-    user: u64,
-    #[serde(
-        alias = "movieId",
-        alias = "movie_id",
-        alias = "itemId",
-        alias = "item_id",
-        alias = "iid",
-        alias = "MovieID"
-    )]
-    item: u64,
-    #[serde(alias = "Rating", alias = "stars", alias = "score", deserialize_with = "finite")]
-    rating: f32,
+pub(crate) use columns::ColumnArgs;
+
+/// What users and items are in files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Ids {
+    /// Whole numbers.
+    Numbers,
+    /// Names: any text. They are kept in the model.
+    Names,
 }
 
-/// A number that can be trained on.
-fn finite<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<f32, D::Error> {
-    let rating = f32::deserialize(deserializer)?;
-    if rating.is_finite() {
-        return Ok(rating);
+/// A rating of a file.
+#[derive(Clone, Debug)]
+pub(crate) struct FileRating {
+    /// Its row in its file, from 0.
+    pub(crate) row: u64,
+    pub(crate) rating: Rating,
+    /// Names of the user and of the item, where ids are names.
+    pub(crate) names: Option<Box<(String, String)>>,
+}
+
+/// How files of ratings are read.
+pub(crate) struct RatingFiles<'a> {
+    pub(crate) paths: &'a [PathBuf],
+    pub(crate) columns: &'a ColumnArgs,
+    pub(crate) ids: Ids,
+    pub(crate) lines: &'a LineArgs,
+}
+
+impl RatingFiles<'_> {
+    /// The ratings of all files, and the lines that are none.
+    pub(crate) fn read<'s>(
+        &self,
+        env: &Env<'s>,
+    ) -> Result<(DataStream<'s, FileRating>, DataStream<'s, BadRecord>)> {
+        if self.paths.iter().any(|path| path.as_os_str() == "-") {
+            return Err(Error::config("ratings can not be read from standard input: they are read in parts"));
+        }
+        let reader = RowReader::new(self.columns, self.ids);
+        let (rows, bad) = env.read_csv_with(self.paths.to_vec(), self.lines.options(), reader)?;
+        Ok((rows.map(to_rating).name("ratings"), bad))
     }
-    Err(serde::de::Error::custom(format!("rating: found {rating}, expected a finite number")))
 }
 
-/// The ratings of all files, each with its row number in its file, and the lines that are none. Columns are found by name,
-/// or are the first three where there are no names.
-pub(crate) fn read<'s>(
-    env: &Env<'s>,
-    paths: &[PathBuf],
-    lines: &LineArgs,
-) -> Result<(DataStream<'s, (u64, Rating)>, DataStream<'s, BadRecord>)> {
-    if paths.iter().any(|path| path.as_os_str() == "-") {
-        return Err(Error::config("ratings can not be read from standard input: they are read in parts"));
-    }
-    let (rows, bad) = env.read_csv::<Row>(paths.to_vec(), lines.options())?;
-    Ok((rows.map(to_rating).name("ratings"), bad))
-}
-
-fn to_rating(record: CsvRecord<Row>) -> (u64, Rating) {
+fn to_rating(record: CsvRecord<Row>) -> FileRating {
     let CsvRecord { file, row, value: Row { user, item, rating }, .. } = record;
     // Files of up to 2^40 rows keep their order; the position has to be unique, not dense.
-    (row, Rating { user, item, rating, position: u64::from(file) << 40 | row })
+    let position = u64::from(file) << 40 | row;
+    let rating = Rating { user: user.number(), item: item.number(), rating, position };
+    let names = match (user, item) {
+        (Id::Name(user), Id::Name(item)) => Some(Box::new((user, item))),
+        _ => None,
+    };
+    FileRating { row, rating, names }
+}
+
+impl Id {
+    fn number(&self) -> u64 {
+        match self {
+            Id::Number(number) => *number,
+            Id::Name(name) => Names::id(name),
+        }
+    }
 }

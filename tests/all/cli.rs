@@ -8,6 +8,7 @@ mod interrupt;
 mod job;
 mod lost_peer;
 mod model;
+mod names;
 mod sparse;
 mod start;
 mod streams;

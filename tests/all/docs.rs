@@ -188,9 +188,10 @@ fn first_program_of_the_guide_names_what_is_wrong_with_a_line() {
     let error = totals(waterwheel::prelude::RuntimeConfig::threads(1), &path).unwrap_err();
     // What the guide says, but for where the program is.
     let page = read(&root().join("docs/guide/first-steps.md"));
-    let said = page.lines().find(|line| line.starts_with("operator ")).unwrap();
+    let said = page.lines().find_map(|line| line.strip_prefix("Error: ")).unwrap();
     let (place, what) = said.split_once("): ").unwrap();
-    assert!(error.to_string().ends_with(&what.replace("sales.csv", path.to_str().unwrap())), "{error}");
+    // A `main` that returns an error prints its `Debug`.
+    assert!(format!("{error:?}").ends_with(&what.replace("sales.csv", path.to_str().unwrap())), "{error}");
     let line = place.split(':').nth(1).unwrap().parse::<usize>().unwrap();
     let (_before, program) = page.split_once("```rust,no_run\n").unwrap();
     assert!(program.lines().nth(line - 1).unwrap().contains("read_csv"), "read_csv is not on line {line}");

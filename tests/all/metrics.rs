@@ -1,6 +1,6 @@
 //! What a job tells of its operators while it is watched.
 
-use waterwheel::engine::{JobMetrics, OperatorMetrics};
+use waterwheel::engine::{JobMetrics, OperatorMetrics, machine};
 use waterwheel::prelude::*;
 
 use crate::cluster::{everywhere, test_path};
@@ -76,7 +76,7 @@ fn bytes_between_processes_are_counted_both_ways() {
 /// A share of the clock is an operator's alone: they run one after the other.
 #[test]
 fn operators_of_a_worker_are_busy_for_no_longer_than_it_runs() {
-    let start = std::time::Instant::now();
+    let start = machine::now();
     let metrics = counted(RuntimeConfig::threads(1));
     let all = start.elapsed();
     let busy: std::time::Duration = metrics.operators().iter().map(|operator| operator.total().busy).sum();

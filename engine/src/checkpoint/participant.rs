@@ -276,7 +276,9 @@ impl Participant {
         let name = format!("{}#{}", self.name, self.nth);
         if self.origin.worker() == 0 {
             let place = self.origin.site().location;
+            // A target of its own: who runs a program that is not theirs can do nothing about it.
             tracing::warn!(
+                target: "waterwheel_engine::uid",
                 "operator \"{name}\" ({place}) has no uid: its state is found by name and order alone"
             );
         }

@@ -2,25 +2,26 @@
 
 mod cache;
 mod flags;
+mod handles;
 mod hosts;
 mod size;
+mod validate;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use handles::RunHandles;
 pub use size::ByteSize;
 
 use crate::bad_record::BadRecordState;
 use crate::checkpoint::CheckpointConfig;
-use crate::checkpoint::CheckpointState;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event::LateRecordState;
 use crate::feedback::LoopState;
 use crate::flow::FlowState;
 use crate::metrics::JobMetrics;
-use crate::runtime::handshake::{MAX_JOB_NAME_BYTES, MAX_VERSION_BYTES, Terms};
-use crate::runtime::launch::started_as;
+use crate::runtime::handshake::{MAX_JOB_NAME_BYTES, Terms};
 use crate::runtime::secret::Secret;
 use crate::runtime::stop::StopHandle;
 
@@ -84,29 +85,8 @@ pub struct RuntimeConfig {
     pub(crate) checkpoints: Option<CheckpointConfig>,
 }
 
-/// All handles that read a run while it goes on; see [`RuntimeConfig::handles`].
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct RunHandles {
-    /// Its operators.
-    pub operators: JobMetrics,
-    /// What is in flight.
-    pub flow: FlowState,
-    /// Its loops.
-    pub loops: LoopState,
-    /// Records that could not be read or handled.
-    pub bad_records: BadRecordState,
-    /// Records that came too late.
-    pub late_records: LateRecordState,
-    /// Its checkpoints, if it makes any.
-    pub checkpoints: Option<CheckpointState>,
-}
-
 /// Upper limit of threads and of processes.
 pub(crate) const MAX_PARALLELISM: usize = 1024;
-/// Shortest heartbeat time-out: a busy machine may pause any thread for a good part of it.
-const MIN_HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(1);
-
 impl Default for RuntimeConfig {
     fn default() -> Self {
         RuntimeConfig {
@@ -293,74 +273,6 @@ impl RuntimeConfig {
         self
     }
 
-    /// Shows the number of bad records of each operator to `state`. Default: nobody looks.
-    #[must_use]
-    pub fn bad_record_state(mut self, state: BadRecordState) -> Self {
-        self.bad_record_state = state;
-        self
-    }
-
-    /// Sets where to show how many records came too late at operators with event time.
-    #[must_use]
-    pub fn late_record_state(mut self, state: LateRecordState) -> Self {
-        self.late_record_state = state;
-        self
-    }
-
-    /// Shows the loops of the job to `state`. Default: nobody looks, and nothing is counted.
-    #[must_use]
-    pub fn loop_state(mut self, state: LoopState) -> Self {
-        self.loop_state = Some(state);
-        self
-    }
-
-    /// The handles that read the run while it goes on: those that were set, and new ones where none was.
-    pub fn handles(&mut self) -> RunHandles {
-        RunHandles {
-            operators: self.job_metrics.get_or_insert_default().clone(),
-            flow: self.flow_state.clone(),
-            loops: self.loop_state.get_or_insert_default().clone(),
-            bad_records: self.bad_record_state.clone(),
-            late_records: self.late_record_state.clone(),
-            checkpoints: self.checkpoints.as_ref().map(|checkpoints| checkpoints.state.clone()),
-        }
-    }
-
-    /// Sets where the job can be watched by HTTP while it runs: the process of index `i` listens on the port that is `i`
-    /// higher, but where the port is 0, any free one. None by default.
-    ///
-    /// This crate has no HTTP; `waterwheel::execute` serves it. An address that other machines reach is refused unless
-    /// [`allow_insecure`](Self::allow_insecure) is set.
-    #[must_use]
-    pub fn admin(mut self, address: Option<SocketAddr>) -> Self {
-        self.admin = address;
-        self
-    }
-
-    /// Where this process can be watched by HTTP, if it can; see [`admin`](Self::admin).
-    pub fn admin_address(&self) -> Option<SocketAddr> {
-        let index = self.process.or_else(started_as).unwrap_or(0);
-        let port = |address: SocketAddr| match address.port() {
-            0 => 0,
-            port => port.saturating_add(index.try_into().unwrap_or(u16::MAX)),
-        };
-        self.admin.map(|address| SocketAddr::new(address.ip(), port(address)))
-    }
-
-    /// Lets `metrics` show what the operators of the run do. Nothing is watched by default.
-    #[must_use]
-    pub fn job_metrics(mut self, metrics: JobMetrics) -> Self {
-        self.job_metrics = Some(metrics);
-        self
-    }
-
-    /// Sets the handle that shows what is in flight on which exchange while the job runs.
-    #[must_use]
-    pub fn flow_state(mut self, state: FlowState) -> Self {
-        self.flow_state = state;
-        self
-    }
-
     /// Makes checkpoints of the job, and goes on from the newest one where there is one. Default: none are made, and
     /// nothing is spent on them.
     ///
@@ -375,82 +287,6 @@ impl RuntimeConfig {
     /// Number of workers of the whole job: threads times processes.
     pub fn workers(&self) -> usize {
         self.threads * self.processes
-    }
-
-    /// Checks the settings against each other.
-    ///
-    /// # Errors
-    /// A count of zero or above 1024, an index that is not below the number of processes, fewer addresses
-    /// than processes; a secret of fewer than 16 bytes; an address that is not loopback without a secret; a
-    /// job name or program version that is too long, or has a NUL in it; a heartbeat time-out below 1 s that is
-    /// not 0; a checkpoint setting that is not valid.
-    pub fn validate(&self) -> Result<()> {
-        for (what, n) in [("worker threads", self.threads), ("processes", self.processes)] {
-            if n == 0 || n > MAX_PARALLELISM {
-                return Err(Error::config(format!("{what}: found {n}, expected 1 to {MAX_PARALLELISM}")));
-            }
-        }
-        if let Some(index) = self.process
-            && index >= self.processes
-        {
-            let n = self.processes;
-            let text = format!("process index: found {index}, expected 0 to {}; -n sets the number", n - 1);
-            return Err(Error::config(text));
-        }
-        if !self.addresses.is_empty() && self.process.is_none() && self.processes > 1 {
-            return Err(Error::config("addresses are given: expected the index of this process too (-p)"));
-        }
-        if !self.addresses.is_empty() && self.addresses.len() < self.processes {
-            let (found, n) = (self.addresses.len(), self.processes);
-            return Err(Error::config(format!("{n} processes need {n} addresses, found {found}")));
-        }
-        self.validate_names()?;
-        self.checkpoints.as_ref().map_or(Ok(()), CheckpointConfig::validate)?;
-        self.validate_safety()
-    }
-
-    fn validate_names(&self) -> Result<()> {
-        let texts = [
-            ("job name", &self.job_name, 1..=MAX_JOB_NAME_BYTES),
-            ("program version", &self.program_version, 0..=MAX_VERSION_BYTES),
-        ];
-        for (what, text, valid) in texts {
-            if !valid.contains(&text.len()) || text.chars().any(char::is_control) {
-                let (least, most) = (valid.start(), valid.end());
-                return Err(Error::config(format!(
-                    "{what}: found {text:?}, expected {least} to {most} bytes of text"
-                )));
-            }
-        }
-        Ok(())
-    }
-
-    fn validate_safety(&self) -> Result<()> {
-        let heartbeat = self.heartbeat_timeout;
-        if !heartbeat.is_zero() && heartbeat < MIN_HEARTBEAT_TIMEOUT {
-            return Err(Error::config(format!(
-                "heartbeat time-out: found {heartbeat:?}, expected 0 (never) or at least {MIN_HEARTBEAT_TIMEOUT:?}"
-            )));
-        }
-        if let Some(address) =
-            self.admin.filter(|address| !address.ip().is_loopback() && !self.allow_insecure)
-        {
-            return Err(Error::config(format!(
-                "admin port: found {address}, which other machines can reach, and it asks nobody who they are: expected \
-                 an address of this machine such as 127.0.0.1, or --allow-insecure"
-            )));
-        }
-        if let Some(secret) = &self.secret {
-            return secret.check("secret");
-        }
-        let far = self.addresses.iter().take(self.processes).find(|address| !hosts::is_loopback(address));
-        match far.filter(|_| self.processes > 1 && !self.allow_insecure) {
-            Some(address) => Err(Error::config(format!(
-                "address {address} can be reached from other machines, and without a secret anybody there can \
-                 join the run: expected a shared secret (--secret-file), or --allow-insecure"
-            ))),
-            None => Ok(()),
-        }
     }
 
     /// The settings of the table above by the names of their flags, as they are in force; of a secret, whether there is

@@ -64,6 +64,9 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
     /// [it was told to](crate::CheckpointConfig::from_checkpoint), first removes the files that were written since: what
     /// they hold is written again.
     ///
+    /// A job that begins anew removes the files of this suffix that runs before it have left in the directory: what is there
+    /// at its end is its own.
+    ///
     /// The directory is made if it is not there. One that can not be written ends the run, with an
     /// [`ErrorKind::Data`](crate::ErrorKind::Data) error.
     ///
@@ -126,7 +129,31 @@ impl<D: 'static, F: FileFormat<D>> FileSink<D, F> {
         std::fs::create_dir_all(&directory).map_err(|error| failed("make directory", &directory, error))?;
         let number = context.first_transaction;
         let (full, open, records) = (Vec::new(), None, std::marker::PhantomData);
-        Ok(FileSink { directory, context, format, rolling, number, full, open, records })
+        let sink = FileSink { directory, context, format, rolling, number, full, open, records };
+        if context.last_transaction.is_none() {
+            sink.remove_files_if(|name| sink.is_of_an_earlier_run(name))?;
+        }
+        Ok(sink)
+    }
+
+    /// Whether an earlier run has written a file in place of which this worker writes. Each worker sees to its own, of which
+    /// none has appeared yet, and the first one to those of workers that there are no more.
+    fn is_of_an_earlier_run(&self, name: &str) -> bool {
+        let SinkContext { worker, workers, .. } = self.context;
+        let of = numbers(name, self.format.suffix());
+        of.is_some_and(|(_, of)| of == worker || worker == 0 && of >= workers)
+    }
+
+    fn remove_files_if(&self, is_stale: impl Fn(&str) -> bool) -> Result<()> {
+        let list = |error| failed("list", &self.directory, error);
+        for entry in std::fs::read_dir(&self.directory).map_err(list)? {
+            let name = entry.map_err(list)?.file_name().to_string_lossy().into_owned();
+            if is_stale(&name) {
+                let path = self.directory.join(name);
+                std::fs::remove_file(&path).map_err(|error| failed("remove", &path, error))?;
+            }
+        }
+        Ok(())
     }
 
     /// Of the file that is written now, or comes next.
@@ -141,9 +168,8 @@ impl<D: 'static, F: FileFormat<D>> FileSink<D, F> {
     /// Whether what a file holds was written behind the checkpoint that the run goes on from, and will be once more.
     fn comes_again(&self, name: &str) -> bool {
         let SinkContext { first_transaction, last_transaction, .. } = self.context;
-        let number = name.strip_prefix("part-").filter(|_| name.ends_with(self.format.suffix()));
-        let number = number.and_then(|rest| rest.split_once('-')?.0.parse::<u64>().ok());
-        number.is_some_and(|number| number < first_transaction && Some(number) > last_transaction)
+        let of = numbers(name, self.format.suffix());
+        of.is_some_and(|(number, _)| number < first_transaction && Some(number) > last_transaction)
     }
 
     fn create(&self) -> io::Result<OpenFile<F::Writer>> {
@@ -220,19 +246,19 @@ impl<D: 'static, F: FileFormat<D>> Sink<D> for FileSink<D, F> {
 
     fn discard_unfinished(&mut self) -> Result<()> {
         let mine = format!(".{}{}", self.context.attempt, PENDING.1);
-        let list = |error| failed("list", &self.directory, error);
-        for entry in std::fs::read_dir(&self.directory).map_err(list)? {
-            let name = entry.map_err(list)?.file_name().to_string_lossy().into_owned();
+        self.remove_files_if(|name| {
             let is_pending = name.starts_with(".part-") && name.ends_with(PENDING.1);
             // Other workers of this attempt may have begun.
-            let is_stale = is_pending && !name.ends_with(&mine);
-            if is_stale || self.comes_again(&name) {
-                let path = self.directory.join(name);
-                std::fs::remove_file(&path).map_err(|error| failed("remove", &path, error))?;
-            }
-        }
-        Ok(())
+            is_pending && !name.ends_with(&mine) || self.comes_again(name)
+        })
     }
+}
+
+/// The transaction and the worker in the name of a file that has appeared.
+fn numbers(name: &str, suffix: &str) -> Option<(u64, usize)> {
+    let mut parts = name.strip_prefix("part-")?.strip_suffix(suffix)?.split('-');
+    let (transaction, worker) = (parts.next()?, parts.next()?);
+    Some((transaction.parse().ok()?, worker.parse().ok()?))
 }
 
 /// Makes the names in a directory durable.

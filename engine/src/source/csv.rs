@@ -11,12 +11,13 @@ mod part;
 mod watch;
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::panic::Location;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, DeserializeSeed};
 use serde::{Deserialize, Serialize};
 
 use crate::bad_record::{BadRecordPolicy, Judge};
@@ -92,7 +93,8 @@ impl<'s> Env<'s> {
     /// A file may begin with a byte order mark. Lines end with `\n` or `\r\n`; blank ones are skipped. With a
     /// header, the fields of a struct `R` are found by name (`#[serde(alias = "...")]` allows others), and
     /// every line needs as many fields as the header. Without one, and for a tuple, they are taken in order.
-    /// Further fields are ignored. `NaN` and `inf` are numbers.
+    /// Further fields are ignored. `NaN` and `inf` are numbers. A field whose quotes enclose the end of a line and have text
+    /// behind them makes a bad record: so looks a quote that is not closed.
     ///
     /// A job that goes on from a checkpoint reads the rest of the ranges of the run before, and so on as many workers as
     /// that had, or fewer.
@@ -140,7 +142,75 @@ impl<'s> Env<'s> {
         options: CsvOptions,
     ) -> Result<CsvStreams<'s, R>> {
         options.check()?;
-        self.read_lines_as(("read_csv", Location::caller()), paths, options, CsvFormat::<R>::new())
+        let format = CsvFormat::new(PhantomData::<R>);
+        self.read_lines_as(("read_csv", Location::caller()), paths, options, format)
+    }
+
+    /// As [`read_csv`](Self::read_csv), with a value of the program's in place of a type that reads the fields: for columns
+    /// that are not known before the program runs.
+    ///
+    /// With a header the fields are a map from names to values in the order of the columns, without one a sequence. Every
+    /// record is read by a clone of `seed`.
+    ///
+    /// # Errors
+    /// As `read_csv`.
+    ///
+    /// # Examples
+    /// ```
+    /// use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+    /// use waterwheel_engine::{CsvOptions, RuntimeConfig, execute};
+    ///
+    /// /// The whole number in the column of this name.
+    /// #[derive(Clone)]
+    /// struct Column(String);
+    ///
+    /// impl<'de> DeserializeSeed<'de> for Column {
+    ///     type Value = u64;
+    ///     fn deserialize<D: Deserializer<'de>>(self, fields: D) -> Result<u64, D::Error> {
+    ///         fields.deserialize_map(self)
+    ///     }
+    /// }
+    ///
+    /// impl<'de> Visitor<'de> for Column {
+    ///     type Value = u64;
+    ///     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    ///         write!(f, "a column {:?}", self.0)
+    ///     }
+    ///     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<u64, A::Error> {
+    ///         let mut found = None;
+    ///         while let Some(name) = fields.next_key::<String>()? {
+    ///             if name == self.0 {
+    ///                 found = Some(fields.next_value()?);
+    ///             } else {
+    ///                 fields.next_value::<IgnoredAny>()?;
+    ///             }
+    ///         }
+    ///         found.ok_or_else(|| serde::de::Error::custom(format!("there is no column {:?}", self.0)))
+    ///     }
+    /// }
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// let path = dir.path().join("sales.csv");
+    /// std::fs::write(&path, "shop,cents\nnorth,350\nsouth,120\n")?;
+    /// let workers = execute(RuntimeConfig::threads(1), move |env| {
+    ///     let (cents, _bad) = env.read_csv_with([&path], CsvOptions::default(), Column("cents".into()))?;
+    ///     Ok(cents.map(|record| record.value).collect())
+    /// })?;
+    /// assert_eq!(workers.concat(), [350, 120]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[track_caller]
+    pub fn read_csv_with<R: 'static, S>(
+        &self,
+        paths: impl IntoIterator<Item: Into<PathBuf>>,
+        options: CsvOptions,
+        seed: S,
+    ) -> Result<CsvStreams<'s, R>>
+    where
+        S: for<'de> DeserializeSeed<'de, Value = R> + Clone + 'static,
+    {
+        options.check()?;
+        self.read_lines_as(("read_csv", Location::caller()), paths, options, CsvFormat::new(seed))
     }
 
     /// The records of CSV files that are there and of those that appear later: what matches the paths is looked for again
@@ -190,7 +260,7 @@ impl<'s> Env<'s> {
         every: Duration,
     ) -> Result<CsvStreams<'s, R>> {
         options.check()?;
-        let format = CsvFormat::<R>::new();
+        let format = CsvFormat::new(PhantomData::<R>);
         self.watch_lines_as(("watch_csv", Location::caller()), paths, options, (every, format))
     }
 

@@ -3,7 +3,7 @@
 use waterwheel_engine::{Error, Result};
 
 use crate::mf::kernel::Step;
-use crate::mf::{Rating, Rmse};
+use crate::mf::{Names, Rating, Rmse};
 use crate::retrieval::{Scored, TopK};
 
 /// Rows of users or items, ordered by id.
@@ -72,6 +72,8 @@ pub struct MfModel {
     mean: Option<f32>,
     users: Factors,
     items: Factors,
+    /// Of users and items, where ids stand for names.
+    names: Option<(Names, Names)>,
 }
 
 impl MfModel {
@@ -90,10 +92,27 @@ impl MfModel {
         if mean.is_some_and(|mean| !mean.is_finite()) {
             return Err(Error::data("the mean is not a finite number"));
         }
-        Ok(MfModel { rank, mean, users, items })
+        Ok(MfModel { rank, mean, users, items, names: None })
     }
 
-    /// The coefficients: rank, mean, users, items.
+    /// With the names that the ids of users and items stand for. Names of others are left out.
+    ///
+    /// # Errors
+    /// A user or an item has no name.
+    pub fn with_names(mut self, users: Names, items: Names) -> Result<Self> {
+        let no_name = |what: &str, error: Error| Error::data(format!("{what} {}", error.message()));
+        let users = users.only(&self.users.ids).map_err(|error| no_name("user", error))?;
+        let items = items.only(&self.items.ids).map_err(|error| no_name("item", error))?;
+        self.names = Some((users, items));
+        Ok(self)
+    }
+
+    /// The names of users and of items, if ids stand for names.
+    pub fn names(&self) -> Option<(&Names, &Names)> {
+        self.names.as_ref().map(|(users, items)| (users, items))
+    }
+
+    /// The coefficients: rank, mean, users, items; without names.
     pub fn into_parts(self) -> (usize, Option<f32>, Factors, Factors) {
         (self.rank, self.mean, self.users, self.items)
     }
@@ -140,16 +159,20 @@ impl MfModel {
     /// # Errors
     /// The model does not know the user.
     pub fn recommend(&self, user: u64, k: usize, skip: impl Fn(u64) -> bool) -> Result<Vec<Scored>> {
-        let Some(row) = self.users.row(user) else {
-            let n = self.users.ids.len();
-            return Err(Error::data(format!("user {user} is not in the model, which knows {n} users")));
-        };
+        let Some(row) = self.users.row(user) else { return Err(self.unknown_user(user)) };
         let mut top = TopK::new(k);
         let candidates = self.items.ids.iter().zip(self.items.rows.chunks_exact(self.items.width));
         for (item, factors) in candidates.filter(|(item, _)| !skip(**item)) {
             top.offer(Scored { item: *item, score: self.predict_rows(Some(row), Some(factors)) });
         }
         Ok(top.into_best())
+    }
+
+    fn unknown_user(&self, user: u64) -> Error {
+        let n = self.users.ids.len();
+        // The name of one that is not there is not known.
+        let who = if self.names.is_some() { "the user".into() } else { format!("user {user}") };
+        Error::data(format!("{who} is not in the model, which knows {n} users"))
     }
 
     /// The error on ratings, which may be of unknown users and items.

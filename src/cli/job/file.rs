@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 pub(super) struct Section {
     /// As it is in the file, with its number where there are several: `stages 2`.
     pub(super) name: String,
-    line: usize,
+    pub(super) line: usize,
     settings: Vec<Setting>,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Complaints(pub(super) Vec<String>);
 
 /// The tables of a job file.
 pub(super) struct Sections {
-    path: String,
+    pub(super) path: String,
     pub(super) named: BTreeMap<String, Vec<Section>>,
     pub(super) complaints: Complaints,
     /// Whether it is a file of TOML at all.

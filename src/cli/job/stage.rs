@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use waterwheel::engine::{AggregateFunction, Windows};
 use waterwheel::prelude::{BadRecordPolicy, DataStream, Error, Result, WatermarkStrategy};
 
+use super::date;
 use super::number::Number;
 use super::row::{Cell, Row};
 use crate::cli::runtime::seconds;
@@ -88,7 +89,7 @@ pub(super) struct Aggregate {
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct Window {
-    /// The field that has the time of a record: a number since 1970.
+    /// The field that has the time of a record: a number since 1970, or a date.
     #[arg(long, value_name = "NAME")]
     time: String,
 
@@ -114,9 +115,14 @@ pub(super) struct Window {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum TimeUnit {
+    /// Seconds.
     S,
+    /// Milliseconds.
     Ms,
+    /// Microseconds.
     Us,
+    /// A date as 2026-01-31 23:59:58, with T in place of the space, a fraction and an offset if you like; else in UTC.
+    Date,
 }
 
 impl Stage {
@@ -131,10 +137,10 @@ impl Stage {
         policy: BadRecordPolicy,
     ) -> Result<DataStream<'s, Row>> {
         Ok(match self {
-            Stage::Select(select) => rows.map(move |row| select.of(row)).name("select"),
+            Stage::Select(select) => rows.map(move |row| select.of(row)).name(&format!("{uid} select")),
             Stage::Filter(filter) => {
                 let kept = usable(rows, ("filter", uid), policy, move |row| filter.keep(row));
-                kept.flat_map(|row| row)
+                kept.flat_map(|row| row).name(&format!("{uid} kept"))
             }
             Stage::Aggregate(aggregate) => aggregate.at_end(rows, uid, policy),
             Stage::Window(window) => window.apply(rows, uid, policy)?,
@@ -155,13 +161,14 @@ fn usable<'s, T: 'static>(
     };
     let (read, unusable) = rows.try_map_with(policy, read);
     if policy == BadRecordPolicy::DeadLetter {
+        let by = format!("{uid} {stage}");
         let skipped = unusable.sink(move |letter| {
-            say(format_args!("skipped by {stage}: {}", letter.message));
+            say(format_args!("skipped by {by}: {}", letter.message));
             Ok(())
         });
         skipped.name("skipped").uid(&format!("{uid} skipped"));
     }
-    read.name(stage)
+    read.name(&format!("{uid} {stage}")).uid(&format!("{uid} {stage}"))
 }
 
 impl Select {
@@ -178,7 +185,7 @@ impl Filter {
     }
 
     fn holds(&self, row: &Row) -> Result<bool> {
-        let order = field(row, &self.field)?.compare(&self.value);
+        let order = of_key("field", field(row, &self.field))?.compare(&self.value);
         Ok(match self.is {
             Comparison::Equal => order == Ordering::Equal,
             Comparison::NotEqual => order != Ordering::Equal,
@@ -190,6 +197,11 @@ impl Filter {
     }
 }
 
+/// Says which setting of the stage asks for what went wrong.
+fn of_key<T>(setting: &str, outcome: Result<T>) -> Result<T> {
+    outcome.map_err(|error| Error::data(format!("{setting}: {}", error.message())))
+}
+
 fn field<'r>(row: &'r Row, name: &str) -> Result<&'r Cell> {
     row.get(name)
         .ok_or_else(|| Error::data(format!("field {name:?} is missing; the record has {}", row.names())))
@@ -199,20 +211,23 @@ fn field<'r>(row: &'r Row, name: &str) -> Result<&'r Cell> {
 type Measured = (Vec<Cell>, Vec<Option<Number>>);
 
 impl Aggregate {
-    /// The fields whose numbers are needed.
-    fn measures(&self) -> impl Iterator<Item = &String> {
-        [&self.sum, &self.mean, &self.min, &self.max].into_iter().flatten()
+    /// The fields whose numbers are needed, each with the setting that asks for it.
+    fn measures(&self) -> impl Iterator<Item = (&'static str, &String)> {
+        let settings = [("sum", &self.sum), ("mean", &self.mean), ("min", &self.min), ("max", &self.max)];
+        settings.into_iter().flat_map(|(setting, names)| names.iter().map(move |name| (setting, name)))
     }
 
     fn measure(&self, row: &Row) -> Result<Measured> {
-        let key = self.by.iter().map(|name| field(row, name).cloned()).collect::<Result<_>>()?;
+        let key = self.by.iter().map(|name| of_key("by", field(row, name).cloned()));
+        let key = key.collect::<Result<_>>()?;
         let number = |name: &String| match field(row, name)? {
             Cell::Null => Ok(None),
             cell => cell.exact().map(Some).ok_or_else(|| {
                 Error::data(format!("field {name:?}: found {:?}, expected a number", cell.text()))
             }),
         };
-        Ok((key, self.measures().map(number).collect::<Result<_>>()?))
+        let numbers = self.measures().map(|measure| of_key(measure.0, number(measure.1)));
+        Ok((key, numbers.collect::<Result<_>>()?))
     }
 
     /// A result as a record: the key, the count, and the numbers.
@@ -220,13 +235,8 @@ impl Aggregate {
         let mut row = Row(extra);
         row.0.extend(self.by.iter().cloned().zip(key));
         row.0.push(("count".into(), Cell::of_number(tally.records as f64)));
-        let mut numbers = tally.numbers.into_iter();
-        let kinds = [("sum", &self.sum), ("mean", &self.mean), ("min", &self.min), ("max", &self.max)];
-        for (kind, names) in kinds {
-            for (name, number) in names.iter().zip(numbers.by_ref()) {
-                row.0.push((format!("{kind}_{name}"), number.of(kind)));
-            }
-        }
+        let numbers = self.measures().zip(tally.numbers);
+        row.0.extend(numbers.map(|((kind, name), number)| (format!("{kind}_{name}"), number.of(kind))));
         row
     }
 
@@ -239,7 +249,8 @@ impl Aggregate {
         let (measure, n_measures) = (self.clone(), self.measures().count());
         let measured = usable(rows, ("aggregate", uid), policy, move |row| measure.measure(row));
         let tallies = measured.key_by_ref(|(key, _)| key).at_end().aggregate(Tallying(n_measures));
-        tallies.uid(uid).map(move |(key, tally)| self.row(key, tally, Vec::new()))
+        let tallies = tallies.name(&format!("{uid} results")).uid(uid);
+        tallies.map(move |(key, tally)| self.row(key, tally, Vec::new())).name(&format!("{uid} rows"))
     }
 }
 
@@ -256,41 +267,48 @@ impl Window {
         }?;
         let disorder = seconds("disorder", self.disorder)?;
         let (measure, n_measures) = (self.clone(), self.of.measures().count());
-        let read = move |row: &Row| Ok((measure.millis(row)?, measure.of.measure(row)?));
+        let read = move |row: &Row| Ok((of_key("time", measure.millis(row))?, measure.of.measure(row)?));
         let timed = usable(rows, ("window", uid), policy, read);
         let strategy =
             WatermarkStrategy::bounded_out_of_orderness(disorder, |(millis, _): &(i64, Measured)| *millis);
-        let timed = timed.assign_timestamps_and_watermarks(strategy).uid(&format!("{uid} time"));
-        let measured = timed.map(|(_millis, measured)| measured);
+        let timed = timed.assign_timestamps_and_watermarks(strategy);
+        let timed = timed.name(&format!("{uid} time")).uid(&format!("{uid} time"));
+        let measured = timed.map(|(_millis, measured)| measured).name(&format!("{uid} records"));
         let tallies = measured.key_by(|(key, _)| key.clone()).window(windows).aggregate(Tallying(n_measures));
-        let results = tallies.results.uid(uid).into_stream();
-        Ok(results.map(move |result| {
+        let results = tallies.results.name(&format!("{uid} results")).uid(uid).into_stream();
+        let rows = results.map(move |result| {
             let bound = |name: &str, millis: i64| (name.to_string(), Cell::of_number(millis as f64));
             let window = vec![
                 bound("window_start_ms", result.window.start),
                 bound("window_end_ms", result.window.end),
             ];
             self.of.row(result.key, result.value, window)
-        }))
+        });
+        Ok(rows.name(&format!("{uid} rows")))
     }
 
     fn millis(&self, row: &Row) -> Result<i64> {
         let cell = field(row, &self.time)?;
+        let expected = match self.unit {
+            TimeUnit::S => "a number of seconds since 1970",
+            TimeUnit::Ms => "a number of milliseconds since 1970",
+            TimeUnit::Us => "a number of microseconds since 1970",
+            TimeUnit::Date => "a date such as 2026-01-31 23:59:58",
+        };
         let wrong = || {
-            Error::data(format!(
-                "field {:?}: found {:?}, expected a time in {:?}",
-                self.time,
-                cell.text(),
-                self.unit
-            ))
+            let (name, found) = (&self.time, cell.text());
+            let is_date = !matches!(self.unit, TimeUnit::Date) && date::millis(found).is_some();
+            let hint = if is_date { "; unit = \"date\" is for dates" } else { "" };
+            Error::data(format!("field {name:?}: found {found:?}, expected {expected}{hint}"))
         };
-        let number = cell.number().ok_or_else(wrong)?;
         let millis = match self.unit {
-            TimeUnit::S => number * 1e3,
-            TimeUnit::Ms => number,
-            TimeUnit::Us => number / 1e3,
+            TimeUnit::S => cell.number().map(|number| number * 1e3),
+            TimeUnit::Ms => cell.number(),
+            TimeUnit::Us => cell.number().map(|number| number / 1e3),
+            TimeUnit::Date => return date::millis(cell.text()).ok_or_else(wrong),
         };
-        if millis.abs() < 9e15 { Ok(millis.floor() as i64) } else { Err(wrong()) }
+        let millis = millis.filter(|millis| millis.abs() < 9e15).ok_or_else(wrong)?;
+        Ok(millis.floor() as i64)
     }
 }
 

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Args;
 use waterwheel::engine::machine;
-use waterwheel::ml::mf::{EpochReport, MatrixFactorization, MfModel, MfParams, Rating};
-use waterwheel::prelude::{BadRecord, execute};
+use waterwheel::ml::mf::{EpochReport, MatrixFactorization, MfModel, MfParams, Names, Rating};
+use waterwheel::prelude::{BadRecord, DataStream, execute};
 
-use crate::cli::ratings;
+use crate::cli::ratings::{ColumnArgs, FileRating, Ids, RatingFiles};
 use crate::cli::records::LineArgs;
 use crate::cli::runtime::RuntimeArgs;
 use crate::cli::train::with_output;
@@ -20,8 +20,7 @@ use progress::{Progress, Summary};
 /// Flags of `train mf`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct MfArgs {
-    /// Files of ratings: the columns user, item and rating (also userId, movieId and the like), or the first three where
-    /// there are no names.
+    /// Files of ratings, with the columns user, item and rating; see --user-column for others.
     #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
     input: Vec<PathBuf>,
 
@@ -64,6 +63,13 @@ pub(crate) struct MfArgs {
     /// Print one JSON line per epoch and a last one with the results, on standard output.
     #[arg(long)]
     json: bool,
+
+    /// What users and items are.
+    #[arg(long, value_enum, default_value_t = Ids::Numbers, help_heading = "Input")]
+    ids: Ids,
+
+    #[command(flatten)]
+    columns: ColumnArgs,
 
     #[command(flatten)]
     lines: LineArgs,
@@ -117,23 +123,39 @@ fn train(
     let config = args.runtime.config()?;
     let (args, progress) = (args.clone(), Arc::clone(progress));
     let values = execute(config, move |env| {
-        let (ratings, bad) = ratings::read(env, &args.input, &args.lines)?;
+        let MfArgs { input: paths, columns, ids, lines, .. } = &args;
+        let (ratings, bad) = RatingFiles { paths, columns, ids: *ids, lines }.read(env)?;
+        let names = names(*ids, &ratings);
         let every = args.holdout_every;
         let is_test = move |row: u64| every.is_some_and(|every| row.is_multiple_of(every));
-        let test = ratings.clone().filter(move |(row, _)| is_test(*row)).map(|(_row, rating)| rating);
-        let training = ratings.filter(move |(row, _)| !is_test(*row)).map(|(_row, rating)| rating);
+        let test = ratings.clone().filter(move |read| is_test(read.row)).map(|read| read.rating);
+        let training = ratings.filter(move |read| !is_test(read.row)).map(|read| read.rating);
         let mut fit = mf.fit(training)?;
         let (on_start, on_report, on_bad) =
             (Arc::clone(&progress), Arc::clone(&progress), Arc::clone(&progress));
         fit.mean = fit.mean.inspect(move |_| on_start.training_starts());
         fit.reports = fit.reports.inspect(move |report| on_report.epoch_ends(report));
         let bad = bad.inspect(move |record| on_bad.bad_record(record));
-        Ok((fit.collect(), test.collect(), bad.collect()))
+        let names: Vec<_> = names.into_iter().map(DataStream::collect).collect();
+        Ok((fit.collect(), test.collect(), bad.collect(), names))
     })?;
-    let mut trained = values.into_iter().filter_map(|(fitted, test, bad)| {
-        fitted.map(|(model, reports)| Trained { model, reports, test, bad })
-    });
-    Ok(trained.next())
+    let first = values.into_iter().find_map(|(fitted, test, bad, names)| Some((fitted?, test, bad, names)));
+    let Some(((model, reports), test, bad, names)) = first else { return Ok(None) };
+    let model = match <[_; 2]>::try_from(names) {
+        Ok([users, items]) => model.with_names(Names::new(users)?, Names::new(items)?)?,
+        Err(_) => model,
+    };
+    Ok(Some(Trained { model, reports, test, bad }))
+}
+
+/// The names of users and of items, each once, where ids are names; nothing where they are numbers.
+fn names<'s>(ids: Ids, ratings: &DataStream<'s, FileRating>) -> Vec<DataStream<'s, String>> {
+    if ids == Ids::Numbers {
+        return Vec::new();
+    }
+    let users = ratings.clone().flat_map(|read| read.names.map(|names| names.0)).name("users");
+    let items = ratings.clone().flat_map(|read| read.names.map(|names| names.1)).name("items");
+    vec![Names::distinct(users).uid("user names"), Names::distinct(items).uid("item names")]
 }
 
 impl Trained {

@@ -180,7 +180,10 @@ fn field_that_is_missing_or_no_number_ends_the_run_and_names_the_stage() {
     assert_refused(
         &dir.run("run job.toml"),
         1,
-        &["filter", "field \"town\" is missing; the record has \"shop\", \"item\""],
+        &[
+            "operator \"stage 1 filter\" (job.toml:3 [stages 1], worker 0): field: ",
+            "field \"town\" is missing; the record has \"shop\", \"item\"",
+        ],
     );
     dir.write(
         "job.toml",
@@ -189,10 +192,15 @@ fn field_that_is_missing_or_no_number_ends_the_run_and_names_the_stage() {
     assert_refused(
         &dir.run("run job.toml"),
         1,
-        &["aggregate", "field \"item\": found \"tea\", expected a number"],
+        &[
+            "\"stage 1 aggregate\" (job.toml:3 [stages 1]",
+            "sum: field \"item\": found \"tea\", expected a number",
+        ],
     );
     dir.write("job.toml", "[source]\ninput = \"sales.csv\"\nformat = \"ndjson\"\n");
-    assert_refused(&dir.run("run job.toml"), 1, &["sales.csv:1:1: expected value"]);
+    assert_refused(&dir.run("run job.toml"), 1, &["(job.toml:1 [source]", "sales.csv:1:1: expected value"]);
+    dir.write("job.toml", "[source]\ninput = \"sales.csv\"\n\n[sink]\noutput = \"sales.csv\"\n");
+    assert_refused(&dir.run("run job.toml"), 1, &["(job.toml:4 [sink]", "can not make directory sales.csv"]);
 }
 
 /// A field that is no number is found out by the stage that needs one, far behind the source that was told to skip.
@@ -211,7 +219,10 @@ fn record_that_a_stage_can_not_use_is_shown_and_skipped_where_the_source_says_so
     for flags in ["", "-w 2", "-n 2"] {
         let finished = done(dir.run(&format!("run job.toml {flags}")));
         assert_eq!(json_lines(&finished), [json!({"count": 2, "sum_price": 6})], "{flags}");
-        assert!(finished.err.contains(&format!("skipped by aggregate: {shown}")), "{flags} {finished:?}");
+        assert!(
+            finished.err.contains(&format!("skipped by stage 2 aggregate: sum: {shown}")),
+            "{flags} {finished:?}"
+        );
         assert!(
             finished.err.contains("skipped sales.csv:5:4: field \"price\" is missing"),
             "{flags} {finished:?}"
@@ -240,6 +251,93 @@ fn flag_goes_before_the_environment_and_that_before_the_file() {
     assert!(has(["threads", "4", "environment"]), "{shown}");
     assert!(has(["job-name", "from file", "file"]), "{shown}");
     assert!(has(["delimiter", "auto", "default"]), "{shown}");
+}
+
+/// Whoever reads all files of the directory would count old records too.
+#[test]
+fn job_that_begins_anew_leaves_no_files_of_the_run_before() {
+    let dir = job("[source]\ninput = \"sales.csv\"\n[sink]\noutput = \"out\"\n");
+    let records = |flags: &str| {
+        done(dir.run(&format!("run job.toml {flags}")));
+        let files = std::fs::read_dir(dir.path("out")).unwrap().map(|file| file.unwrap().path());
+        let csv = files.filter(|path| path.extension().is_some_and(|end| end == "csv"));
+        csv.map(|path| std::fs::read_to_string(path).unwrap().lines().count() - 1).sum::<usize>()
+    };
+    assert_eq!(records("-w 4"), 5);
+    dir.write("out/mine.txt", "kept");
+    for flags in ["-w 1", "-n 2", "-w 2", "-w 3 --checkpoint-dir ckpt --job-name first", "-w 1"] {
+        assert_eq!(records(flags), 5, "{flags}");
+    }
+    assert_eq!(std::fs::read_to_string(dir.path("out/mine.txt")).unwrap(), "kept");
+    // Ended, it has nothing to do, and nothing of it goes.
+    assert_eq!(records("-w 1 --checkpoint-dir other"), 5);
+    assert_eq!(records("-w 2 --checkpoint-dir other"), 5);
+}
+
+/// Times are dates in most files that people have.
+#[test]
+fn window_by_dates_is_the_window_by_their_milliseconds() {
+    let dir = job("");
+    let rows = [("2026-01-01 00:00:59", 2), ("2026-01-01T00:01:00Z", 3), ("2026-01-01T01:01:30.5+01:00", 4)];
+    let text: String = rows.iter().map(|(at, n)| format!("\"{at}\",{n}\n")).collect();
+    dir.write("sales.csv", format!("ordered at,n\n{text}"));
+    let job = |unit: &str| {
+        let window =
+            format!("[[stages]]\nkind = \"window\"\ntime = \"ordered at\"\n{unit}size = 60\nsum = [\"n\"]\n");
+        dir.write(
+            "job.toml",
+            format!("[source]\ninput = \"sales.csv\"\n{window}[sink]\nformat = \"ndjson\"\n"),
+        );
+        dir.run("run job.toml")
+    };
+    let minute = |start: i64, count: u32, sum: u32| json!({"window_start_ms": start, "window_end_ms": start + 60_000, "count": count, "sum_n": sum});
+    let (first, second) = (1_767_225_600_000, 1_767_225_660_000);
+    let mut found = json_lines(&done(job("unit = \"date\"\n")));
+    found.sort_by_key(|line| line["window_start_ms"].as_i64());
+    assert_eq!(found, [minute(first, 1, 2), minute(second, 2, 7)]);
+    let hint = "time: field \"ordered at\": found \"2026-01-01 00:00:59\", expected a number of milliseconds since 1970; \
+                unit = \"date\" is for dates";
+    assert_refused(&job(""), 1, &[hint]);
+}
+
+/// Files that overlap in time, read one after the other.
+#[test]
+fn records_that_are_late_for_their_window_are_told_at_the_end() {
+    let dir = job("");
+    let rows: String = (0..20_000).map(|i| format!("{}\n", i * 1000)).collect();
+    dir.write("a.csv", format!("at\n{rows}"));
+    dir.write("b.csv", format!("at\n{rows}"));
+    let run = |disorder: u32, flags: &str| {
+        let window =
+            format!("[[stages]]\nkind = \"window\"\ntime = \"at\"\nsize = 100\ndisorder = {disorder}\n");
+        let source = "[source]\ninput = [\"a.csv\", \"b.csv\"]\n";
+        dir.write("job.toml", format!("{source}{window}[sink]\nformat = \"ndjson\"\n"));
+        let finished = done(dir.run(&format!("run job.toml {flags}")));
+        let counts = json_lines(&finished).into_iter().map(|line| line["count"].as_u64().unwrap());
+        (counts.sum::<u64>(), finished.err)
+    };
+    let (counted, said) = run(0, "");
+    let n_late =
+        said.strip_prefix("job.toml:3: [stages 1] ").and_then(|rest| rest.split_once(" records came late"));
+    let n_late: u64 = n_late.unwrap_or_else(|| panic!("{said}")).0.parse().unwrap();
+    assert!(n_late > 10_000, "{n_late}");
+    assert_eq!(counted + n_late, 40_000);
+    for flags in ["", "-w 2", "-n 2"] {
+        assert_eq!(run(20_000, flags), (40_000, String::new()), "{flags}");
+    }
+}
+
+/// The user has no way to give operators of a job file names.
+#[test]
+fn checkpoints_of_a_job_from_a_file_warn_of_no_operator() {
+    let stages = "[[stages]]\nkind = \"filter\"\nfield = \"price\"\nvalue = 1\nis = \">\"\n[[stages]]\nkind = \"aggregate\"\n";
+    let dir = job(&format!(
+        "[source]\ninput = \"sales.csv\"\n{stages}[[stages]]\nkind = \"select\"\nfields = [\"count\"]\n"
+    ));
+    assert_eq!(done(dir.run("run job.toml --checkpoint-dir ckpt")).err, "");
+    dir.generate_ratings(100);
+    let trained = done(dir.run("train mf --input ratings.csv --epochs 1 --checkpoint-dir ckpt --json"));
+    assert!(!trained.err.contains("uid"), "{trained:?}");
 }
 
 #[test]

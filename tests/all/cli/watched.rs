@@ -15,7 +15,7 @@ fn run_with_an_admin_port_says_where_it_is_and_answers_there() {
     dir.generate_ratings(2_000);
     let mut command =
         dir.command("train mf --input ratings.csv --epochs 1000000 --log-format json --admin 127.0.0.1:0");
-    command.env("RUST_LOG", "info").stderr(Stdio::piped()).stdout(Stdio::null());
+    command.stderr(Stdio::piped()).stdout(Stdio::null());
     let mut child = command.spawn().unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();

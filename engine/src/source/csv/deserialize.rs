@@ -8,8 +8,8 @@ use std::str::{Utf8Error, from_utf8};
 
 use serde::de::value::StrDeserializer;
 use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error, Expected, IntoDeserializer,
-    MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor,
+    DeserializeSeed, Deserializer, EnumAccess, Error, Expected, IntoDeserializer, MapAccess, SeqAccess,
+    Unexpected, VariantAccess, Visitor,
 };
 
 use crate::source::csv::fields::Fields;
@@ -83,18 +83,19 @@ impl Error for FieldError {
     }
 }
 
-/// The value that the fields of a line make: by name with a header, in order without one. `memory` is for fields with
-/// quotes inside.
+/// The value that `seed` makes of the fields of a line: by name with a header, in order without one. `memory` is for
+/// fields with quotes inside.
 ///
 /// # Errors
 /// They make none.
 #[inline]
-pub(super) fn deserialize<R: DeserializeOwned>(
+pub(super) fn deserialize<R, S: for<'de> DeserializeSeed<'de, Value = R>>(
+    seed: S,
     fields: Fields<'_>,
     header: Option<&[String]>,
     memory: &mut Vec<u8>,
 ) -> Result<R, FieldError> {
-    R::deserialize(&mut Reader { fields, header, next: 0, named: 0, memory })
+    seed.deserialize(&mut Reader { fields, header, next: 0, named: 0, memory })
 }
 
 /// Reads one field after the other.

@@ -1,6 +1,6 @@
 //! The fields of a line.
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
 use crate::source::lines::{Line, Quotes, Separator};
 
@@ -63,12 +63,38 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// The first field whose quotes enclose the end of a line and have text behind them, and the lines that they enclose.
+    /// So looks a quote that is not closed where it should be: what follows up to the next one became text.
+    pub(super) fn torn(&self) -> Option<(usize, usize)> {
+        memchr(b'\n', self.line.text)?;
+        (0..self.len()).find_map(|index| {
+            let (begin, end) = (self.begin(index)?, self.line.separators.get(index).copied());
+            let quoted =
+                self.line.text.get(begin..end.unwrap_or(self.line.text.len()))?.strip_prefix(b"\"")?;
+            let closing = closing_quote(quoted)?;
+            let n_newlines = memchr_iter(b'\n', &quoted[..closing]).count();
+            (n_newlines > 0 && closing + 1 < quoted.len()).then_some((index, n_newlines + 1))
+        })
+    }
+
     /// All fields as text; what is not UTF-8 is shown as such.
     pub(super) fn to_texts(self) -> Vec<String> {
         let mut memory = Vec::new();
         let text =
             |index| self.get(index, &mut memory).map(|field| String::from_utf8_lossy(field).into_owned());
         (0..self.len()).map_while(text).collect()
+    }
+}
+
+/// Where the quote is that closes a field that begins before `text`.
+fn closing_quote(text: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += memchr(b'"', &text[at..])?;
+        if text.get(at + 1) != Some(&b'"') {
+            return Some(at);
+        }
+        at += 2;
     }
 }
 

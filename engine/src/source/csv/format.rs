@@ -1,8 +1,6 @@
 //! How the lines of a file become records.
 
-use std::marker::PhantomData;
-
-use serde::de::DeserializeOwned;
+use serde::de::DeserializeSeed;
 
 use crate::source::csv::deserialize::deserialize;
 use crate::source::csv::fields::Fields;
@@ -24,23 +22,27 @@ pub(in crate::source) trait LineFormat: 'static {
 }
 
 /// Fields between separators, as serde reads them.
-pub(in crate::source) struct CsvFormat<R> {
+pub(in crate::source) struct CsvFormat<S> {
+    /// Makes a value of the fields.
+    seed: S,
     /// For a field with quotes inside.
     memory: Vec<u8>,
-    value: PhantomData<fn() -> R>,
 }
 
-impl<R> CsvFormat<R> {
-    pub(super) fn new() -> Self {
-        CsvFormat { memory: Vec::new(), value: PhantomData }
+impl<S> CsvFormat<S> {
+    pub(super) fn new(seed: S) -> Self {
+        CsvFormat { seed, memory: Vec::new() }
     }
 }
 
-impl<R: DeserializeOwned + 'static> LineFormat for CsvFormat<R> {
+impl<R: 'static, S> LineFormat for CsvFormat<S>
+where
+    S: for<'de> DeserializeSeed<'de, Value = R> + Clone + 'static,
+{
     type Value = R;
 
     fn another(&self) -> Self {
-        CsvFormat::new()
+        CsvFormat::new(self.seed.clone())
     }
 
     #[inline]
@@ -49,10 +51,15 @@ impl<R: DeserializeOwned + 'static> LineFormat for CsvFormat<R> {
         if line.quotes == Quotes::Unclosed {
             return Err(message::unclosed(fields));
         }
+        if line.quotes == Quotes::Closed
+            && let Some(torn) = fields.torn()
+        {
+            return Err(message::torn(fields, file.header(), torn));
+        }
         if let Some(header) = file.header().filter(|header| header.len() > fields.len()) {
             return Err(message::short_line(fields, header));
         }
-        let value = deserialize(fields, file.header(), &mut self.memory);
+        let value = deserialize(self.seed.clone(), fields, file.header(), &mut self.memory);
         value.map_err(|error| message::explain(error, fields, file.header()))
     }
 }

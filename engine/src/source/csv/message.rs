@@ -21,6 +21,20 @@ pub(super) fn unclosed(fields: Fields<'_>) -> LineError {
     LineError::new(UNCLOSED).at(fields.begin(fields.len() - 1).unwrap_or(0))
 }
 
+/// Of a field whose quotes enclose so many lines and have text behind them.
+#[cold]
+pub(super) fn torn(
+    fields: Fields<'_>,
+    header: Option<&[String]>,
+    (index, n_lines): (usize, usize),
+) -> LineError {
+    let name = field_name(index, header);
+    let message = format!(
+        "{name}: the quotes enclose {n_lines} lines and have text behind them: one is not closed, or not doubled inside"
+    );
+    LineError::new(message).at(fields.begin(index).unwrap_or(0))
+}
+
 /// Of a line with fewer fields than the header.
 #[cold]
 pub(super) fn short_line(fields: Fields<'_>, header: &[String]) -> LineError {
@@ -75,7 +89,12 @@ fn of_line(problem: Problem, fields: Fields<'_>, header: Option<&[String]>) -> L
             LineError::new(format!("field {field:?} is missing; the header has {}", list(header)))
         }
         (Problem::Missing(field), None) => LineError::new(format!("field {field:?} is missing")),
-        (Problem::Other(message), _) => {
+        (Problem::Other(message), Some(header)) => LineError::new(format!(
+            "{message}; the header has {}; the line is {}",
+            list(header),
+            shown(fields.line().text)
+        )),
+        (Problem::Other(message), None) => {
             LineError::new(format!("{message}; the line is {}", shown(fields.line().text)))
         }
         (problem, _) => LineError::new(format!("{problem:?}; the line is {}", shown(fields.line().text))),

@@ -225,7 +225,7 @@ fn rating(position: u64) -> Rating {
 
 fn mf(config: RuntimeConfig) -> Result<Vec<String>> {
     let values = execute(config, |env| {
-        let mf = MfParams::new().rank(4).epochs(150).blocks(4).biases(true).build()?;
+        let mf = MfParams::new().rank(4).epochs(300).blocks(4).biases(true).build()?;
         Ok(mf.fit(paced(env, RATINGS).uid("numbers").map(rating))?.collect())
     })?;
     let rows = values.into_iter().flatten().flat_map(|(model, _reports)| {
