@@ -160,33 +160,3 @@ fn job_on_two_workers_that_is_killed_writes_each_record_once() {
 fn job_on_two_processes_of_which_some_are_killed_writes_each_record_once() {
     kill_with_many_seeds(1, 2);
 }
-
-/// Brokers of the sink lose connections and leave partitions to each other. They are not brought down: the port of one of a mock
-/// cluster that is down may be taken when it comes back.
-#[test]
-fn job_whose_brokers_fail_now_and_then_writes_each_record_once() {
-    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
-    const N: u64 = 20_000;
-    let (cluster, config) = cluster(3, 3);
-    cluster.create_topic(OUT, 4, 3).unwrap();
-    fill(&config, 0..N);
-    let dir = tempfile::tempdir().unwrap();
-    let (path, of_job) = (dir.path().to_path_buf(), config.clone());
-    let job = std::thread::Builder::new();
-    let job = job.spawn(move || count(&of_job, &path, RuntimeConfig::threads(2))).unwrap();
-    let apis = [RDKafkaApiKey::Produce, RDKafkaApiKey::EndTxn, RDKafkaApiKey::AddPartitionsToTxn];
-    let mut times = 0;
-    while !job.is_finished() && times < 30 {
-        let random = |n, what| below(n, sm(times, what));
-        std::thread::park_timeout(Duration::from_millis(20 + random(100, 0)));
-        let api = apis[random(apis.len() as u64, 1) as usize];
-        cluster.request_errors(api, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR__TRANSPORT]);
-        let (partition, leader) = (random(4, 2) as i32, 1 + random(3, 3) as i32);
-        cluster.partition_leader(OUT, partition, Some(leader)).unwrap();
-        times += 1;
-    }
-    job.join().unwrap().unwrap();
-    println!("brokers failed {times} times");
-    assert!(times > 0);
-    assert_counted(&config, N, 7);
-}
