@@ -2,17 +2,25 @@
 //!
 //! Nothing public names a type of the client.
 
+mod mark;
+mod messages;
+mod producer;
 mod sink;
 mod source;
+mod tail;
+mod transaction;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::machine;
+use crate::sink::DeliveryGuarantee;
 
 /// How to reach Kafka, and how topics are read and written.
 ///
@@ -22,6 +30,8 @@ use crate::error::{Error, Result};
 /// | [`bounded`](Self::bounded): whether reading ends at what is there | no: it is endless |
 /// | [`group`](Self::group): a consumer group whose offsets follow the checkpoints | none |
 /// | [`outage`](Self::outage): how long no broker may be reached | 5 minutes |
+/// | [`delivery_guarantee`](Self::delivery_guarantee): how often records that are written are seen, with checkpoints | [`DeliveryGuarantee::ExactlyOnce`] |
+/// | [`transactional_id_prefix`](Self::transactional_id_prefix): what transactional ids begin with | `waterwheel-` and the topic |
 /// | [`set`](Self::set): a property of librdkafka | |
 ///
 /// # Examples
@@ -41,6 +51,8 @@ pub struct KafkaConfig {
     pub(crate) bounded: bool,
     pub(crate) group: Option<String>,
     pub(crate) outage: Duration,
+    pub(crate) delivery: DeliveryGuarantee,
+    pub(crate) transactional_id_prefix: Option<String>,
     pub(crate) properties: BTreeMap<String, String>,
 }
 
@@ -87,6 +99,8 @@ impl KafkaConfig {
             bounded: false,
             group: None,
             outage: Duration::from_secs(300),
+            delivery: DeliveryGuarantee::ExactlyOnce,
+            transactional_id_prefix: None,
             properties: BTreeMap::new(),
         }
     }
@@ -117,6 +131,24 @@ impl KafkaConfig {
     #[must_use]
     pub fn outage(mut self, outage: Duration) -> Self {
         self.outage = outage;
+        self
+    }
+
+    /// Sets how often records that [`write_kafka`](crate::DataStream::write_kafka) writes are seen, in a job with checkpoints.
+    /// Default: [`DeliveryGuarantee::ExactlyOnce`], when a checkpoint is durable. With [`DeliveryGuarantee::AtLeastOnce`]
+    /// they are seen at once.
+    #[must_use]
+    pub fn delivery_guarantee(mut self, delivery: DeliveryGuarantee) -> Self {
+        self.delivery = delivery;
+        self
+    }
+
+    /// Sets what the transactional ids of sinks begin with, for brokers that allow a program some of them only. Behind it
+    /// come 16 hexadecimal digits for the sink and the number of the worker, with a dash before each. Default: `waterwheel-`
+    /// and the name of the topic.
+    #[must_use]
+    pub fn transactional_id_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.transactional_id_prefix = Some(prefix.into());
         self
     }
 
@@ -155,6 +187,14 @@ fn is_transient(code: RDKafkaErrorCode) -> bool {
             | Code::CoordinatorLoadInProgress
             | Code::CoordinatorNotAvailable
             | Code::NotCoordinator
+            | Code::MessageTimedOut
+            | Code::NotEnoughReplicas
+            | Code::NotEnoughReplicasAfterAppend
+            | Code::ConcurrentTransactions
+            // A broker that has lost what it knew of a producer takes a new one.
+            | Code::UnknownProducerId
+            | Code::InvalidProducerIdMapping
+            | Code::OutOfOrderSequenceNumber
     )
 }
 
@@ -174,18 +214,58 @@ fn out_of_reach(topic: &str, config: &KafkaConfig) -> Error {
     Error::data(format!("Kafka topic {topic:?}: no broker of {brokers} was reached for {outage:?}"))
 }
 
+/// An error of the client, of a topic that may not be there, or may have been out of reach for too long.
+fn failed_or_out_of_reach(what: &str, topic: &str, config: &KafkaConfig, cause: KafkaError) -> Error {
+    use RDKafkaErrorCode as Code;
+    match cause.rdkafka_error_code() {
+        Some(code) if is_transient(code) => out_of_reach(topic, config).caused_by(cause),
+        Some(Code::UnknownTopic | Code::UnknownTopicOrPartition) => {
+            Error::config(format!("Kafka topic {topic:?}: there is none at {}", config.brokers))
+        }
+        _ => failed(what, topic, cause),
+    }
+}
+
+/// How long to wait before brokers are asked once more.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Asks again while brokers are out of reach, for as long as `outage`.
+fn patiently<R>(
+    topic: &str,
+    outage: Duration,
+    mut ask: impl FnMut() -> Result<R, KafkaError>,
+) -> Result<R, KafkaError> {
+    let since = machine::now();
+    loop {
+        match ask() {
+            Err(error)
+                if since.elapsed() < outage && error.rdkafka_error_code().is_some_and(is_transient) =>
+            {
+                tracing::warn!(topic, "a broker is out of reach, and is asked again: {error}");
+                std::thread::park_timeout(PAUSE);
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
 /// The number of partitions of a topic.
 fn count_partitions(topic: &str, config: &KafkaConfig) -> Result<usize> {
-    use rdkafka::consumer::{BaseConsumer, Consumer};
     let consumer: BaseConsumer =
         config.client().create().map_err(|error| failed("can not make a client", topic, error))?;
-    let metadata = consumer
-        .fetch_metadata(Some(topic), config.outage)
-        .map_err(|error| failed("can not ask for its partitions", topic, error))?;
-    match metadata.topics().iter().find(|found| found.name() == topic) {
-        Some(found) if !found.partitions().is_empty() => Ok(found.partitions().len()),
-        _ => Err(Error::config(format!("Kafka topic {topic:?}: there is none at {}", config.brokers))),
+    patiently(topic, config.outage, || partitions_of(topic, &consumer, config.outage))
+        .map_err(|error| failed_or_out_of_reach("can not ask for its partitions", topic, config, error))
+}
+
+/// The number of partitions of a topic: not 0.
+fn partitions_of(topic: &str, consumer: &BaseConsumer, outage: Duration) -> Result<usize, KafkaError> {
+    let metadata = consumer.fetch_metadata(Some(topic), outage)?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    let n_partitions = found.map_or(0, |found| found.partitions().len());
+    if n_partitions == 0 {
+        return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopic));
     }
+    Ok(n_partitions)
 }
 
 #[cfg(test)]

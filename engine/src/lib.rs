@@ -90,7 +90,7 @@ pub use runtime::{
     ByteSize, Meeting, Restarts, RunHandles, RuntimeConfig, StopHandle, execute, started_as, supervise,
 };
 pub use side_output::{OutputTag, SideOutputStream, SideOutputs, SidePort, SideReaders};
-pub use sink::{FileFormat, FileWriter, PartFile, RollingPolicy, Sink, SinkContext};
+pub use sink::{DeliveryGuarantee, FileFormat, FileWriter, PartFile, RollingPolicy, Sink, SinkContext};
 pub use source::{
     BadRecord, ChannelRecords, ChannelSender, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header,
     LineError, Source, SourcePosition, SourceStatus, WhenDurable, channel,

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::clock::EventTime;
 use crate::runtime::state::lock;
+use crate::sink::DeliveryGuarantee;
 
 pub(crate) use gauges::Gauges;
 pub(crate) use registry::Registry;
@@ -59,6 +60,8 @@ pub struct OperatorMetrics {
     pub location: String,
     /// The stable name that the program gave it, if it did.
     pub uid: Option<String>,
+    /// How often records are seen where it writes them, with checkpoints, if it is a sink.
+    pub delivery: Option<DeliveryGuarantee>,
     /// What it does on each worker of this process.
     pub workers: Vec<WorkerMetrics>,
 }

@@ -12,6 +12,7 @@ use crate::metrics::{Connection, ConnectionKind, Gauges};
 use crate::record_count::Tally;
 use crate::runtime::panics;
 use crate::runtime::state::RunState;
+use crate::sink::DeliveryGuarantee;
 
 /// Name, source line and worker of one operator.
 pub(crate) struct Origin {
@@ -23,6 +24,8 @@ pub(crate) struct Origin {
     run: Arc<RunState>,
     /// The stable name of the operator, if the program gave it one.
     uid: RefCell<Option<String>>,
+    /// What it promises, if it is a sink.
+    delivery: Cell<Option<DeliveryGuarantee>>,
     /// How many workers, from the first, have records of this operator; `usize::MAX` is all of them.
     parallelism: Cell<usize>,
     /// A function of this operator that runs inside another one has panicked. It is not called again: what
@@ -79,6 +82,7 @@ impl Origin {
             worker,
             run,
             uid: RefCell::default(),
+            delivery: Cell::default(),
             parallelism: Cell::new(usize::MAX),
             broken: Cell::new(false),
             senders: RefCell::default(),
@@ -130,12 +134,18 @@ impl Origin {
     /// Says what this operator is called, to whoever wants to know: programs name it after they have built it.
     fn describe(&self) {
         if let (Some(registry), [id]) = (self.run.metrics(), &self.senders.borrow()[..]) {
-            registry.describe(*id, self.site(), self.uid.borrow().clone());
+            registry.describe(*id, self.site(), self.uid.borrow().clone(), self.delivery.get());
         }
     }
 
     pub(crate) fn rename(&self, name: &str) {
         *self.name.borrow_mut() = name.into();
+        self.describe();
+    }
+
+    /// Says what the operator, a sink, promises.
+    pub(crate) fn set_delivery(&self, delivery: DeliveryGuarantee) {
+        self.delivery.set(Some(delivery));
         self.describe();
     }
 

@@ -154,7 +154,7 @@ impl Drop for CacheFiles {
 
 /// Says that the run makes checkpoints, before it can hear of them from other processes.
 fn prepare_checkpoints(config: &RuntimeConfig, run: &RunState) -> Option<Inbox> {
-    let (checkpoints, inbox) = Checkpoints::prepare(config.checkpoints.clone()?);
+    let (checkpoints, inbox) = Checkpoints::prepare(config.checkpoints.clone()?, &config.job_name);
     run.set_checkpoints(checkpoints);
     Some(inbox)
 }

@@ -22,6 +22,29 @@ use crate::stream::DataStream;
 pub use format::{FileFormat, FileWriter, PartFile};
 pub use rolling::RollingPolicy;
 
+/// How often a record is seen where a sink writes it, in a job that is started again from its checkpoints.
+///
+/// Without checkpoints nothing is written again, and so nothing is doubled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum DeliveryGuarantee {
+    /// Records are seen as soon as they are written. What was written behind the checkpoint that the job goes on from is
+    /// written once more.
+    AtLeastOnce,
+    /// Records are seen when a checkpoint is durable that knows of them, once.
+    #[default]
+    ExactlyOnce,
+}
+
+impl From<DeliveryGuarantee> for &'static str {
+    /// In small letters: `at least once`, `exactly once`.
+    fn from(delivery: DeliveryGuarantee) -> Self {
+        match delivery {
+            DeliveryGuarantee::AtLeastOnce => "at least once",
+            DeliveryGuarantee::ExactlyOnce => "exactly once",
+        }
+    }
+}
+
 /// A place outside of the job that records are written to, in transactions: what comes between two checkpoints is seen
 /// there all at once, when the second one is durable. A job that goes on from a checkpoint writes what comes behind it
 /// once more, so each record is seen exactly once.
@@ -45,14 +68,23 @@ pub trait Sink<D>: 'static {
     /// Ends the run, naming this operator.
     fn prepare(&mut self) -> Result<Option<Self::Transaction>>;
 
-    /// Lets a transaction be seen. Called in order, on a thread of its own. A transaction may be committed more than once,
-    /// also in a later run and in another process: each time but the first must change nothing.
+    /// Lets a transaction of this run be seen. Called in order, on a thread of its own.
     ///
     /// # Errors
-    /// Ends the run. When it is started again, the transaction is committed again.
+    /// Ends the run. When it is started again, the transaction is recovered.
     fn commit(transaction: Self::Transaction) -> Result<()>;
 
-    /// Called on the first worker before anything is written, when all transactions up to the checkpoint that the run
+    /// Lets a transaction be seen that is in the checkpoint that the run goes on from: of any worker of that run, and
+    /// perhaps committed already, as a whole or in part. What is seen already must not change. Called in order on the first
+    /// worker, before any worker commits anything. Default: [`commit`](Self::commit), which then must be able to do that.
+    ///
+    /// # Errors
+    /// Ends the run, naming this operator. When it is started again, the transaction is recovered again.
+    fn recover_and_commit(&mut self, transaction: Self::Transaction) -> Result<()> {
+        Self::commit(transaction)
+    }
+
+    /// Called on the first worker before it writes anything, when all transactions up to the checkpoint that the run
     /// goes on from have been committed: removes what earlier attempts have written and never committed, and takes back,
     /// if it can, what was committed behind [`last_transaction`](SinkContext::last_transaction). Default: nothing.
     ///
@@ -67,6 +99,10 @@ pub trait Sink<D>: 'static {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SinkContext {
+    /// What this sink is known by: the same on all workers and in every attempt at the job, another for every other sink;
+    /// `None` without checkpoints. XXH3 (64 bits) of the name of the job, the place of its checkpoints and the
+    /// [uid](crate::DataStreamSink::uid) of the sink, each with a zero byte behind it.
+    pub sink: Option<u64>,
     /// Index of the worker among all workers of the job.
     pub worker: usize,
     /// How many workers the job has.
@@ -123,13 +159,14 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
         name: &str,
         open: impl Fn(SinkContext) -> Result<S> + 'static,
     ) -> DataStreamSink {
-        self.write_to_at(name, Location::caller(), open)
+        self.write_to_at(name, Location::caller(), DeliveryGuarantee::ExactlyOnce, open)
     }
 
     pub(crate) fn write_to_at<S: Sink<D>>(
         self,
         name: &str,
         location: &'static Location<'static>,
+        delivery: DeliveryGuarantee,
         open: impl Fn(SinkContext) -> Result<S> + 'static,
     ) -> DataStreamSink {
         let (checkpoints, workers) = (self.place().run().checkpoints(), self.workers());
@@ -137,6 +174,7 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
         let mut input = op.input(self.into_edge(), WakeOn::Progress);
         let mut ledger = Transactions::<S, D> {
             sink: None,
+            recovered: Vec::new(),
             prepared: VecDeque::new(),
             worker: op.worker_index(),
             workers,
@@ -147,11 +185,12 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
         };
         let mut part = op.part(&ledger);
         let as_sink = DataStreamSink::new(op.origin());
+        op.origin().set_delivery(delivery);
         let mut has_ended = false;
         op.build(move |_promises, _activation| {
             move |frontiers| {
                 part.begin(&mut ledger)?;
-                let sink = ledger.open(&open)?;
+                let sink = ledger.open(part.name(), &open)?;
                 input.try_for_each(|_token, batch| {
                     batch.drain(..).try_for_each(|record| sink.write(record))
                 })?;
@@ -171,6 +210,8 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
 struct Transactions<S: Sink<D>, D> {
     /// Made when the operator first runs.
     sink: Option<S>,
+    /// Those of the checkpoint that the run goes on from, on the first worker, until the sink is there.
+    recovered: Vec<S::Transaction>,
     prepared: VecDeque<(Epoch, S::Transaction)>,
     worker: usize,
     workers: usize,
@@ -182,25 +223,31 @@ struct Transactions<S: Sink<D>, D> {
 }
 
 impl<S: Sink<D>, D: 'static> Transactions<S, D> {
-    fn open(&mut self, open: &impl Fn(SinkContext) -> Result<S>) -> Result<&mut S> {
+    /// The sink, of the operator that checkpoints know by `uid`.
+    fn open(&mut self, uid: Option<&str>, open: &impl Fn(SinkContext) -> Result<S>) -> Result<&mut S> {
         let sink = match self.sink.take() {
             Some(sink) => sink,
             None => {
-                let start = self.checkpoints.as_ref().and_then(|checkpoints| checkpoints.start());
-                let (attempt, first_transaction) =
-                    start.map_or((0, 0), |start| (start.attempt, start.first_epoch));
-                let last_transaction =
-                    start.and_then(|start| start.checkpoint.as_ref()).map(Checkpoint::epoch);
-                let (worker, workers) = (self.worker, self.workers);
-                let context = SinkContext { worker, workers, attempt, first_transaction, last_transaction };
-                let mut sink = open(context)?;
+                let mut sink = open(self.context(uid))?;
                 if self.worker == 0 {
+                    let recovered = std::mem::take(&mut self.recovered);
+                    recovered.into_iter().try_for_each(|transaction| sink.recover_and_commit(transaction))?;
                     sink.discard_unfinished()?;
                 }
                 sink
             }
         };
         Ok(self.sink.insert(sink))
+    }
+
+    fn context(&self, uid: Option<&str>) -> SinkContext {
+        let checkpoints = self.checkpoints.as_deref();
+        let start = checkpoints.and_then(Checkpoints::start);
+        let (attempt, first_transaction) = start.map_or((0, 0), |start| (start.attempt, start.first_epoch));
+        let last_transaction = start.and_then(|start| start.checkpoint.as_ref()).map(Checkpoint::epoch);
+        let sink = checkpoints.zip(uid).map(|(checkpoints, uid)| checkpoints.identity_of(uid));
+        let (worker, workers) = (self.worker, self.workers);
+        SinkContext { sink, worker, workers, attempt, first_transaction, last_transaction }
     }
 
     fn prepare(&mut self) -> Result<Option<S::Transaction>> {
@@ -235,12 +282,12 @@ impl<S: Sink<D>, D: 'static> Snapshot for Transactions<S, D> {
         self.end_epoch(to)
     }
 
-    /// The first worker commits what all had prepared: then it knows what is left over.
+    /// The first worker is to commit what all had prepared: then it knows what is left over.
     fn restore(&mut self, from: &Saved<'_>) -> Result<()> {
         if self.worker == 0 {
             let mut transactions = from.pooled()?;
             while let Some(transaction) = transactions.next_item()? {
-                S::commit(transaction)?;
+                self.recovered.push(transaction);
             }
         }
         Ok(())

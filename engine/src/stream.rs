@@ -20,6 +20,7 @@ use crate::operator::{Batch, Input, OperatorBuilder, Token, WakeOn};
 use crate::origin::Origin;
 use crate::process::{Collector, ForRound, ProcessFunction};
 use crate::record::Record;
+use crate::sink::DeliveryGuarantee;
 
 /// A stream of records, partitioned over the workers.
 ///
@@ -208,6 +209,7 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
         let mut op = OperatorBuilder::made_at(&self.edge.place(), name, location);
         let mut input = op.input(self.edge, WakeOn::Records);
         let sink = DataStreamSink::new(op.origin());
+        op.origin().set_delivery(DeliveryGuarantee::AtLeastOnce);
         let mut part = op.part(&());
         op.build(move |_promises, _activation| {
             move |frontiers| {

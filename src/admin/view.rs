@@ -147,6 +147,8 @@ pub(super) struct OperatorRow {
     pub(super) name: String,
     location: String,
     uid: Option<String>,
+    /// What a sink promises.
+    delivery: Option<&'static str>,
     pub(super) workers: Vec<WorkerRow>,
 }
 
@@ -246,6 +248,7 @@ impl OperatorRow {
             name: operator.name.clone(),
             location: operator.location.clone(),
             uid: operator.uid.clone(),
+            delivery: operator.delivery.map(Into::into),
             workers: operator.workers.iter().map(WorkerRow::new).collect(),
         }
     }

@@ -94,9 +94,9 @@ pub(crate) struct Inbox(Receiver<Message>);
 
 impl Checkpoints {
     /// The checkpoints of a run, and what their keeper will read.
-    pub(crate) fn prepare(config: CheckpointConfig) -> (Arc<Self>, Inbox) {
+    pub(crate) fn prepare(config: CheckpointConfig, job: &str) -> (Arc<Self>, Inbox) {
         let (sender, receiver): (Sender<Message>, Receiver<Message>) = channel();
-        (Arc::new(Checkpoints::new(sender, config)), Inbox(receiver))
+        (Arc::new(Checkpoints::new(sender, config, job)), Inbox(receiver))
     }
 
     /// Starts the keeper.

@@ -126,6 +126,11 @@ impl Part {
         self.0.is_some()
     }
 
+    /// What checkpoints know the operator by, once it has [begun](Self::begin).
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.0.as_ref().map(|participant| participant.name.as_str())
+    }
+
     /// To be called first in each activation: restores the state in the first one.
     ///
     /// # Errors

@@ -23,6 +23,8 @@ const MAX_QUEUED_BYTES: usize = 64 << 20;
 pub(crate) struct Checkpoints {
     keeper: Sender<Message>,
     config: CheckpointConfig,
+    /// The name of the job.
+    job: String,
     /// Sources leave all epochs before this one.
     close_before: AtomicU64,
     /// Sources read in epochs up to this one.
@@ -62,10 +64,11 @@ struct Restored {
 }
 
 impl Checkpoints {
-    pub(super) fn new(keeper: Sender<Message>, config: CheckpointConfig) -> Self {
+    pub(super) fn new(keeper: Sender<Message>, config: CheckpointConfig, job: &str) -> Self {
         Checkpoints {
             keeper,
             config,
+            job: job.into(),
             close_before: AtomicU64::new(0),
             open: AtomicU64::new(0),
             committed_before: AtomicU64::new(0),
@@ -202,6 +205,12 @@ impl Checkpoints {
 
     pub(super) fn n_participants(&self) -> usize {
         self.n_participants.load(Ordering::Relaxed)
+    }
+
+    /// What an operator is known by outside of the job: XXH3 of the names of the job, of the place of its checkpoints and of
+    /// the operator, each with a zero byte behind it.
+    pub(crate) fn identity_of(&self, uid: &str) -> u64 {
+        xxh3_64(format!("{}\0{}\0{uid}\0", self.job, self.config.place()).as_bytes())
     }
 
     /// Fingerprint of the graph: XXH3 of the names of all participants, once they have begun.

@@ -163,8 +163,11 @@ impl Source for PartitionSource {
         list.add_partition_offset(&self.topic, self.partition, Offset::Offset(offset)).ok()?;
         let consumer = Arc::clone(&self.consumer);
         Some(Box::new(move || {
-            // The checkpoint is what counts; the next one tells the group again.
-            if let Err(error) = consumer.commit(&list, CommitMode::Async) {
+            // The checkpoint is what counts; the next one tells the group again. When the source has gone there is none, and
+            // the client goes with this.
+            let is_last = Arc::strong_count(&consumer) == 1;
+            let mode = if is_last { CommitMode::Sync } else { CommitMode::Async };
+            if let Err(error) = consumer.commit(&list, mode) {
                 tracing::warn!("offsets were not committed to the consumer group: {error}");
             }
             Ok(())

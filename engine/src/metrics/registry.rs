@@ -8,6 +8,7 @@ use crate::error::Site;
 use crate::metrics::{Connection, Gauges, JobPhase, OperatorMetrics, PeerMetrics};
 use crate::runtime::link::Peer;
 use crate::runtime::state::lock;
+use crate::sink::DeliveryGuarantee;
 
 /// All operators of a run in one process, by number, and the connections between them.
 #[derive(Default)]
@@ -28,10 +29,17 @@ struct Figures {
     asked: BTreeMap<usize, usize>,
 }
 
+#[derive(Clone)]
+struct Description {
+    site: Site,
+    uid: Option<String>,
+    delivery: Option<DeliveryGuarantee>,
+}
+
 #[derive(Default)]
 struct Entry {
     /// Changes while the graph is built: programs name operators after they have built them.
-    description: Option<(String, String, Option<String>)>,
+    description: Option<Description>,
     gauges: BTreeMap<usize, Arc<Gauges>>,
 }
 
@@ -43,9 +51,16 @@ impl Registry {
         Arc::clone(gauges.entry(worker).or_insert_with(|| Arc::new(Gauges::new(worker))))
     }
 
-    /// Says what an operator is called.
-    pub(crate) fn describe(&self, id: usize, site: Site, uid: Option<String>) {
-        lock(&self.operators).entry(id).or_default().description = Some((site.operator, site.location, uid));
+    /// Says what an operator is called, and what it promises, if it is a sink.
+    pub(crate) fn describe(
+        &self,
+        id: usize,
+        site: Site,
+        uid: Option<String>,
+        delivery: Option<DeliveryGuarantee>,
+    ) {
+        let description = Description { site, uid, delivery };
+        lock(&self.operators).entry(id).or_default().description = Some(description);
     }
 
     /// Says where the run is.
@@ -64,9 +79,10 @@ impl Registry {
     pub(crate) fn operators(&self) -> Vec<OperatorMetrics> {
         let operators = lock(&self.operators);
         let described = operators.iter().filter_map(|(id, entry)| {
-            let (name, location, uid) = entry.description.clone()?;
+            let Description { site, uid, delivery } = entry.description.clone()?;
             let workers = entry.gauges.values().map(|gauges| gauges.read()).collect();
-            Some(OperatorMetrics { id: *id, name, location, uid, workers })
+            let (name, location) = (site.operator, site.location);
+            Some(OperatorMetrics { id: *id, name, location, uid, delivery, workers })
         });
         described.collect()
     }

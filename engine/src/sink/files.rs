@@ -13,7 +13,7 @@ use crate::clock::AnyClock;
 use crate::collect::DataStreamSink;
 use crate::error::{Error, Result};
 use crate::sink::format::PlainFormat;
-use crate::sink::{FileFormat, FileWriter, PartFile, RollingPolicy, Sink, SinkContext};
+use crate::sink::{DeliveryGuarantee, FileFormat, FileWriter, PartFile, RollingPolicy, Sink, SinkContext};
 use crate::stream::DataStream;
 
 /// What the name of a file begins and ends with while it is written.
@@ -89,7 +89,7 @@ impl<'s, D: 'static, T: AnyClock> DataStream<'s, D, T> {
         format: impl FileFormat<D>,
         rolling: RollingPolicy,
     ) -> DataStreamSink {
-        self.write_to_at(name, location, move |context| {
+        self.write_to_at(name, location, DeliveryGuarantee::ExactlyOnce, move |context| {
             FileSink::open(directory.clone(), context, format.clone(), rolling)
         })
     }

@@ -195,6 +195,7 @@ function detail(graph, now) {
   title.textContent = operator.name;
   const where = document.createElement("p");
   where.textContent = `${operator.location}${operator.uid ? `, uid ${operator.uid}` : ""}` +
+    `${operator.delivery ? `, ${operator.delivery}` : ""}` +
     `${loopOf(operator.name) ? `, in loop ${loopOf(operator.name)}` : ""}`;
   const list = document.createElement("table");
   list.id = "detail-table";

@@ -23,6 +23,7 @@ pub(crate) struct GraphArgs {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum GraphFormat {
     /// An operator a line, and where its records come from; => is an exchange between workers, ~> the way back of a loop.
+    /// Of a sink it is said how often it writes each record, with checkpoints.
     Text,
     /// A directed graph for Graphviz.
     Dot,
@@ -56,7 +57,8 @@ fn text(operators: &[OperatorMetrics], connections: &[Connection]) -> String {
         let inputs = connections.iter().filter(|connection| connection.to == operator.id);
         let inputs: Vec<String> =
             inputs.map(|input| format!("{} {}", input.from, arrow(input.kind))).collect();
-        let line = format!("{:>3}  {:width$}  {}", operator.id, operator.name, inputs.join(", "));
+        let delivery = operator.delivery.map_or("", Into::into);
+        let line = format!("{:>3}  {:width$}  {}  {delivery}", operator.id, operator.name, inputs.join(", "));
         format!("{}\n", line.trim_end())
     };
     operators.iter().map(line).collect()
