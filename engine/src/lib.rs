@@ -92,8 +92,8 @@ pub use runtime::{
 pub use side_output::{OutputTag, SideOutputStream, SideOutputs, SidePort, SideReaders};
 pub use sink::{DeliveryGuarantee, FileFormat, FileWriter, PartFile, RollingPolicy, Sink, SinkContext};
 pub use source::{
-    BadRecord, ChannelRecords, ChannelSender, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header,
-    LineError, Source, SourcePosition, SourceStatus, WhenDurable, channel,
+    BadRecord, ChannelRecords, ChannelSender, CsvEventStreams, CsvOptions, CsvRecord, CsvStreams, Delimiter,
+    Header, LineError, Source, SourcePosition, SourceStatus, WhenDurable, channel,
 };
 pub use state::{ListState, MapState, ReducingState, ValueState};
 pub use stream::DataStream;

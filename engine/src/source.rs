@@ -24,7 +24,7 @@ use crate::operator::OperatorBuilder;
 use crate::stream::DataStream;
 
 pub use self::channel::{ChannelRecords, ChannelSender, channel};
-pub use self::csv::{BadRecord, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header};
+pub use self::csv::{BadRecord, CsvEventStreams, CsvOptions, CsvRecord, CsvStreams, Delimiter, Header};
 #[cfg(feature = "arrow")]
 pub(crate) use self::paths::expand_all;
 pub use self::position::SourcePosition;

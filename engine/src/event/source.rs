@@ -55,11 +55,22 @@ impl<'s> Env<'s> {
         open: impl Fn(usize) -> Result<S> + 'static,
         strategy: WatermarkStrategy<S::Item>,
     ) -> EventStream<'s, S::Item> {
-        let location = Location::caller();
+        let name = (name, Location::caller());
+        self.timed_source_of(name, Splits::Fixed(splits), move |split| open(split.index), strategy)
+    }
+
+    /// As [`source_with_watermarks`](Self::source_with_watermarks), for splits of either kind.
+    pub(crate) fn timed_source_of<S: Source>(
+        &self,
+        (name, location): (&str, &'static Location<'static>),
+        splits: Splits,
+        open: impl Fn(Split) -> Result<S> + 'static,
+        strategy: WatermarkStrategy<S::Item>,
+    ) -> EventStream<'s, S::Item> {
         let Some(events) = self.place().events() else {
             unreachable!("every job is built around a scope for event time");
         };
-        let reader = SplitReader::new(self, Splits::Fixed(splits), move |split| open(split.index));
+        let reader = SplitReader::new(self, splits, open);
         let (mut op, valve) = self.source_operator(&events, name, location);
         let (mut output, edge) = op.output();
         let (run, worker, workers, stream) = (events.run(), self.worker_index(), self.workers(), op.id());

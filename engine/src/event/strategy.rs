@@ -59,6 +59,9 @@ impl<D> std::fmt::Debug for WatermarkStrategy<D> {
 pub(crate) trait Timestamps<D> {
     /// Moves the records to `stamped`, and returns their highest timestamp.
     fn stamp(&self, records: &mut Vec<D>, stamped: &mut Vec<Timed<D>>) -> Option<EventTime>;
+
+    /// The timestamp of one record.
+    fn of(&self, record: &D) -> EventTime;
 }
 
 impl<D, F: Fn(&D) -> EventTime> Timestamps<D> for F {
@@ -70,6 +73,10 @@ impl<D, F: Fn(&D) -> EventTime> Timestamps<D> for F {
             Timed { timestamp, value }
         }));
         highest
+    }
+
+    fn of(&self, record: &D) -> EventTime {
+        self(record)
     }
 }
 

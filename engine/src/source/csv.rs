@@ -8,6 +8,7 @@ mod format;
 mod message;
 mod options;
 mod part;
+mod timed;
 mod watch;
 
 use std::fmt;
@@ -21,6 +22,7 @@ use serde::de::{DeserializeOwned, DeserializeSeed};
 use serde::{Deserialize, Serialize};
 
 use crate::bad_record::{BadRecordPolicy, Judge};
+use crate::clock::AnyClock;
 use crate::edge::Edge;
 use crate::env::Env;
 use crate::error::{Error, Result};
@@ -34,6 +36,7 @@ pub(in crate::source) use file::CsvFile;
 pub(in crate::source) use format::LineFormat;
 pub use options::{CsvOptions, Delimiter, Header};
 use part::{LineSource, Share};
+pub use timed::CsvEventStreams;
 use watch::WatchedFiles;
 
 /// A record of a CSV file, and where it was.
@@ -280,7 +283,7 @@ impl<'s> Env<'s> {
             Ok(WatchedFiles::new(Rc::clone(&patterns), options, every, (split, format.another())))
         };
         let rows = self.source_of(name, location, Splits::AtFirst(self.workers()), open);
-        Ok(divide(rows, name, location, options.on_bad_record))
+        Ok(streams_of(rows, (name, location), options.on_bad_record))
     }
 
     /// The records of files whose lines have a format.
@@ -291,28 +294,50 @@ impl<'s> Env<'s> {
         options: CsvOptions,
         format: F,
     ) -> Result<CsvStreams<'s, F::Value>> {
-        let files = expand_all(paths)?.into_iter().map(|path| CsvFile::inspect(path, options));
-        let files: Rc<[CsvFile]> = files.collect::<Result<_>>()?;
-        if files.is_empty() {
-            return Err(Error::config(format!("{name} has no files, expected at least one path")));
-        }
+        let files = inspect_all(name, paths, options)?;
         let on_bad_record = options.on_bad_record;
         let open = move |split| {
             Ok(LineSource::new(Rc::clone(&files), Share { split, on_bad_record }, format.another()))
         };
         let rows = self.source_of(name, location, Splits::AtFirst(self.workers()), open);
-        Ok(divide(rows, name, location, on_bad_record))
+        Ok(streams_of(rows, (name, location), on_bad_record))
     }
 }
 
-/// Divides good records from bad ones.
-fn divide<'s, R: 'static>(
-    rows: DataStream<'s, Row<R>>,
+/// What is known of the files before they are read.
+///
+/// # Errors
+/// There are none, or one can not be opened.
+fn inspect_all(
     name: &str,
-    location: &'static Location<'static>,
+    paths: impl IntoIterator<Item: Into<PathBuf>>,
+    options: CsvOptions,
+) -> Result<Rc<[CsvFile]>> {
+    let files = expand_all(paths)?.into_iter().map(|path| CsvFile::inspect(path, options));
+    let files: Rc<[CsvFile]> = files.collect::<Result<_>>()?;
+    if files.is_empty() {
+        return Err(Error::config(format!("{name} has no files, expected at least one path")));
+    }
+    Ok(files)
+}
+
+/// Good records and bad ones.
+fn streams_of<'s, R: 'static>(
+    rows: DataStream<'s, Row<R>>,
+    name: (&str, &'static Location<'static>),
     policy: BadRecordPolicy,
 ) -> CsvStreams<'s, R> {
-    let rows = rows.into_edge();
+    let (good, bad) = divide(rows.into_edge(), name, policy, |row: Row<R>| row);
+    (DataStream::from_edge(good), DataStream::from_edge(bad))
+}
+
+/// Divides good records from bad ones, as `tell` tells them apart.
+fn divide<'s, I: 'static, G: 'static, T: AnyClock>(
+    rows: Edge<'s, Vec<I>, T>,
+    (name, location): (&str, &'static Location<'static>),
+    policy: BadRecordPolicy,
+    tell: impl Fn(I) -> Result<G, Box<BadRecord>> + 'static,
+) -> (Edge<'s, Vec<G>, T>, Edge<'s, Vec<BadRecord>, T>) {
     let origin = Rc::clone(&rows.origin);
     let mut op = OperatorBuilder::made_at(&rows.place(), name, location);
     let judge = Judge::new(policy, Rc::clone(&origin), op.id());
@@ -325,7 +350,7 @@ fn divide<'s, R: 'static>(
         move |_frontiers| {
             input.for_each(|token, batch| {
                 // In the memory of the batch: most or all of them are good.
-                let good = std::mem::take(batch).into_iter().filter_map(|row| match row {
+                let good = std::mem::take(batch).into_iter().filter_map(|row| match tell(row) {
                     Ok(record) => Some(record),
                     Err(record) => {
                         judge.count();
@@ -344,7 +369,7 @@ fn divide<'s, R: 'static>(
     });
     // Errors come from the source: naming the stream of good records is to name it.
     let good_edge = Edge { origin, ..good_edge };
-    (DataStream::from_edge(good_edge), DataStream::from_edge(bad_edge))
+    (good_edge, bad_edge)
 }
 
 #[cfg(test)]

@@ -213,3 +213,41 @@ fn records_of_a_window_meet_over_a_restart() {
         Ok(even.join(odd).window(Windows::tumbling(millis(500))?).apply(|a, b| (*a, *b)).results)
     });
 }
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Visit {
+    user: u64,
+    time_ms: i64,
+}
+
+/// Two files of the same time, of which workers read parts that are far apart: on any number of workers, and with another
+/// number after each failure, no record is late.
+#[test]
+fn windows_of_csv_files_lose_nothing_when_the_number_of_workers_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = ["a.csv", "b.csv"].map(|name| dir.path().join(name));
+    for (file, name) in (0..2).zip(&files) {
+        let visits = (0..RECORDS / 2).map(|n| format!("{},{}\n", n % 7, 2 * n + file));
+        let text: String = std::iter::once("user,time_ms\n".into()).chain(visits).collect();
+        std::fs::write(name, text).unwrap();
+    }
+    check(|config, fuse| {
+        let (files, fuse) = (files.clone(), fuse);
+        let found = execute(config, move |env| {
+            let times = WatermarkStrategy::monotonous(|visit: &CsvRecord<Visit>| visit.value.time_ms);
+            let (visits, _bad) =
+                env.read_csv_with_watermarks::<Visit>(&files, CsvOptions::default(), times)?;
+            let fuse = fuse.clone();
+            let visits = visits.uid("visits").try_map(move |visit| fuse.burn().map(|()| visit.value));
+            let windows = Windows::tumbling(Duration::from_secs(1))?;
+            let counts = visits.key_by(|visit| visit.user).window(windows).count();
+            let late = counts.late.map(|visit| (u64::MAX, visit.time_ms, 1)).into_stream();
+            let counts = counts.results.uid("counts").map(|n| (n.key, n.window.start, n.value)).into_stream();
+            Ok(counts.union(late).collect().uid("results"))
+        })?;
+        let found = found.concat();
+        assert!(found.iter().all(|(user, ..)| *user < 7), "records were late");
+        assert_eq!(found.iter().map(|(.., n)| n).sum::<u64>(), RECORDS);
+        Ok(found)
+    });
+}

@@ -32,13 +32,21 @@ pub(in crate::source) struct LineSource<F> {
     files: Rc<[CsvFile]>,
     share: Share,
     next_file: usize,
+    /// The file behind the last one that is read.
+    end: usize,
     part: Option<Part<F>>,
     format: F,
 }
 
 impl<F: LineFormat> LineSource<F> {
     pub(in crate::source) fn new(files: Rc<[CsvFile]>, share: Share, format: F) -> Self {
-        LineSource { files, share, next_file: 0, part: None, format }
+        let end = files.len();
+        LineSource { files, share, next_file: 0, end, part: None, format }
+    }
+
+    /// Reads a part of one file alone.
+    pub(in crate::source) fn of_file(files: Rc<[CsvFile]>, file: usize, share: Share, format: F) -> Self {
+        LineSource { files, share, next_file: file, end: file + 1, part: None, format }
     }
 
     /// This source's part of a file, from a line on.
@@ -53,7 +61,7 @@ impl<F: LineFormat> Source for LineSource<F> {
     fn read(&mut self, limit: usize, out: &mut Vec<Row<F::Value>>) -> Result<SourceStatus> {
         let part = match &mut self.part {
             Some(part) => part,
-            None if self.next_file == self.files.len() => return Ok(SourceStatus::Done),
+            None if self.next_file == self.end => return Ok(SourceStatus::Done),
             None => {
                 let body = self.files[self.next_file].body();
                 let part = self.open(self.next_file, body)?;
@@ -78,7 +86,7 @@ impl<F: LineFormat> Source for LineSource<F> {
 
     fn seek(&mut self, position: &SourcePosition) -> Result<()> {
         let (file, at) = position.get::<(usize, Option<Position>)>()?;
-        if file > self.files.len() || at.is_some() && file == self.files.len() {
+        if file > self.end || at.is_some() && file == self.end {
             let n = self.files.len();
             return Err(Error::config(format!(
                 "file {file} was being read in the checkpoint, and now there are {n}"
