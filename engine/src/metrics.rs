@@ -6,7 +6,7 @@
 mod gauges;
 mod registry;
 mod size;
-mod stopwatch;
+pub(crate) mod stopwatch;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,8 +17,7 @@ use crate::sink::DeliveryGuarantee;
 
 pub(crate) use gauges::Gauges;
 pub(crate) use registry::Registry;
-pub(crate) use size::{StateSize, Traffic};
-pub(crate) use stopwatch::{begin, break_off, lap};
+pub(crate) use size::{StateSize, Volume};
 
 /// Shows the operators of a job while it runs, and after it: what each one does on the workers of this process, and how
 /// they are connected.

@@ -32,7 +32,7 @@ use crate::error::{Error, Result, Site};
 use crate::exchange::{Channel, Counted};
 use crate::feedback::Mark;
 use crate::flow::{self, Lineage, SourceHold};
-use crate::metrics::{ConnectionKind, Traffic};
+use crate::metrics::{ConnectionKind, Volume};
 use crate::origin::Origin;
 use crate::parcel::{ByDestination, Packet, Parcel};
 use crate::process::SpanOf;
@@ -408,8 +408,8 @@ impl<D: 'static> Batch for Vec<D> {
 
 /// What one batch comes to.
 #[inline]
-fn traffic_of<C: Batch>(batch: &C) -> Traffic {
-    Traffic { batches: 1, records: batch.record_count().unsigned_abs(), bytes: batch.bytes() as u64 }
+fn volume_of<C: Batch>(batch: &C) -> Volume {
+    Volume { batches: 1, records: batch.record_count().unsigned_abs(), bytes: batch.bytes() as u64 }
 }
 
 /// The sources that an edge descends from.

@@ -42,7 +42,7 @@ use crate::error::{Error, Result};
 use crate::feedback::LoopState;
 use crate::flow::Ledger;
 use crate::machine;
-use crate::metrics::{self, JobPhase};
+use crate::metrics::{JobPhase, stopwatch};
 use connect::Cluster;
 use launch::Relatives;
 use link::{Links, Patience, Peer, PeerName};
@@ -269,7 +269,7 @@ where
         if run.stopped() {
             return Ok(None);
         }
-        metrics::break_off();
+        stopwatch::break_off();
         worker.step_or_park(None);
     }
     if let Some(checkpoints) = &checkpoints {

@@ -13,6 +13,7 @@ mod incremental;
 mod learning;
 mod migration;
 mod model_load;
+mod numbers;
 mod operators;
 mod parameter_server;
 mod refusals;

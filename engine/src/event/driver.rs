@@ -143,7 +143,9 @@ pub(crate) fn run<'s, D: 'static, T: Clock, L: EventLogic<D>>(
             Driver { input, results, late, late_count, rounds, logic, out, activation, part, catches_up };
         move |frontiers| {
             driver.run(frontiers)?;
-            if let (Some(gauges), Some(size)) = (&gauges, gauges.as_ref().and_then(|_| driver.state_size())) {
+            if let Some(gauges) = &gauges
+                && let Some(size) = driver.state_size()
+            {
                 gauges.note_state(size);
             }
             Ok(())

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock::EventTime;
 use crate::machine;
-use crate::metrics::{StateSize, Traffic, WorkerMetrics};
+use crate::metrics::{StateSize, Volume, WorkerMetrics};
 
 /// What stands for no number of keys, and no size of their state.
 const NO_KEYS: u64 = u64::MAX;
@@ -42,15 +42,15 @@ struct Sums {
 
 impl Sums {
     #[inline]
-    fn add(&self, more: Traffic) {
+    fn add(&self, more: Volume) {
         add(&self.batches, more.batches);
         add(&self.records, more.records);
         add(&self.bytes, more.bytes);
     }
 
-    fn get(&self) -> Traffic {
+    fn get(&self) -> Volume {
         let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
-        Traffic { batches: count(&self.batches), records: count(&self.records), bytes: count(&self.bytes) }
+        Volume { batches: count(&self.batches), records: count(&self.records), bytes: count(&self.bytes) }
     }
 }
 
@@ -79,13 +79,13 @@ impl Gauges {
     }
 
     #[inline]
-    pub(crate) fn note_read(&self, traffic: Traffic) {
-        self.read.add(traffic);
+    pub(crate) fn note_read(&self, volume: Volume) {
+        self.read.add(volume);
     }
 
     #[inline]
-    pub(crate) fn note_sent(&self, traffic: Traffic) {
-        self.sent.add(traffic);
+    pub(crate) fn note_sent(&self, volume: Volume) {
+        self.sent.add(volume);
     }
 
     /// Notes an activation that took so long.

@@ -4,13 +4,13 @@ use std::ops::{Add, AddAssign};
 
 /// What went through an input or an output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Traffic {
+pub(crate) struct Volume {
     pub(crate) batches: u64,
     pub(crate) records: u64,
     pub(crate) bytes: u64,
 }
 
-impl AddAssign for Traffic {
+impl AddAssign for Volume {
     #[inline]
     fn add_assign(&mut self, other: Self) {
         self.batches += other.batches;

@@ -9,8 +9,8 @@ use timely::dataflow::operators::{Capability, InputCapability};
 
 use crate::clock::{AnyClock, EventClock, Watermark};
 use crate::error::{Error, Result};
-use crate::metrics::{Gauges, Traffic};
-use crate::operator::{Batch, traffic_of};
+use crate::metrics::{Gauges, Volume};
+use crate::operator::{Batch, volume_of};
 
 /// An operator's input of batches `C`.
 pub struct Input<C, T: AnyClock> {
@@ -46,9 +46,9 @@ impl<C: Batch, T: AnyClock> Input<C, T> {
     #[inline]
     pub fn for_each(&mut self, mut take: impl FnMut(Token<T>, &mut C)) {
         let Some(gauges) = &self.gauges else { return self.pull.for_each(&mut take) };
-        let mut read = Traffic::default();
+        let mut read = Volume::default();
         self.pull.for_each(&mut |token, batch| {
-            read += traffic_of(batch);
+            read += volume_of(batch);
             take(token, batch);
         });
         if read.batches > 0 {

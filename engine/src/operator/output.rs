@@ -8,7 +8,7 @@ use timely::dataflow::operators::generic::OutputBuilder;
 
 use crate::clock::AnyClock;
 use crate::metrics::Gauges;
-use crate::operator::{Batch, Promise, Token, traffic_of};
+use crate::operator::{Batch, Promise, Token, volume_of};
 
 /// An operator's output of batches `C`.
 pub struct Output<C: Default + Batch, T: AnyClock> {
@@ -121,7 +121,7 @@ impl<D: 'static, T: AnyClock> RecordOutput<D, T> {
 #[inline]
 fn note_sent<C: Batch>(gauges: &Option<Arc<Gauges>>, batch: &C) {
     if let Some(gauges) = gauges {
-        gauges.note_sent(traffic_of(batch));
+        gauges.note_sent(volume_of(batch));
     }
 }
 

@@ -6,7 +6,7 @@ use timely::progress::frontier::MutableAntichain;
 
 use crate::clock::AnyClock;
 use crate::error::Result;
-use crate::metrics::{self, Gauges};
+use crate::metrics::{Gauges, stopwatch};
 use crate::origin::Origin;
 
 /// Watches an operator run.
@@ -26,9 +26,9 @@ impl Watch {
         frontiers: &[MutableAntichain<T>],
         logic: impl FnOnce() -> Result<()>,
     ) {
-        let since = metrics::begin();
+        let since = stopwatch::begin();
         origin.guard(logic);
-        self.gauges.note_run(metrics::lap(since));
+        self.gauges.note_run(stopwatch::lap(since));
         if T::HAS_EVENT_TIME {
             let least =
                 |input: &MutableAntichain<T>| input.frontier().iter().filter_map(AnyClock::event_time).min();

@@ -8,6 +8,7 @@ use waterwheel::prelude::*;
 use waterwheel::ps::{Sum, transform};
 
 use super::fixture::BURNT;
+use super::numbers::Numbers;
 
 const KEYS: u64 = 2_000;
 /// How many of the keys go on being counted.
@@ -23,48 +24,6 @@ fn key_of(x: u64) -> u64 {
 
 /// Windows of the event time that is the number itself.
 const WINDOW_MS: u64 = 700;
-
-/// Numbers, of which one comes with each checkpoint until so many have come, and then an error; or all at once.
-struct Numbers {
-    next: u64,
-    state: CheckpointState,
-    completed: Option<u64>,
-    left: Option<u64>,
-}
-
-impl Source for Numbers {
-    type Item = u64;
-
-    fn read(&mut self, _limit: usize, out: &mut Vec<u64>) -> Result<SourceStatus> {
-        let Some(left) = &mut self.left else {
-            out.extend(self.next..END);
-            self.next = END;
-            return Ok(SourceStatus::Done);
-        };
-        if self.next < KEYS {
-            out.extend(self.next..KEYS);
-            self.next = KEYS;
-            return Ok(SourceStatus::Ready);
-        }
-        let completed = Some(self.state.counts().completed);
-        if std::mem::replace(&mut self.completed, completed) == completed {
-            return Ok(SourceStatus::Idle(Duration::from_millis(1)));
-        }
-        *left = left.checked_sub(1).ok_or_else(|| Error::operator(BURNT))?;
-        out.push(self.next);
-        self.next += 1;
-        Ok(SourceStatus::Ready)
-    }
-
-    fn position(&self) -> Result<Option<SourcePosition>> {
-        SourcePosition::new(&self.next).map(Some)
-    }
-
-    fn seek(&mut self, position: &SourcePosition) -> Result<()> {
-        self.next = position.get()?;
-        Ok(())
-    }
-}
 
 /// Adds each number to the row of its key.
 struct AddNumber;
@@ -96,7 +55,7 @@ fn job(dir: &Path, workers: usize, left: Option<u64>) -> Result<Vec<Row>> {
     let config = RuntimeConfig::threads(workers).job_name("job").checkpoints(checkpoints);
     let rows = execute(config, move |env| {
         let state = state.clone();
-        let open = move |_| Ok(Numbers { next: 0, state: state.clone(), completed: None, left });
+        let open = move |_| Ok(Numbers::new((KEYS, END), state.clone(), left));
         let numbers = env.source("numbers", 1, open).uid("numbers");
         let counts = numbers.clone().key_by(|x| key_of(*x)).at_end().count().uid("counts");
         let counts = counts.map(|(key, n)| ("count".to_string(), key, n));

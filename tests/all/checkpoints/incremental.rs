@@ -8,6 +8,7 @@ use waterwheel::prelude::*;
 use waterwheel::ps::transform;
 
 use super::fixture::BURNT;
+use super::numbers::Numbers;
 
 const KEYS: u64 = 40_000;
 /// How many of the keys go on being counted.
@@ -16,51 +17,6 @@ const FEW: u64 = 40;
 /// Each key once, and then a few of them again and again.
 fn key_of(x: u64) -> u64 {
     if x < KEYS { x } else { x % FEW }
-}
-
-/// Numbers, of which one comes with each checkpoint, until it fails behind so many.
-struct Numbers {
-    next: u64,
-    end: u64,
-    state: CheckpointState,
-    /// Checkpoints that had been made when the last number came.
-    completed: Option<u64>,
-    /// Numbers that are still to come one by one.
-    left: Option<u64>,
-}
-
-impl Source for Numbers {
-    type Item = u64;
-
-    fn read(&mut self, _limit: usize, out: &mut Vec<u64>) -> Result<SourceStatus> {
-        if self.next < KEYS {
-            out.extend(self.next..KEYS);
-            self.next = KEYS;
-            return Ok(SourceStatus::Ready);
-        }
-        if self.next >= self.end {
-            return Ok(SourceStatus::Done);
-        }
-        if let Some(left) = &mut self.left {
-            let completed = Some(self.state.counts().completed);
-            if std::mem::replace(&mut self.completed, completed) == completed {
-                return Ok(SourceStatus::Idle(Duration::from_millis(1)));
-            }
-            *left = left.checked_sub(1).ok_or_else(|| Error::operator(BURNT))?;
-        }
-        out.push(self.next);
-        self.next += 1;
-        Ok(SourceStatus::Ready)
-    }
-
-    fn position(&self) -> Result<Option<SourcePosition>> {
-        SourcePosition::new(&self.next).map(Some)
-    }
-
-    fn seek(&mut self, position: &SourcePosition) -> Result<()> {
-        self.next = position.get()?;
-        Ok(())
-    }
 }
 
 /// What counts the numbers by key.
@@ -120,8 +76,7 @@ fn count(
     let config = RuntimeConfig::threads(workers).job_name("job").checkpoints(checkpoints);
     let counts = execute(config, move |env| {
         let state = state.clone();
-        let open =
-            move |_| Ok(Numbers { next: 0, end, state: state.clone(), completed: None, left: fails_after });
+        let open = move |_| Ok(Numbers::new((KEYS, end), state.clone(), fails_after));
         let numbers = env.source("numbers", 1, open).uid("numbers");
         Ok(counter.count(numbers)?.collect().uid("results"))
     })?;

@@ -31,22 +31,22 @@ pub(in crate::source) struct Share {
 pub(in crate::source) struct LineSource<F> {
     files: Rc<[CsvFile]>,
     share: Share,
+    /// Which of the files are read.
+    range: Range<usize>,
     next_file: usize,
-    /// The file behind the last one that is read.
-    end: usize,
     part: Option<Part<F>>,
     format: F,
 }
 
 impl<F: LineFormat> LineSource<F> {
     pub(in crate::source) fn new(files: Rc<[CsvFile]>, share: Share, format: F) -> Self {
-        let end = files.len();
-        LineSource { files, share, next_file: 0, end, part: None, format }
+        let range = 0..files.len();
+        LineSource { files, share, range, next_file: 0, part: None, format }
     }
 
     /// Reads a part of one file alone.
     pub(in crate::source) fn of_file(files: Rc<[CsvFile]>, file: usize, share: Share, format: F) -> Self {
-        LineSource { files, share, next_file: file, end: file + 1, part: None, format }
+        LineSource { files, share, range: file..file + 1, next_file: file, part: None, format }
     }
 
     /// This source's part of a file, from a line on.
@@ -61,7 +61,7 @@ impl<F: LineFormat> Source for LineSource<F> {
     fn read(&mut self, limit: usize, out: &mut Vec<Row<F::Value>>) -> Result<SourceStatus> {
         let part = match &mut self.part {
             Some(part) => part,
-            None if self.next_file == self.end => return Ok(SourceStatus::Done),
+            None if self.next_file == self.range.end => return Ok(SourceStatus::Done),
             None => {
                 let body = self.files[self.next_file].body();
                 let part = self.open(self.next_file, body)?;
@@ -86,10 +86,11 @@ impl<F: LineFormat> Source for LineSource<F> {
 
     fn seek(&mut self, position: &SourcePosition) -> Result<()> {
         let (file, at) = position.get::<(usize, Option<Position>)>()?;
-        if file > self.end || at.is_some() && file == self.end {
+        let Range { start, end } = self.range;
+        if !(start..=end).contains(&file) || at.is_some() && file == end {
             let n = self.files.len();
             return Err(Error::config(format!(
-                "file {file} was being read in the checkpoint, and now there are {n}"
+                "file {file} was being read in the checkpoint, and now there are {n}: go on with the same files"
             )));
         }
         self.next_file = file;

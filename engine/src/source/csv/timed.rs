@@ -104,3 +104,37 @@ fn of_rows<R: 'static>(strategy: WatermarkStrategy<CsvRecord<R>>) -> WatermarkSt
     let time = move |row: &Row<R>| row.as_ref().map_or(EventTime::MIN, |record| timestamps.of(record));
     WatermarkStrategy { timestamps: Rc::new(time), bound, idle_after }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bad_record::BadRecordPolicy;
+    use crate::source::csv::CsvFile;
+    use crate::source::{Source, SourcePosition};
+
+    #[test]
+    fn parts_of_files_are_those_of_the_checkpoint_and_other_numbers_of_files_are_refused() {
+        let part = |index, of, n_files| {
+            part_of_a_file(Split { index, of }, n_files).map(|(file, part)| (file, part.index))
+        };
+        assert_eq!(
+            Vec::from_iter((0..4).map(|index| part(index, 4, 2).unwrap())),
+            [(0, 0), (0, 1), (1, 0), (1, 1)]
+        );
+        assert!(part(0, 4, 3).unwrap_err().message().contains("4 parts"));
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.csv");
+        std::fs::write(&path, "1,2\n").unwrap();
+        let options = CsvOptions::default();
+        let files: Rc<[CsvFile]> = (0..3).map(|_| CsvFile::inspect(path.clone(), options).unwrap()).collect();
+        let share = Share { split: Split { index: 0, of: 1 }, on_bad_record: BadRecordPolicy::Fail };
+        let format = CsvFormat::new(PhantomData::<(u32, u32)>);
+        // A part of file 0 or 2 in the checkpoint can not be gone on with as one of file 1.
+        for (file, is_valid) in [(0usize, false), (1, true), (2, true), (3, false)] {
+            let mut source = LineSource::of_file(Rc::clone(&files), 1, share, format.another());
+            let position = SourcePosition::new(&(file, None::<()>)).unwrap();
+            assert_eq!(source.seek(&position).is_ok(), is_valid, "{file}");
+        }
+    }
+}
